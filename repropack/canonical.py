@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door for JSON that was not written by this process, and the one way to write it.
+
+Writing follows RFC 8785 (JSON Canonicalization Scheme): one value, one sequence of bytes.
+Reading is strict: bounded size and depth, no duplicate keys, no numbers that are not finite,
+no lone surrogates, nothing after the value (security rules of docs/spec/rpk-v1.md, section 2).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from json.encoder import encode_basestring
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_DOCUMENT",
+    "NotCanonicalError",
+    "Number",
+    "decode",
+    "decode_canonical",
+    "decode_foreign",
+    "encode",
+    "peek",
+]
+
+MAX_DOCUMENT: Final = 256 * 1024 * 1024
+"""Bytes of one JSON document: a manifest of a million members has about 180 MiB."""
+
+MAX_DEPTH: Final = 64
+"""Nesting of one JSON document: our records nest 8 deep; recursion in any reader stays safe."""
+
+_MAX_SAFE_INTEGER: Final = 2**53 - 1
+_MAX_DIGITS: Final = 400
+_CONSTANTS: Final = {True: "true", False: "false", None: "null"}
+
+T = TypeVar("T")
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A number as another program spelled it. `value` may be infinite or NaN."""
+
+    value: float
+    text: str
+
+
+class NotCanonicalError(ValueError):
+    """The bytes are not the JSON document that they should be. The text says why, in one line."""
+
+
+def encode(value: object) -> bytes:
+    """Writes a value as RFC 8785 bytes.
+
+    Args:
+        value: Anything `msgspec.to_builtins` understands: structs, dicts with string keys,
+            tuples, strings, finite numbers, booleans, None.
+
+    Raises:
+        NotCanonicalError: A number is not finite, an integer is beyond 2**53 - 1, or a string
+            holds a lone surrogate: RFC 8785 section 3.1 has no form for them.
+    """
+    pieces: list[str] = []
+    _write(msgspec.to_builtins(value, order="sorted"), pieces)
+    try:
+        return "".join(pieces).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NotCanonicalError("a string holds a lone surrogate") from error
+
+
+def decode(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -> T:
+    """Reads a JSON document of a known type, in any spacing and key order.
+
+    Args:
+        data: The document.
+        kind: The type it must have (a struct of `repropack.model`, or a builtin).
+        limit: The most bytes that are accepted.
+
+    Raises:
+        NotCanonicalError: It is too large or too deep, is not strict JSON, repeats a key, or does
+            not have the type; the message holds the JSON path.
+    """
+    tree = _parse(data, limit, number=_finite, constant=_refuse_constant, integer=_bounded_integer)
+    try:
+        return msgspec.convert(tree, kind, strict=True)
+    except ValueError as error:
+        raise NotCanonicalError(str(error)) from error
+
+
+def decode_canonical(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -> T:
+    """Reads a document that must be in canonical form: `encode(decode(x)) == x`.
+
+    Raises:
+        NotCanonicalError: As for `decode`, or the bytes are another spelling of their value.
+    """
+    # Writing the value again and comparing also finds repeated keys and odd numbers, so that the
+    # fast typed decoder suffices here; it builds nothing that the type does not have.
+    value = _decode_typed(data, kind, limit)
+    again = encode(value)
+    if again != data:
+        at = next(
+            (i for i, (a, b) in enumerate(zip(again, data, strict=False)) if a != b),
+            min(len(again), len(data)),
+        )
+        raise NotCanonicalError(f"not in canonical form at byte {at}")
+    return value
+
+
+def decode_foreign(data: bytes, *, limit: int = MAX_DOCUMENT) -> object:
+    """Reads JSON of other programs, as Python's `json` writes it: NaN and Infinity are numbers.
+
+    Args:
+        data: The document.
+        limit: The most bytes that are accepted.
+
+    Returns:
+        Dicts, lists, strings, booleans, None, and a `Number` for each number.
+
+    Raises:
+        NotCanonicalError: It is too large or too deep, is not JSON, or repeats a key.
+    """
+    return _parse(data, limit, number=_foreign_number, constant=_foreign_number)
+
+
+def peek(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -> T:
+    """Reads a few fields of a document whose other fields are not known, such as its version.
+
+    Only for saying what a refused document is: repeated keys are not noticed.
+
+    Args:
+        data: The document.
+        kind: A struct that allows unknown fields.
+        limit: The most bytes that are accepted.
+
+    Raises:
+        NotCanonicalError: As for `decode`.
+    """
+    return _decode_typed(data, kind, limit)
+
+
+def _parse(
+    data: bytes,
+    limit: int,
+    *,
+    number: Callable[[str], object],
+    constant: Callable[[str], object],
+    integer: Callable[[str], object] | None = None,
+) -> object:
+    if len(data) > limit:
+        raise NotCanonicalError(f"the document has {len(data)} bytes, more than {limit}")
+    _check_depth(data)
+    try:
+        return json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=constant,
+            parse_float=number,
+            parse_int=integer or number,
+        )
+    except UnicodeDecodeError as error:
+        raise NotCanonicalError(f"not UTF-8 at byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise NotCanonicalError(str(error)) from error
+
+
+def _decode_typed(data: bytes, kind: type[T], limit: int) -> T:
+    if len(data) > limit:
+        raise NotCanonicalError(f"the document has {len(data)} bytes, more than {limit}")
+    _check_depth(data)
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as error:
+        # msgspec.DecodeError and UnicodeDecodeError are both ValueErrors.
+        raise NotCanonicalError(str(error)) from error
+
+
+def _write(value: Any, out: list[str]) -> None:
+    # `to_builtins` gives exact builtin types, so that one comparison finds the branch.
+    kind = type(value)
+    if kind is str:
+        out.append(encode_basestring(value))
+    elif kind is dict:
+        separator = "{"
+        for key in sorted(value) if all(map(str.isascii, value)) else sorted(value, key=_utf16):
+            out.append(f"{separator}{encode_basestring(key)}:")
+            _write(value[key], out)
+            separator = ","
+        out.append("}" if value else "{}")
+    elif kind is list or kind is tuple:
+        separator = "["
+        for item in value:
+            out.append(separator)
+            _write(item, out)
+            separator = ","
+        out.append("]" if value else "[]")
+    elif kind is int:
+        if abs(value) > _MAX_SAFE_INTEGER:
+            raise NotCanonicalError(f"the integer {value} is beyond 2**53 - 1")
+        out.append(str(value))
+    elif kind is float:
+        out.append(_number(value))
+    else:
+        out.append(_CONSTANTS[value])
+
+
+def _utf16(key: str) -> bytes:
+    # RFC 8785 section 3.2.3 sorts by UTF-16 code units, which differs from code points
+    # above the basic plane.
+    return key.encode("utf-16-be", "surrogatepass")
+
+
+def _number(value: float) -> str:
+    """ECMAScript's Number.prototype.toString, from Python's repr: both are shortest round-trip."""
+    if not math.isfinite(value):
+        raise NotCanonicalError(f"the number {value} is not finite")
+    if value == 0:
+        return "0"
+    sign = "-" if value < 0 else ""
+    mantissa, _, exponent = repr(abs(value)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    if fraction == "0":
+        fraction = ""
+    digits = (whole + fraction).lstrip("0")
+    # The value is 0.digits * 10**point.
+    point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
+    digits = digits.rstrip("0")
+    count = len(digits)
+    if count <= point <= 21:
+        body = digits + "0" * (point - count)
+    elif 0 < point <= 21:
+        body = digits[:point] + "." + digits[point:]
+    elif -6 < point <= 0:
+        body = "0." + "0" * -point + digits
+    else:
+        power = point - 1
+        body = digits[0] + ("." + digits[1:] if count > 1 else "")
+        body += f"e{'+' if power >= 0 else '-'}{abs(power)}"
+    return sign + body
+
+
+def _check_depth(data: bytes) -> None:
+    """Refuses deep nesting before any parser recurses into it."""
+    # What is left of a document is its brackets and the quotes of the strings around them: first
+    # escapes go, then all other bytes, then pairs of quotes, which changes nobody's parity.
+    bare = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
+    depth = 0
+    in_string = False
+    for byte in bare.replace(b'""', b""):
+        if byte == 0x22:
+            in_string = not in_string
+        elif not in_string:
+            depth += 1 if byte in b"[{" else -1
+            if depth > MAX_DEPTH:
+                raise NotCanonicalError(f"nested more than {MAX_DEPTH} deep")
+
+
+_NOT_STRUCTURE: Final = bytes(b for b in range(256) if b not in b'[]{}"')
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key!r} stands twice")
+            seen.add(key)
+    return result
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _foreign_number(text: str) -> Number:
+    return Number(float(text), text)
+
+
+def _finite(text: str) -> float:
+    number = float(text) if len(text) <= _MAX_DIGITS else math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is not finite")
+    return number
+
+
+def _bounded_integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"an integer of {len(text)} digits")
+    return int(text)

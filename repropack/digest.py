@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one door for hashing: SHA-256 of bytes and of files.
+
+`hashlib` calls OpenSSL, which uses the processor's SHA instructions and lets other threads run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import Final
+
+__all__ = ["CHUNK", "hash_descriptor", "hash_file", "new_sha256", "sha256_hex"]
+
+CHUNK: Final = 1024 * 1024
+"""Bytes read at a time: large enough to hide the call, small enough for the second-level cache."""
+
+
+def new_sha256() -> hashlib._Hash:
+    """A running SHA-256."""
+    return hashlib.sha256()
+
+
+def sha256_hex(data: bytes | bytearray | memoryview) -> str:
+    """The SHA-256 of bytes in memory, as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_descriptor(descriptor: int, buffer: bytearray | None = None) -> tuple[str, int]:
+    """The SHA-256 of what an open file holds from its present position on, and the bytes read.
+
+    Args:
+        descriptor: A file descriptor open for reading.
+        buffer: A buffer to reuse. Small files cost mostly its allocation.
+
+    Raises:
+        OSError: Reading failed.
+    """
+    running = hashlib.sha256()
+    view = memoryview(buffer if buffer is not None else bytearray(CHUNK))
+    total = 0
+    while count := os.readv(descriptor, [view]):
+        running.update(view[:count])
+        total += count
+    return running.hexdigest(), total
+
+
+def hash_file(path: str | os.PathLike[str], buffer: bytearray | None = None) -> tuple[str, int]:
+    """The SHA-256 and the size of a regular file.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file (a fifo would block for ever).
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{os.fspath(path)} is not a regular file")
+        return hash_descriptor(descriptor, buffer)
+    finally:
+        os.close(descriptor)
