@@ -1,0 +1,692 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of repropack as values: what is recorded, exported, claimed and judged.
+
+Every struct is frozen, refuses unknown fields and knows nothing of disks, clocks or processes.
+The JSON Schemas in `schemas/` are generated from this module by `repropack.schema`;
+docs/concepts.md explains the words to people.
+
+Paths inside records are *recorded paths*: text that starts with a placeholder such as
+`{project}`, `{env}` or `{data:NAME}` (`repropack.placeholders`), never a path of the author's
+machine.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+__all__ = [
+    "FORMAT_VERSION",
+    "PREDICATE_TYPE",
+    "RECORD_VERSION",
+    "STATEMENT_TYPE",
+    "Absolute",
+    "Artifact",
+    "Claim",
+    "ClaimMode",
+    "ClaimResult",
+    "ClaimSet",
+    "CodeMember",
+    "DataFile",
+    "DataManifest",
+    "Difference",
+    "Distribution",
+    "Environment",
+    "Evidence",
+    "Exact",
+    "Gap",
+    "Invocation",
+    "Isolation",
+    "Machine",
+    "Manifest",
+    "Material",
+    "Member",
+    "Metric",
+    "MetricSet",
+    "MetricSource",
+    "Origin",
+    "Outcome",
+    "PackedRun",
+    "Point",
+    "Product",
+    "Python",
+    "Relative",
+    "ReleasePredicate",
+    "Report",
+    "Role",
+    "RunRecord",
+    "Segment",
+    "SignerReport",
+    "SignerStatus",
+    "SourceSnapshot",
+    "Statement",
+    "Step",
+    "StepStatus",
+    "Subject",
+    "Tolerance",
+    "UncapturedFile",
+    "Verdict",
+    "Wheel",
+]
+
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Final = "urn:repropack:release:v1"
+FORMAT_VERSION: Final = 1
+"""The version of the file format: of the container, the manifest and the statement."""
+RECORD_VERSION: Final = 1
+"""The version of the records."""
+
+Sha256: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hex")]
+GitOid: TypeAlias = Annotated[
+    str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="a git object id")
+]
+RunId: TypeAlias = Annotated[
+    str, Meta(pattern="^[0-9a-z]{12}$", description="12 random lower-case letters and digits")
+]
+Size: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1, description="bytes")]
+Timestamp: TypeAlias = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+        description="UTC, RFC 3339, whole seconds",
+    ),
+]
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings that every word shares."""
+
+
+class SparseRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A word that leaves out in JSON what has its default value."""
+
+
+# ---------------------------------------------------------------- the container
+
+
+class Role(enum.StrEnum):
+    """What a member is for. A reader carries a role that it does not use."""
+
+    DOCUMENT = "document"
+    CODE = "code"
+    WEIGHTS = "weights"
+    DATA = "data"
+    DATA_MANIFEST = "data-manifest"
+    ENVIRONMENT = "environment"
+    RUN = "run"
+    CLAIMS = "claims"
+    LICENSE = "license"
+
+
+class Member(Record, frozen=True, kw_only=True):
+    """A file in a bundle.
+
+    Attributes:
+        path: A logical path (`repropack.paths.check_logical_path`).
+        executable: Whether it is extracted with mode 0755 instead of 0644.
+    """
+
+    path: str
+    size: Size
+    sha256: Sha256
+    executable: bool
+    role: Role
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """`manifest.json`: every member but itself and the attestation, in archive order."""
+
+    format: Annotated[str, Meta(description="always 'rpk'")]
+    version: Annotated[int, Meta(ge=1)]
+    members: tuple[Member, ...]
+
+
+class Subject(Record, frozen=True, kw_only=True):
+    """What a statement is about (in-toto ResourceDescriptor, the part that we use)."""
+
+    name: str
+    digest: dict[str, str]
+
+
+class ReleasePredicate(Record, frozen=True, kw_only=True):
+    """What the signer says about the manifest (docs/spec/rpk-v1.md, section 7).
+
+    Attributes:
+        format: `rpk`.
+        version: The format version; it is inside the signed bytes, so it cannot be relabelled.
+        manifest_offset: Where the header of `manifest.json` starts in the uncompressed tar stream.
+        manifest_size: Bytes of `manifest.json`.
+        run: The id of the run whose numbers are claimed.
+        claims: One line of text for each claim, for people who read the statement alone.
+        tool: Name and version of the writer.
+    """
+
+    format: str
+    version: Annotated[int, Meta(ge=1)]
+    manifest_offset: Size
+    manifest_size: Size
+    run: RunId
+    claims: tuple[str, ...]
+    tool: str
+
+
+class Statement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An in-toto Statement v1 with our predicate."""
+
+    type_: str = msgspec.field(name="_type")
+    subject: tuple[Subject, ...]
+    predicate_type: str = msgspec.field(name="predicateType")
+    predicate: ReleasePredicate
+
+
+# ---------------------------------------------------------------- what a run is
+
+
+class Evidence(enum.StrEnum):
+    """How we know that a run read a file."""
+
+    PYTHON_OPEN = "python-open"
+    """The agent in a Python process saw it opened, or loaded as a module."""
+    ARGUMENT = "argument"
+    """It stands on the command line."""
+    LISTED = "listed"
+    """Its directory was listed by a Python process and nothing shows which files were read."""
+    DECLARED = "declared"
+    """It lies in a directory that the user named as data, and nothing shows that it was read."""
+    PRESENT = "present"
+    """It lay in the project, and nothing could observe whether it was read."""
+    TRACE = "trace"
+    """strace saw it opened."""
+
+
+class Origin(Record, frozen=True, kw_only=True):
+    """Lineage: the run that made a file, and where in that run."""
+
+    run: RunId
+    path: str
+
+
+class Material(SparseRecord, frozen=True, kw_only=True):
+    """A file that a run read, as it was when the run began.
+
+    Attributes:
+        sha256: None where the content was replaced before it could be hashed; `Gap` says so.
+        origin: The earlier run whose product has this digest.
+    """
+
+    path: str
+    size: Size
+    sha256: Sha256 | None
+    evidence: tuple[Evidence, ...]
+    origin: Origin | None = None
+
+
+class Product(SparseRecord, frozen=True, kw_only=True):
+    """A file that a run wrote.
+
+    Attributes:
+        kept: Whether its content is in the store, so that a later run cannot overwrite it.
+    """
+
+    path: str
+    size: Size
+    sha256: Sha256
+    executable: bool = False
+    kept: bool = True
+
+
+class UncapturedFile(Record, frozen=True, kw_only=True):
+    """A file in the work tree that is not part of the code snapshot, and why."""
+
+    path: str
+    size: Size
+    reason: str
+
+
+class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
+    """The exact tree that ran (for SHA-1 repositories its id is the SWHID `swh:1:dir:<tree>`).
+
+    Attributes:
+        tree: Git tree id, taken before the command started.
+        versioned: Whether a git repository was there; otherwise the directory was snapshotted.
+        dirty: Whether the tree differs from the commit that was checked out.
+        uncommitted: Tracked files that differed from the commit.
+        untracked: Files that git did not track.
+        excluded: Files left out of the tree, each with its reason.
+        changed_during_run: Files of the tree that had changed when the command ended.
+    """
+
+    tree: GitOid
+    versioned: bool
+    dirty: bool
+    uncommitted: tuple[str, ...] = ()
+    untracked: tuple[str, ...] = ()
+    excluded: tuple[UncapturedFile, ...] = ()
+    changed_during_run: tuple[str, ...] = ()
+
+
+class Invocation(Record, frozen=True, kw_only=True):
+    """What was executed: arguments, directory, allow-listed variables; with placeholders."""
+
+    argv: Annotated[tuple[str, ...], Meta(min_length=1)]
+    directory: str
+    variables: dict[str, str]
+
+
+class Outcome(SparseRecord, frozen=True, kw_only=True):
+    """How the command ended: an exit status or the name of a signal such as `SIGKILL`."""
+
+    status: int | None = None
+    signal: str | None = None
+
+
+class Gap(Record, frozen=True, kw_only=True):
+    """Something that the recorder could not see or keep. A partial capture is never silent."""
+
+    code: str
+    message: str
+
+
+class Segment(SparseRecord, frozen=True, kw_only=True):
+    """One execution of a run's command; a resume adds another.
+
+    Attributes:
+        directories: Directories that were there before the run and that it wrote in: git keeps no
+            empty ones, and a command may expect its `out/`.
+    """
+
+    invocation: Invocation
+    source: SourceSnapshot | None
+    environment: Sha256 | None
+    started: Timestamp
+    ended: Timestamp
+    outcome: Outcome
+    materials: tuple[Material, ...] = ()
+    products: tuple[Product, ...] = ()
+    directories: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+class RunRecord(SparseRecord, frozen=True, kw_only=True):
+    """One recorded execution of a command."""
+
+    version: Annotated[int, Meta(ge=1)]
+    id: RunId
+    name: str | None = None
+    segments: Annotated[tuple[Segment, ...], Meta(min_length=1)]
+
+
+# ---------------------------------------------------------------- metrics and claims
+
+
+class MetricSource(SparseRecord, frozen=True, kw_only=True):
+    """Where a metric was read: which importer, in which file, under which key.
+
+    Attributes:
+        importer: A row of `repropack.importers.TABLE`.
+        path: The recorded path of the file, or `stdout` / `stderr`.
+        key: JSON path, column name or label.
+        line: Line number from 1 where the format has lines.
+    """
+
+    importer: str
+    path: str
+    key: str
+    line: int | None = None
+
+
+class Point(SparseRecord, frozen=True, kw_only=True):
+    """A value of a series; None where it is not finite, and then `text` has the source's words."""
+
+    step: float | None = None
+    value: float | None = None
+    text: str = ""
+
+
+class Metric(SparseRecord, frozen=True, kw_only=True):
+    """A named number, or a series whose last point is the number.
+
+    Attributes:
+        value: The final value; None where it is not finite (NaN never passes).
+        text: The value as its source spells it.
+        unit: Empty, or `%` where the source says so; values are never rescaled.
+        points: The whole series, where there is one.
+    """
+
+    name: str
+    value: float | None
+    text: str
+    source: MetricSource
+    unit: str = ""
+    split: str | None = None
+    points: tuple[Point, ...] = ()
+
+
+class MetricSet(Record, frozen=True, kw_only=True):
+    """`runs/<n>/metrics.json`."""
+
+    version: Annotated[int, Meta(ge=1)]
+    metrics: tuple[Metric, ...]
+
+
+class Exact(Record, frozen=True, kw_only=True, tag_field="kind", tag="exact"):
+    """Fresh equals recorded (-0.0 equals 0.0)."""
+
+
+class Absolute(Record, frozen=True, kw_only=True, tag_field="kind", tag="absolute"):
+    """|fresh - recorded| <= within."""
+
+    within: Annotated[float, Meta(ge=0)]
+
+
+class Relative(Record, frozen=True, kw_only=True, tag_field="kind", tag="relative"):
+    """|fresh - recorded| <= within * |recorded|; refused where recorded is 0."""
+
+    within: Annotated[float, Meta(ge=0)]
+
+
+Tolerance: TypeAlias = Exact | Absolute | Relative
+"""A closed family: an unknown kind is refused when the record is read."""
+
+
+class ClaimMode(enum.StrEnum):
+    """Which repetition a claim speaks about: each has its own noise."""
+
+    EVALUATE = "evaluate"
+    RETRAIN_SAME_SEED = "retrain_same_seed"
+
+
+class Claim(SparseRecord, frozen=True, kw_only=True):
+    """A metric, its expected value, and how near a repetition must come.
+
+    Attributes:
+        tolerance: None where the author declared none; then only equality can show that
+            the claim was reproduced, and anything else is inconclusive.
+        note: Where the tolerance comes from.
+    """
+
+    metric: str
+    source: MetricSource
+    expected: float
+    mode: ClaimMode
+    tolerance: Tolerance | None
+    unit: str = ""
+    note: str = ""
+
+
+class ClaimSet(Record, frozen=True, kw_only=True):
+    """`claims.json`. `run` is the run whose numbers are claimed."""
+
+    version: Annotated[int, Meta(ge=1)]
+    run: RunId
+    claims: tuple[Claim, ...]
+
+
+# ---------------------------------------------------------------- environment
+
+
+class Wheel(Record, frozen=True, kw_only=True):
+    """A built archive that an index offered for a recorded distribution."""
+
+    filename: str
+    sha256: Sha256
+
+
+class Distribution(SparseRecord, frozen=True, kw_only=True):
+    """An installed Python distribution.
+
+    Attributes:
+        name: Normalised name (PEP 503).
+        tags: The `Tag:` lines of its WHEEL file: they give the file name of the wheel it came from.
+        record_sha256: Digest of its RECORD file.
+        imported: Whether the run imported something of it.
+        editable: Whether it is an editable install, whose code is a code root.
+        origin: `index`, `local` (a file or directory), `url` (an archive elsewhere), or `vcs`.
+        archive: The wheel that was installed, where the installer wrote its name and digest down.
+    """
+
+    name: str
+    version: str
+    tags: tuple[str, ...] = ()
+    record_sha256: Sha256 | None = None
+    imported: bool = False
+    editable: bool = False
+    origin: str = "index"
+    requires: tuple[str, ...] = ()
+    archive: Wheel | None = None
+
+
+class Python(SparseRecord, frozen=True, kw_only=True):
+    """The interpreter of a run.
+
+    Attributes:
+        version: Full version such as `3.11.7`.
+        cache_tag: For example `cpython-311`.
+        flags: `sys.flags` that are not 0.
+    """
+
+    implementation: str
+    version: str
+    cache_tag: str
+    build: str = ""
+    compiler: str = ""
+    flags: dict[str, int] = {}
+    virtual: bool = False
+
+
+class Machine(SparseRecord, frozen=True, kw_only=True):
+    """Platform facts that can change results; no host, user or address among them."""
+
+    system: str
+    architecture: str
+    kernel: str = ""
+    distribution: str = ""
+    libc: str = ""
+    cpu: str = ""
+    cpu_flags: tuple[str, ...] = ()
+    cpu_count: int = 0
+    memory: Size = 0
+    accelerators: tuple[str, ...] = ()
+    locale: str = ""
+    timezone: str = ""
+
+
+class Environment(SparseRecord, frozen=True, kw_only=True):
+    """`environment/environment.json`.
+
+    Attributes:
+        python: None where no Python process was observed.
+        numerics: For each numerics library that was imported, its settings as text, for example
+            `{"torch": {"num_threads": "2"}}`.
+        modules: Top-level modules that were imported, of distributions or of the project.
+    """
+
+    version: Annotated[int, Meta(ge=1)]
+    machine: Machine
+    python: Python | None = None
+    distributions: tuple[Distribution, ...] = ()
+    numerics: dict[str, dict[str, str]] = {}
+    modules: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- data
+
+
+class DataFile(Record, frozen=True, kw_only=True):
+    """A file of a data set, by its path below the data set's root."""
+
+    path: str
+    size: Size
+    sha256: Sha256
+
+
+class DataManifest(SparseRecord, frozen=True, kw_only=True):
+    """`data/<name>.json`: the files a run read from outside its code.
+
+    Attributes:
+        name: The name in `{data:NAME}`.
+        recorded_path: The author's path, only where it holds none of her terms.
+        address: An https address of the files, where the author declared one.
+        licence: Free text or an SPDX expression, where declared.
+        included: The member directory that holds the files, where they are in the bundle.
+    """
+
+    version: Annotated[int, Meta(ge=1)]
+    name: str
+    files: tuple[DataFile, ...]
+    recorded_path: str | None = None
+    address: str | None = None
+    licence: str | None = None
+    included: str | None = None
+
+
+# ---------------------------------------------------------------- what a bundle holds of a run
+
+
+class CodeMember(Record, frozen=True, kw_only=True):
+    """A squashed code snapshot in a bundle: the tree ran, the commit has no parents."""
+
+    root: str
+    tree: GitOid
+    commit: GitOid
+    member: str
+
+
+class Artifact(Record, frozen=True, kw_only=True):
+    """A product of a run that is in the bundle."""
+
+    path: str
+    member: str
+    sha256: Sha256
+
+
+class PackedRun(SparseRecord, frozen=True, kw_only=True):
+    """`runs/<n>/run.json`: the record of a run, and where the bundle has what it needs.
+
+    Attributes:
+        environment: The member directory with its `environment.json` and `pylock.toml`.
+        code: For each segment, its code.
+        artifacts: Files of this run that the bundle holds: weights, and what a later run read.
+    """
+
+    version: Annotated[int, Meta(ge=1)]
+    record: RunRecord
+    code: tuple[CodeMember, ...]
+    environment: str
+    artifacts: tuple[Artifact, ...] = ()
+    data: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- verification
+
+
+class Verdict(enum.StrEnum):
+    """The one word at the end. Unknown never reads as good."""
+
+    REPRODUCED = "REPRODUCED"
+    NOT_REPRODUCED = "NOT REPRODUCED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INTACT = "INTACT"
+    NOT_INTACT = "NOT INTACT"
+
+
+class SignerStatus(enum.StrEnum):
+    """What the reader's trust policy says of the key that signed."""
+
+    TRUSTED = "trusted"
+    EXPECTED_DIGEST = "expected digest"
+    UNKNOWN = "not established"
+    REJECTED = "not accepted"
+
+
+class SignerReport(Record, frozen=True, kw_only=True):
+    """The key that signed, as `SHA256:…`, and its standing."""
+
+    fingerprint: str
+    status: SignerStatus
+
+
+class StepStatus(enum.StrEnum):
+    """How a rung of the ladder ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+    SKIPPED = "skipped"
+
+
+class Step(SparseRecord, frozen=True, kw_only=True):
+    """A rung of the ladder: integrity, authenticity, environment, execution, claims."""
+
+    name: str
+    status: StepStatus
+    summary: str
+    seconds: float = 0.0
+
+
+class Difference(Record, frozen=True, kw_only=True):
+    """Something about the rebuilt environment that is not as recorded."""
+
+    subject: str
+    recorded: str
+    present: str
+
+
+class ClaimResult(SparseRecord, frozen=True, kw_only=True):
+    """A claim and what a repetition gave.
+
+    Attributes:
+        fresh: None where the repetition gave no finite number.
+        sentence: The outcome in words, with mode and evidence.
+        low: The least fresh value that the tolerance accepts; None without a usable tolerance.
+        high: The greatest, in the metric's unit. Both are rounded: the verdict decides at an edge.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    fresh: float | None
+    sentence: str
+    low: float | None = None
+    high: float | None = None
+
+
+class Isolation(Record, frozen=True, kw_only=True):
+    """What kept the executed code apart, and what it did not isolate."""
+
+    kind: str
+    summary: str
+
+
+class Report(SparseRecord, frozen=True, kw_only=True):
+    """The result of `repropack verify`: everything the text, JSON and HTML reports show."""
+
+    version: Annotated[int, Meta(ge=1)]
+    bundle: str
+    manifest_sha256: str | None
+    verdict: Verdict
+    reason: str
+    exit_status: int
+    signer: SignerReport | None
+    mode: str
+    steps: tuple[Step, ...]
+    claims: tuple[ClaimResult, ...] = ()
+    findings: tuple[FindingRecord, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    isolation: Isolation | None = None
+    runs: tuple[str, ...] = ()
+    work: str | None = None
+    tool: str = ""
+    checked: Timestamp | None = None
+
+
+class FindingRecord(SparseRecord, frozen=True, kw_only=True):
+    """A finding as a report shows it (`repropack.findings.Finding` is its source)."""
+
+    code: str
+    title: str
+    subject: str = ""
+    found: str = ""
+    expected: str = ""

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Placeholders stand in records where a path of the author's machine would stand.
+
+`Recording` turns text of this machine into recorded text; `fill` turns recorded text into text of
+the machine that repeats the run. Both are pure.
+
+The placeholders: `{project}` root of the code tree, `{env}` the interpreter's prefix, `{home}`,
+`{tmp}`, `{host}`, `{user}` and `{data:NAME}`. Text that happens to look like one is recorded with
+doubled braces: `{{project}`; so are the braces before a placeholder: `{{{project}` is `{` and then
+the root.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = [
+    "PROJECT_DATA",
+    "Recording",
+    "UnfilledError",
+    "data_placeholder",
+    "fill",
+    "names_in",
+    "split_data",
+]
+
+PROJECT_DATA: Final = "project"
+"""The name of the data set of files inside the project that git ignores."""
+
+_NAME: Final = r"project|env|home|tmp|host|user|data:[A-Za-z0-9_.-]+"
+_LITERAL: Final = re.compile(r"\{(?=\{*(?:" + _NAME + r")\})")
+_TOKEN: Final = re.compile(r"(\{+)(" + _NAME + r")\}")
+
+
+class UnfilledError(LookupError):
+    """A recorded text names a placeholder for which there is no value here."""
+
+
+class Recording(Struct, frozen=True, kw_only=True):
+    """What this machine's paths and names are called in records.
+
+    Attributes:
+        prefixes: Absolute directory to placeholder name; the longest directory that fits wins.
+        words: Names (the host's, the user's) to placeholder name; replaced where they stand alone.
+    """
+
+    prefixes: dict[str, str]
+    words: dict[str, str] = {}
+
+    def text(self, text: str) -> str:
+        """Replaces every directory and word in a text: an argument, a variable, a path."""
+        pieces: list[str] = []
+        position = 0
+        for match in self._pattern().finditer(text):
+            pieces.append(_escape(text[position : match.start()], before_placeholder=True))
+            found = match.group()
+            pieces.append("{" + (self.prefixes.get(found) or self.words[found]) + "}")
+            position = match.end()
+        pieces.append(_escape(text[position:]))
+        return "".join(pieces)
+
+    def _pattern(self) -> re.Pattern[str]:
+        directories = sorted(self.prefixes, key=len, reverse=True)
+        alternatives = [
+            # A directory ends where its name ends, and does not start inside another path; it may
+            # follow the letter of an option (`-I/home/…`) or the scheme of an address (`file://`).
+            rf"(?:(?<![\w./-])|(?<=^-[A-Za-z])|(?<=://)){re.escape(d)}(?![\w-]|\.+[\w-])"
+            if d != "/"
+            else r"(?!)"
+            for d in directories
+        ] + [rf"(?<![A-Za-z0-9]){re.escape(w)}(?![A-Za-z0-9])" for w in self.words if w]
+        return re.compile("|".join(alternatives) if alternatives else r"(?!)")
+
+
+def data_placeholder(name: str) -> str:
+    """The placeholder of a data set, without braces."""
+    return f"data:{name}"
+
+
+def split_data(path: str) -> tuple[str, str] | None:
+    """The data set of a recorded path, and the path below it; None for places of no data set."""
+    if path.startswith("{project}/"):
+        return PROJECT_DATA, path.removeprefix("{project}/")
+    if path.startswith("{data:"):
+        name, closed, rest = path.removeprefix("{data:").partition("}/")
+        if closed:
+            return name, rest
+    return None
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Replaces placeholders by their values and un-doubles literal braces.
+
+    Raises:
+        UnfilledError: A placeholder has no value; the message names it.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        braces, name = match.groups()
+        literal = "{" * (len(braces) // 2)
+        if len(braces) % 2 == 0:
+            return literal + name + "}"
+        try:
+            return literal + values[name]
+        except KeyError:
+            raise UnfilledError(name) from None
+
+    return _TOKEN.sub(value, text)
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The placeholders in a recorded text, without braces, in order."""
+    return tuple(name for braces, name in _TOKEN.findall(text) if len(braces) % 2 == 1)
+
+
+def _escape(text: str, *, before_placeholder: bool = False) -> str:
+    """Doubles the braces that would be read as part of a placeholder, there or in what follows."""
+    doubled = _LITERAL.sub("{{", text)
+    if before_placeholder:
+        plain = doubled.rstrip("{")
+        return plain + 2 * doubled[len(plain) :]
+    return doubled

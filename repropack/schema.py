@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Generates the JSON Schemas of every record from the types in `repropack.model`.
+
+`python -m repropack.schema DIR` writes them; a test proves that `schemas/` is in step. The types
+are the source, so that code and schema cannot disagree (docs/adr/0003-schemas-from-types.md).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from repropack import durable, model
+
+__all__ = ["SCHEMAS", "schema", "write_schemas"]
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
+    "claims": model.ClaimSet,
+    "data-manifest": model.DataManifest,
+    "environment": model.Environment,
+    "manifest": model.Manifest,
+    "metrics": model.MetricSet,
+    "report": model.Report,
+    "run": model.PackedRun,
+    "statement": model.Statement,
+}
+"""File name to the type it describes."""
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a record.
+
+    Raises:
+        KeyError: There is no record of this name in `SCHEMAS`.
+    """
+    kind = SCHEMAS[name]
+    (top,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    document: dict[str, Any] = {
+        "$schema": DIALECT,
+        "$id": f"urn:repropack:schema:v1:{name}",
+        "title": name,
+        **top,
+        "$defs": definitions,
+    }
+    return document
+
+
+def write_schemas(directory: Path) -> None:
+    """Writes every schema.
+
+    Raises:
+        OSError: The directory cannot be written.
+    """
+    for name in SCHEMAS:
+        text = json.dumps(schema(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        durable.write_file(directory / f"{name}.json", text.encode("utf-8"))
+
+
+if __name__ == "__main__":
+    write_schemas(Path(sys.argv[1]))

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded text: nothing of this machine in it, and the original can be had back."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repropack.placeholders import (
+    Recording,
+    UnfilledError,
+    fill,
+    names_in,
+    split_data,
+)
+
+PLACES = {
+    "project": "/home/zoe/lab",
+    "home": "/home/zoe",
+    "tmp": "/tmp",
+    "data:mnist": "/data/mnist",
+    "host": "bigbox",
+}
+RECORDING = Recording(
+    prefixes={place: name for name, place in PLACES.items() if name != "host"},
+    words={"bigbox": "host"},
+)
+
+PIECES = st.sampled_from(
+    [*PLACES.values(), "{project}", "{data:x}", "{", "}", "{{", "/", " ", ":", "a", ".", "-I", "é"]
+)
+TEXT = st.one_of(st.text(), st.lists(PIECES).map("".join))
+
+
+@given(TEXT)
+def test_filled_in_with_the_same_places_it_is_the_original(text: str) -> None:
+    assert fill(RECORDING.text(text), PLACES) == text
+
+
+@given(TEXT)
+def test_text_without_places_names_no_placeholder(text: str) -> None:
+    nothing = Recording(prefixes={})
+    assert names_in(nothing.text(text)) == ()
+    assert fill(nothing.text(text), {}) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "recorded"),
+    [
+        ("/home/zoe/lab/a.py", "{project}/a.py"),
+        ("--out=/home/zoe/x", "--out={home}/x"),
+        ("-I/home/zoe/include", "-I{home}/include"),
+        ("file:///home/zoe/x.db", "file://{home}/x.db"),
+        ("/home/zoe/lab:/home/zoe", "{project}:{home}"),
+        ("['/home/zoe/a']", "['{home}/a']"),
+        ("No such file: /home/zoe.", "No such file: {home}."),
+        # A longer name, or the same name elsewhere, is another directory.
+        ("/home/zoey/a", "/home/zoey/a"),
+        ("/home/zoe-old", "/home/zoe-old"),
+        ("/home/zoe.old", "/home/zoe.old"),
+        ("/backup/home/zoe", "/backup/home/zoe"),
+        ("/scratch/tmp/x", "/scratch/tmp/x"),
+        ("out/bigbox.log", "out/{host}.log"),
+        ("bigboxes", "bigboxes"),
+        ("{project}", "{{project}"),
+    ],
+)
+def test_where_a_place_begins_and_ends(text: str, recorded: str) -> None:
+    assert RECORDING.text(text) == recorded
+
+
+def test_a_placeholder_without_a_value_is_named() -> None:
+    with pytest.raises(UnfilledError, match="data:mnist"):
+        fill("{data:mnist}/a", {})
+
+
+def test_the_data_set_of_a_path() -> None:
+    assert split_data("{data:a}/b/c") == ("a", "b/c")
+    assert split_data("{project}/b") == ("project", "b")
+    assert split_data("{home}/b") is None
+    assert split_data("{data:a") is None
