@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a bundle that anybody may have made, in three steps that are three types.
+
+`UnverifiedBundle`: the file has the form of a bundle; its attestation can be read, nothing else.
+`ListedBundle`: `manifest.json` is what the caller's signed statement says; members are not checked.
+`VerifiedBundle`: every byte is what the manifest says.
+
+Tar headers are never parsed: they are made again from the manifest and compared. Whether the
+attestation is to be believed is not this package's question (`repropack.signing`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
+
+from repropack import canonical
+from repropack.bundle.checking import check_members
+from repropack.bundle.container import Container, open_container
+from repropack.bundle.extraction import extract_members, read_member
+from repropack.bundle.limits import (
+    ATTESTATION,
+    FORMAT,
+    FRAME_CONTENT,
+    MANIFEST,
+    MAX_ATTESTATION,
+    MAX_CONTENT,
+    MAX_MANIFEST,
+    VERSION,
+)
+from repropack.bundle.members import member_list_defect
+from repropack.bundle.tar_layer import (
+    BLOCK,
+    Layout,
+    attestation_tail,
+    frame_sizes,
+    lay_out,
+    member_header,
+    stored_size,
+)
+from repropack.digest import sha256_hex
+from repropack.findings import Code, DefectError
+from repropack.model import Manifest, Member
+
+__all__ = ["ListedBundle", "UnverifiedBundle", "VerifiedBundle", "open_bundle"]
+
+
+class UnverifiedBundle:
+    """A file with the form of a bundle. A context manager that closes the file.
+
+    Made by `open_bundle` only.
+
+    Attributes:
+        attestation: The bytes of `attestation.dsse.json`, from whomever.
+        size: Bytes of the file.
+    """
+
+    def __init__(self, container: Container, attestation: bytes) -> None:
+        self._container = container
+        self.attestation = attestation
+        self.size = container.size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file, also for the bundles that were made from this one."""
+        self._container.close()
+
+    def read_manifest(self, *, offset: int, size: int, sha256: str) -> ListedBundle:
+        """Reads `manifest.json`, and nothing else, where a signed statement says it is.
+
+        Args:
+            offset: Where its header begins in the tar stream.
+            size: Its bytes.
+            sha256: Its digest.
+
+        Raises:
+            DefectError: It is not there, is another file, is not canonical, has an unknown version,
+                lists members that are not allowed, or the frames are not cut as they should be.
+            RepropackError: The file cannot be read.
+        """
+        manifest_bytes = _read_manifest_bytes(self._container, offset, size)
+        found = sha256_hex(manifest_bytes)
+        if found != sha256:
+            raise DefectError(
+                Code.MANIFEST_DIGEST,
+                MANIFEST,
+                found=f"sha256:{found}",
+                expected=f"sha256:{sha256}",
+            )
+        manifest = _decode_manifest(manifest_bytes)
+        defect = member_list_defect([member.path for member in manifest.members])
+        if defect is not None:
+            raise DefectError(
+                defect.code, defect.subject, found=defect.found, expected=defect.expected
+            )
+        layout = lay_out(manifest.members)
+        if layout.end != offset:
+            raise DefectError(
+                Code.FRAME_LAYOUT,
+                MANIFEST,
+                found=f"offset {offset}",
+                expected=f"offset {layout.end}",
+            )
+        return ListedBundle(self._container, manifest, layout, manifest_bytes, self.attestation)
+
+
+class ListedBundle:
+    """A bundle whose members are known and were not checked yet.
+
+    Made by `UnverifiedBundle.read_manifest` only. What `read` and `extract` hand over has its
+    digest checked; that the rest of the file is in order is known only after `verify`.
+
+    Attributes:
+        manifest: The members, in archive order.
+        manifest_sha256: The digest of `manifest.json`.
+        content_size: Bytes that `verify` checks.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        manifest: Manifest,
+        layout: Layout,
+        manifest_bytes: bytes,
+        attestation: bytes,
+    ) -> None:
+        self._container = container
+        self._manifest_bytes = manifest_bytes
+        self._attestation = attestation
+        self._layout = layout
+        self._numbers = {member.path: i for i, member in enumerate(manifest.members)}
+        self.manifest = manifest
+        self.manifest_sha256 = sha256_hex(manifest_bytes)
+        self.content_size = self._layout.end
+
+    def verify(
+        self, *, workers: int | None = None, progress: Callable[[int], None] | None = None
+    ) -> VerifiedBundle:
+        """Checks every byte.
+
+        Args:
+            workers: Threads that decode; None for one a processor.
+            progress: Called with the number of content bytes that were checked since the last call.
+
+        Raises:
+            DefectError: The first defect, with the member where it is.
+            RepropackError: The file cannot be read.
+        """
+        check_members(
+            self._container,
+            self.manifest.members,
+            self._layout,
+            workers=workers,
+            progress=progress,
+        )
+        return VerifiedBundle(
+            self._container, self.manifest, self._layout, self._manifest_bytes, self._attestation
+        )
+
+    def read(self, path: str, *, limit: int) -> bytes:
+        """The content of a member, with its digest checked.
+
+        Args:
+            path: A member's path.
+            limit: The most bytes that are accepted.
+
+        Raises:
+            DefectError: There is no such member, it has more than `limit` bytes, or it is not what
+                the manifest says.
+            RepropackError: The file cannot be read.
+        """
+        number = self._numbers.get(path)
+        if number is None:
+            raise DefectError(Code.MEMBER_MISSING, path)
+        member = self.manifest.members[number]
+        return read_member(self._container, member, self._layout.contents[number], limit)
+
+    def extract(
+        self,
+        destination: Path,
+        select: Callable[[Member], bool] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Writes members below a directory, with their digests checked while they are written.
+
+        Args:
+            destination: A directory that does not exist yet, or is empty.
+            select: Which members; None for all, and then `manifest.json` and
+                `attestation.dsse.json` too, as `tar` would.
+            progress: Called with the number of bytes that were written since the last call.
+
+        Raises:
+            DefectError: A member is not what the manifest says. Nothing is left behind.
+            UsageError: The destination is not an empty directory.
+            RepropackError: Something cannot be written or read.
+        """
+        chosen = [
+            (member, content_at)
+            for member, content_at in zip(self.manifest.members, self._layout.contents, strict=True)
+            if select is None or select(member)
+        ]
+        extra = (
+            () if select else ((MANIFEST, self._manifest_bytes), (ATTESTATION, self._attestation))
+        )
+        extract_members(self._container, chosen, destination, extra=extra, progress=progress)
+
+
+class VerifiedBundle(ListedBundle):
+    """A bundle whose every byte is what its manifest says. Made by `ListedBundle.verify` only."""
+
+
+class _Versioned(Struct, frozen=True):
+    """What can be read of a manifest of any version."""
+
+    format: str
+    version: int
+
+
+def open_bundle(path: Path) -> UnverifiedBundle:
+    """Opens a bundle and reads its end: the seek table and the attestation.
+
+    The file is opened once; what is swapped in under its name later is never read.
+
+    Raises:
+        UsageError: There is no such file, or it is not a regular file.
+        DefectError: It does not have the form of a bundle.
+        RepropackError: It cannot be read.
+    """
+    container = open_container(path)
+    try:
+        return UnverifiedBundle(container, _read_attestation(container))
+    except BaseException:
+        container.close()
+        raise
+
+
+def _read_attestation(container: Container) -> bytes:
+    last = len(container.table.sizes) - 1
+    size = container.table.sizes[last]
+    most = len(attestation_tail(bytes(MAX_ATTESTATION)))
+    if size > most:
+        raise DefectError(
+            Code.TOO_LARGE, ATTESTATION, found=f"{size} bytes", expected=f"at most {most}"
+        )
+    frame = bytes(container.frame(last, ATTESTATION))
+    # An attestation is JSON text, which ends with no NUL: what is left is the content.
+    content = frame[BLOCK:].rstrip(b"\0")
+    if not frame.startswith(member_header(ATTESTATION, len(content))):
+        raise DefectError(Code.TAR_HEADER, ATTESTATION)
+    if frame != attestation_tail(content):
+        raise DefectError(Code.TAR_PADDING, ATTESTATION)
+    return content
+
+
+def _read_manifest_bytes(container: Container, offset: int, size: int) -> bytes:
+    if not (0 < size <= MAX_MANIFEST and offset <= MAX_CONTENT):
+        raise DefectError(
+            Code.TOO_LARGE,
+            MANIFEST,
+            found=f"{size} bytes at {offset}",
+            expected=f"at most {MAX_MANIFEST} at most at {MAX_CONTENT}",
+        )
+    length = stored_size(MANIFEST, size)
+    first = _check_section(container, 0, offset, "members")
+    end = _check_section(container, first, length, MANIFEST)
+    if end != len(container.table.sizes) - 1:
+        raise DefectError(
+            Code.FRAME_LAYOUT,
+            found=f"{len(container.table.sizes)} frames",
+            expected=f"{end + 1} frames",
+        )
+    stored = b"".join(container.frame(index, MANIFEST) for index in range(first, end))
+    header = member_header(MANIFEST, size)
+    if not stored.startswith(header):
+        raise DefectError(Code.TAR_HEADER, MANIFEST)
+    if stored.count(b"\0", len(header) + size) != len(stored) - len(header) - size:
+        raise DefectError(Code.TAR_PADDING, MANIFEST)
+    return stored[len(header) : len(header) + size]
+
+
+def _check_section(container: Container, first: int, length: int, subject: str) -> int:
+    """Checks that frames from `first` on hold a section of the stream; returns the frame after."""
+    count, last = frame_sizes(length)
+    sizes = container.table.sizes[first : first + count]
+    if (
+        len(sizes) != count
+        or (count and sizes[-1] != last)
+        or min(sizes[:-1], default=FRAME_CONTENT) != FRAME_CONTENT
+    ):
+        raise DefectError(
+            Code.FRAME_LAYOUT, subject, expected=f"{count} frames with {length} bytes from {first}"
+        )
+    return first + count
+
+
+def _decode_manifest(data: bytes) -> Manifest:
+    try:
+        manifest = canonical.decode_canonical(data, Manifest, limit=MAX_MANIFEST)
+    except canonical.NotCanonicalError as error:
+        # A later version may have other fields: its reader is what is missing then.
+        try:
+            versioned = canonical.peek(data, _Versioned, limit=MAX_MANIFEST)
+        except canonical.NotCanonicalError:
+            versioned = None
+        if versioned is None or versioned.version == VERSION:
+            raise DefectError(Code.MANIFEST_JSON, MANIFEST, found=str(error)) from error
+        version, kind = versioned.version, versioned.format
+    else:
+        version, kind = manifest.version, manifest.format
+    if (kind, version) != (FORMAT, VERSION):
+        raise DefectError(
+            Code.MANIFEST_VERSION,
+            MANIFEST,
+            found=f"{kind} {version}",
+            expected=f"{FORMAT} {VERSION}",
+        )
+    return manifest

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a bundle in one pass: each source is read once, hashed and compressed while it is read.
+
+The calling thread plans which bytes belong to which frame. A few threads read, hash and compress a
+frame each, one more writes. In memory is a fixed number of frames, whatever the size of the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
+from pathlib import Path
+
+from msgspec import Struct
+
+from repropack import canonical
+from repropack.bundle.frames import encode_seek_table
+from repropack.bundle.limits import (
+    FORMAT,
+    MANIFEST,
+    MAX_ATTESTATION,
+    MAX_CONTENT,
+    MAX_MANIFEST,
+    VERSION,
+)
+from repropack.bundle.members import archive_order, member_list_defect
+from repropack.bundle.packing import MemberSource, Packer, Sink, StoredFrame
+from repropack.bundle.pipeline import in_order, worker_count
+from repropack.bundle.tar_layer import ZEROS, attestation_tail, member_header, padding
+from repropack.digest import sha256_hex
+from repropack.durable import replacing
+from repropack.errors import RepropackError
+from repropack.model import Manifest
+
+__all__ = ["MemberSource", "WrittenBundle", "write_bundle"]
+
+
+class WrittenBundle(Struct, frozen=True, kw_only=True):
+    """A bundle that is complete and on the disk.
+
+    Attributes:
+        size: Bytes of the file.
+        content_size: Bytes of the tar stream in it.
+    """
+
+    path: Path
+    manifest: Manifest
+    manifest_sha256: str
+    size: int
+    content_size: int
+
+
+def write_bundle(
+    destination: Path,
+    sources: Iterable[MemberSource],
+    *,
+    seal: Callable[[bytes, int], bytes],
+    workers: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> WrittenBundle:
+    """Writes a bundle; it gets its name only when it is whole and on the disk.
+
+    Args:
+        destination: The file to make or to replace.
+        sources: The members, in any order; `README.md` must be among them.
+        seal: Gets the bytes of `manifest.json` and the offset of its header in the tar stream, and
+            returns the bytes of `attestation.dsse.json`.
+        workers: Threads that compress; None for one a processor. The bytes do not depend on it.
+        progress: Called with the number of content bytes that were written since the last call.
+
+    Raises:
+        RepropackError: A path is not allowed, a source cannot be read, changes while it is read or
+            has another digest, a limit of the format is exceeded, or the file cannot be written.
+            An existing file is then as it was.
+    """
+    ordered = sorted(sources, key=lambda source: archive_order(source.path))
+    defect = member_list_defect([source.path for source in ordered])
+    if defect is not None:
+        reason = defect.found or defect.code.title
+        raise RepropackError(f"no bundle can have these members: {defect.subject}: {reason}")
+    packing = _Packing(ordered, seal, worker_count(workers))
+    entries: list[tuple[int, int]] = []
+    try:
+        with replacing(destination) as file:
+            sink = Sink(file)
+
+            def store(frame: StoredFrame) -> tuple[int, int]:
+                return sink.write(frame.data), frame.content_size
+
+            # Copying into the page cache takes as long as hashing: it has a thread of its own.
+            with (
+                closing(packing.frames()) as frames,
+                closing(in_order(frames, store, workers=1)) as written,
+            ):
+                for entry in written:
+                    entries.append(entry)
+                    if progress is not None:
+                        progress(entry[1])
+            sink.write(encode_seek_table(entries))
+    except OSError as error:
+        raise RepropackError(
+            f"cannot write {destination}: {error.strerror or error}",
+            advice="nothing was changed there",
+        ) from error
+    return WrittenBundle(
+        path=destination,
+        manifest=packing.manifest,
+        manifest_sha256=packing.manifest_sha256,
+        size=sink.size,
+        content_size=sum(content_size for _, content_size in entries),
+    )
+
+
+class _Packing:
+    """All frames of a bundle.
+
+    Attributes:
+        manifest: Complete when `frames` has ended.
+    """
+
+    def __init__(
+        self, sources: list[MemberSource], seal: Callable[[bytes, int], bytes], workers: int
+    ) -> None:
+        self._packer = Packer(sources)
+        self._seal = seal
+        self._workers = workers
+        self.manifest = Manifest(format=FORMAT, version=VERSION, members=())
+        self.manifest_sha256 = ""
+
+    def frames(self) -> Generator[StoredFrame, None, None]:
+        """The frames in order.
+
+        Raises:
+            RepropackError: As `write_bundle`.
+        """
+        packer = self._packer
+        with closing(in_order(packer.plan(), packer.pack, workers=self._workers)) as packed:
+            yield from packed
+        offset = packer.content_size
+        if offset > MAX_CONTENT:
+            raise RepropackError(f"the members have {offset} bytes; {MAX_CONTENT} are allowed")
+        self.manifest = Manifest(format=FORMAT, version=VERSION, members=packer.members())
+        manifest = canonical.encode(self.manifest)
+        if len(manifest) > MAX_MANIFEST:
+            raise RepropackError(
+                f"{MANIFEST} has {len(manifest)} bytes; {MAX_MANIFEST} are allowed"
+            )
+        self.manifest_sha256 = sha256_hex(manifest)
+        header = member_header(MANIFEST, len(manifest))
+        yield from packer.pack_section(header + manifest + ZEROS[: padding(len(manifest))])
+        yield from packer.pack_section(attestation_tail(self._attestation(manifest, offset)))
+
+    def _attestation(self, manifest: bytes, offset: int) -> bytes:
+        try:
+            attestation = self._seal(manifest, offset)
+        except OSError as error:
+            raise RepropackError(f"the manifest cannot be signed: {error}") from error
+        if not 0 < len(attestation) <= MAX_ATTESTATION or b"\0" in attestation:
+            raise RepropackError(
+                f"an attestation is JSON text of at most {MAX_ATTESTATION} bytes, "
+                f"not {len(attestation)} bytes"
+            )
+        return attestation
