@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DSSE v1 envelopes with Ed25519 signatures.
+
+Source: https://github.com/secure-systems-lab/dsse, protocol.md and envelope.md, version 1.0.2.
+Signed are the pre-authentication encoding of payload type and payload, so that a message of one
+kind cannot be passed off as another. The payload is parsed only after its signature held.
+Narrower than DSSE, to leave one spelling for one meaning (docs/spec/rpk-v1.md, section 7): the
+envelope is canonical JSON, base64 is standard and canonical, and the algorithm is Ed25519.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from msgspec import Struct
+
+from repropack import canonical
+from repropack.findings import Code, DefectError
+from repropack.signing.keys import PublicKey, SigningKey, WeakKeyError
+
+__all__ = [
+    "PAYLOAD_TYPE",
+    "Envelope",
+    "Signature",
+    "pre_authentication_encoding",
+    "read_envelope",
+    "seal",
+    "signers",
+]
+
+PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+
+MAX_ENVELOPE: Final = 1024 * 1024
+"""Bytes of an envelope: ours have about 2 KiB; room for long lists of claims."""
+
+MAX_SIGNATURES: Final = 64
+"""Signatures in one envelope: more signers than any release has."""
+
+
+class Signature(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One signature.
+
+    Attributes:
+        keyid: The signer's public key as a line of an OpenSSH key file. It is not signed and gives
+            no trust; it lets a reader check the signature before she parses the payload.
+        sig: Base64 of 64 bytes.
+    """
+
+    keyid: str
+    sig: str
+
+
+class _EnvelopeJson(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    payload: str
+    payload_type: str
+    signatures: tuple[Signature, ...]
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """A well-formed envelope whose signatures have not been checked."""
+
+    payload: bytes
+    payload_type: str
+    signatures: tuple[Signature, ...]
+
+
+def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
+    """The bytes that are signed: `DSSEv1 SP LEN(type) SP type SP LEN(payload) SP payload`."""
+    kind = payload_type.encode("utf-8")
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def seal(payload: bytes, key: SigningKey) -> bytes:
+    """Signs a payload and returns the envelope as canonical JSON."""
+    signature = key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
+    return canonical.encode(
+        _EnvelopeJson(
+            payload=base64.b64encode(payload).decode("ascii"),
+            payload_type=PAYLOAD_TYPE,
+            signatures=(
+                Signature(
+                    keyid=key.public.openssh, sig=base64.b64encode(signature).decode("ascii")
+                ),
+            ),
+        )
+    )
+
+
+def read_envelope(data: bytes) -> Envelope:
+    """Reads an envelope; checks its form and no signature.
+
+    Raises:
+        DefectError: `ENVELOPE` if it is not canonical JSON of the allowed form or has another
+            payload type, `NO_SIGNATURE` if its list of signatures is empty.
+    """
+    try:
+        wire = canonical.decode_canonical(data, _EnvelopeJson, limit=MAX_ENVELOPE)
+        payload = _decode_base64(wire.payload)
+        for signature in wire.signatures:
+            if len(_decode_base64(signature.sig)) != 64:
+                raise canonical.NotCanonicalError("a signature does not have 64 bytes")
+    except canonical.NotCanonicalError as error:
+        raise DefectError(Code.ENVELOPE, "attestation.dsse.json", found=str(error)) from error
+    if wire.payload_type != PAYLOAD_TYPE:
+        raise DefectError(
+            Code.ENVELOPE,
+            "attestation.dsse.json",
+            found=f"payload type {wire.payload_type}",
+            expected=PAYLOAD_TYPE,
+        )
+    if not wire.signatures:
+        raise DefectError(Code.NO_SIGNATURE, "attestation.dsse.json")
+    if len(wire.signatures) > MAX_SIGNATURES:
+        raise DefectError(
+            Code.TOO_LARGE, "attestation.dsse.json", found=f"{len(wire.signatures)} signatures"
+        )
+    return Envelope(payload=payload, payload_type=wire.payload_type, signatures=wire.signatures)
+
+
+def signers(envelope: Envelope) -> tuple[PublicKey, ...]:
+    """The keys that signed the payload. A signature that does not hold earns nothing.
+
+    Raises:
+        DefectError: `WEAK_KEY`: a key id is no sound Ed25519 key; `SIGNATURE`: no signature holds.
+    """
+    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    found: dict[PublicKey, None] = {}
+    for signature in envelope.signatures:
+        try:
+            key = PublicKey.from_openssh(signature.keyid)
+        except WeakKeyError as error:
+            raise DefectError(Code.WEAK_KEY, "attestation.dsse.json", found=str(error)) from error
+        if key.verify(_decode_base64(signature.sig), message):
+            found[key] = None
+    if not found:
+        raise DefectError(Code.SIGNATURE, "attestation.dsse.json")
+    return tuple(found)
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as error:
+        raise canonical.NotCanonicalError("not standard base64") from error
+    if base64.b64encode(data).decode("ascii") != text:
+        raise canonical.NotCanonicalError("base64 in a form that is not canonical")
+    return data

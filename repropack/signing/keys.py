@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ed25519 keys: from OpenSSH and PEM files, made anew, and checked for soundness.
+
+A key is named by its OpenSSH fingerprint `SHA256:…`, which `ssh-keygen -lf` prints as well.
+Small-order and non-canonical public keys are refused when they are loaded: for them signatures
+verify without any private key (https://github.com/C2SP/CCTV, directory ed25519).
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
+
+from repropack import digest, durable
+from repropack.errors import UsageError
+
+__all__ = ["PublicKey", "SigningKey", "WeakKeyError", "create_key", "load_public", "load_signing"]
+
+_PRIME: Final = 2**255 - 19
+
+_SMALL_ORDER_Y: Final = frozenset(
+    {
+        0,
+        1,
+        0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,
+        0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7,
+        _PRIME - 1,
+    }
+)
+"""The y coordinates of the eight points whose order divides the cofactor 8. Each y serves both
+signs of x, and together with `y < p` that covers all 14 encodings of the published vectors."""
+
+
+class WeakKeyError(ValueError):
+    """A public key for which signatures prove nothing."""
+
+
+class PublicKey:
+    """An Ed25519 public key that is canonical and of large order.
+
+    Args:
+        raw: The 32 bytes of RFC 8032.
+
+    Raises:
+        WeakKeyError: Not 32 bytes, y not below the field prime, or a point of small order.
+    """
+
+    __slots__ = ("_key", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) != 32:
+            raise WeakKeyError(f"an Ed25519 key has 32 bytes, not {len(raw)}")
+        y = int.from_bytes(raw, "little") & (2**255 - 1)
+        if y >= _PRIME:
+            raise WeakKeyError("the key is not in canonical form")
+        if y in _SMALL_ORDER_Y:
+            raise WeakKeyError("the key is a point of small order")
+        self.raw: Final = raw
+        self._key: Final = Ed25519PublicKey.from_public_bytes(raw)
+
+    @classmethod
+    def from_openssh(cls, line: str) -> PublicKey:
+        """The key of a line that is exactly what `openssh` writes.
+
+        Raises:
+            WeakKeyError: Another spelling, another kind of key, or an unsound key.
+        """
+        prefix, _, encoded = line.partition(" ")
+        try:
+            wire = base64.b64decode(encoded.encode("ascii"), validate=True)
+        except (ValueError, UnicodeEncodeError):
+            wire = b""
+        if prefix != "ssh-ed25519" or len(wire) != 51:
+            raise WeakKeyError("not an ssh-ed25519 public key")
+        key = cls(wire[19:])
+        if key.openssh != line:
+            raise WeakKeyError("not the canonical form of an ssh-ed25519 public key")
+        return key
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:` and the unpadded base64 of the digest of the SSH wire form (RFC 4253, 6.6)."""
+        digested = bytes.fromhex(digest.sha256_hex(self._wire()))
+        return "SHA256:" + base64.b64encode(digested).decode("ascii").rstrip("=")
+
+    @property
+    def openssh(self) -> str:
+        """One line of an OpenSSH public key file, without a comment."""
+        return "ssh-ed25519 " + base64.b64encode(self._wire()).decode("ascii")
+
+    @property
+    def pem(self) -> str:
+        """SubjectPublicKeyInfo in PEM, as `openssl` reads it."""
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode(
+            "ascii"
+        )
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Whether the signature over the message is this key's."""
+        try:
+            self._key.verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PublicKey) and self.raw == other.raw
+
+    def __hash__(self) -> int:
+        return hash(self.raw)
+
+    def __repr__(self) -> str:
+        return f"PublicKey({self.fingerprint})"
+
+    def _wire(self) -> bytes:
+        kind = b"ssh-ed25519"
+        return struct.pack(">I", len(kind)) + kind + struct.pack(">I", 32) + self.raw
+
+
+class SigningKey:
+    """An Ed25519 private key. Signing is deterministic (RFC 8032)."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key: Final = key
+        self.public: Final = PublicKey(
+            key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        )
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte signature of a message."""
+        return self._key.sign(message)
+
+
+def create_key(path: Path) -> SigningKey:
+    """Makes a new key pair: `path` in OpenSSH form with mode 0600, and `path.pub`.
+
+    Raises:
+        UsageError: A file of that name exists; a key is never overwritten.
+        OSError: It could not be written.
+    """
+    public_path = path.with_name(path.name + ".pub")
+    for existing in (path, public_path):
+        if existing.exists():
+            raise UsageError(
+                f"{existing} exists and is not overwritten", advice="name another file with --key"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private = Ed25519PrivateKey.generate()
+    key = SigningKey(private)
+    durable.write_file(
+        path,
+        private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
+        mode=0o600,
+    )
+    durable.write_file(public_path, key.public.openssh.encode("ascii") + b"\n")
+    return key
+
+
+def load_signing(path: Path, passphrase: Callable[[], str] | None = None) -> SigningKey:
+    """Reads a private key from an OpenSSH or PEM (PKCS#8) file.
+
+    Args:
+        path: The file.
+        passphrase: Asked only if the file is encrypted; None where nobody can be asked.
+
+    Raises:
+        UsageError: It cannot be read, is not Ed25519, or the passphrase is missing or wrong.
+    """
+    data = _read(path)
+    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
+    try:
+        try:
+            key = load(data, None)
+        except TypeError:
+            # cryptography's way to say that the file is encrypted.
+            if passphrase is None:
+                raise UsageError(
+                    f"{path} is protected by a passphrase and there is no terminal to ask for it",
+                    advice="run the command in a terminal or use another --key",
+                ) from None
+            key = load(data, passphrase().encode("utf-8"))
+    except UsageError:
+        raise
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{path}: not a private key that can be read ({error})",
+            advice="give an Ed25519 key: `repropack key new` or `ssh-keygen -t ed25519`",
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise UsageError(
+            f"{path}: found a key of another kind, expected Ed25519",
+            advice="make one with `repropack key new`",
+        )
+    return SigningKey(key)
+
+
+def load_public(path: Path) -> PublicKey:
+    """Reads a public key from an OpenSSH public key file or a PEM file.
+
+    Raises:
+        UsageError: It cannot be read, is not Ed25519, or is weak.
+    """
+    data = _read(path)
+    load = load_pem_public_key if data.lstrip().startswith(b"-----BEGIN") else load_ssh_public_key
+    try:
+        key = load(data.strip() if load is load_ssh_public_key else data)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(
+            f"{path}: not a public key ({error})",
+            advice="give an OpenSSH .pub file or a PEM file with an Ed25519 key",
+        ) from error
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError(f"{path}: found a key of another kind, expected Ed25519")
+    try:
+        return PublicKey(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+    except WeakKeyError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from error
