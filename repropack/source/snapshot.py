@@ -1,0 +1,479 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a work tree to a git tree, without touching anything of the author's.
+
+The author's index is copied, the copy is brought up to what is on the disk, and the tree is written
+into the private repository (`repropack.source.private`), which borrows from the author's objects.
+Her index, refs, stash, configuration and object store are only read. A directory without a
+repository is taken in the same way, with an index and exclusions of our own.
+
+Filters that the author has configured (line ends, git-lfs, nbstripout) apply as in `git add`: the
+tree is the one that she would commit.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from repropack.errors import RepropackError
+from repropack.model import SourceSnapshot, UncapturedFile
+from repropack.source.git import EMPTY_TREES, Git, bare, own
+from repropack.source.private import (
+    base_index,
+    copy_index,
+    new_index,
+    preserve_tree,
+    private_repository,
+    remove_stale_indexes,
+)
+from repropack.source.trees import link_defect, path_defect, recorded_name
+
+__all__ = ["UNTRACKED_LIMIT", "Taken", "changed_since", "find_root", "preserve", "take"]
+
+UNTRACKED_LIMIT: Final = 10 * 1024 * 1024
+"""Bytes of one untracked file: code is smaller, what is larger is data or a product."""
+
+UNTRACKED_TOTAL: Final = 256 * 1024 * 1024
+"""Bytes of all untracked files: they are hashed before every run, about a second for this much."""
+
+UNTRACKED_COUNT: Final = 50_000
+"""Untracked files: a folder of images that nobody ignored should not delay each run by minutes."""
+
+_LISTED: Final = 20
+"""Excluded files of one directory, for one reason, beyond which the directory is one entry."""
+
+_STORE_NAME: Final = b".repropack"
+_ENVIRONMENT_MARKS: Final = (b"/pyvenv.cfg", b"/conda-meta/history")
+_NORMAL: Final = (b"H 100644 ", b"H 100755 ", b"H 120000 ")
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """A snapshot, and what is needed to ask later what has changed since.
+
+    Attributes:
+        base_commit: The commit that was checked out; None without one.
+        object_format: `sha1` or `sha256`.
+        index: Name of the index file in the private repository that knows the files' times.
+    """
+
+    snapshot: SourceSnapshot
+    base_commit: str | None
+    object_format: str
+    index: str
+
+
+class _Place(Struct, frozen=True, kw_only=True):
+    """Where the parts of an author's repository are, and its object format."""
+
+    index: Path
+    objects: Path
+    object_format: str
+
+
+class _Dirt(Struct, kw_only=True):
+    """What differs between the index and the disk; paths are raw bytes."""
+
+    base_commit: str | None = None
+    staged: bool = False
+    modified: list[bytes] = []
+    removed: list[bytes] = []
+    untracked: list[bytes] = []
+    ignored: list[bytes] = []
+
+
+def find_root(start: Path) -> tuple[Path, bool]:
+    """The root of the code that a directory belongs to, and whether git tracks it.
+
+    A directory that its repository ignores as a whole (an experiment below somebody's home
+    directory under git) is a root of its own: the repository would record nothing of it.
+
+    Args:
+        start: An existing directory.
+
+    Raises:
+        RepropackError: git is missing, refuses the repository (another owner), or the repository is
+            damaged or has no work tree.
+    """
+    git = own(start)
+    done = git.call("rev-parse", "--show-toplevel", accept=(0, 128))
+    if done.status != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        if "not a git repository (or any" in said:
+            return start.resolve(), False
+        if "must be run in a work tree" in said:
+            raise RepropackError(
+                f"{start} is inside a git directory or a bare repository, which has no work tree",
+                advice="run from a checkout of it",
+            )
+        first, _, advice = said.partition("\n")
+        raise RepropackError(
+            f"git refuses {start}: {first.removeprefix('fatal: ')}",
+            advice=" ".join(advice.split()),
+        )
+    root = Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+    if not start.samefile(root):
+        ignored = git.call("check-ignore", "--quiet", "--", ".", accept=(0, 1)).status == 0
+        if ignored and not git.call("ls-files", "-z", "--", ".").stdout:
+            return start.resolve(), False
+    return root, True
+
+
+def take(
+    root: Path,
+    store: Path,
+    *,
+    versioned: bool,
+    products: Mapping[str, tuple[int, int, int]],
+    untracked_limit: int = UNTRACKED_LIMIT,
+) -> Taken:
+    """Records the files of a work tree as a git tree in the private repository.
+
+    Args:
+        root: What `find_root` returned, with `versioned`.
+        store: The directory of the private repository; it is made on first use.
+        versioned: Whether git tracks the root.
+        products: Outputs of earlier runs: path below the root to size, `st_mtime_ns` and `st_ino`.
+            An untracked file that is still exactly that is data, not code, and is left out.
+        untracked_limit: Bytes; larger untracked files are left out.
+
+    Raises:
+        RepropackError: git failed, a file cannot be read, or the root is no project.
+        OSError: The private repository cannot be written.
+    """
+    place = _locate(root) if versioned else None
+    if place is None:
+        _refuse_home(root)
+    object_format = place.object_format if place else "sha1"
+    private = private_repository(store, object_format)
+    remove_stale_indexes(private)
+    index = new_index(private)
+    try:
+        copy_index(place.index if place else base_index(private, root), index)
+        git = _session(root, private, index, place)
+        excluded: list[UncapturedFile] = []
+        removals: list[bytes] = []
+        if place:
+            removals = _normalise(git, root, excluded)
+        dirt = _status(git, versioned=versioned)
+        candidates = dirt.untracked if versioned else dirt.untracked + dirt.modified
+        included, refused = _choose(root, candidates, products, untracked_limit)
+        excluded += refused
+        modified = dirt.modified
+        if not versioned:
+            # Here the index is our own: a file of it that is now too large, or a product, goes.
+            modified = [path for path in dirt.modified if path in included]
+            removals += [path for path in dirt.modified if path not in included]
+            excluded += _ignored(root, dirt.ignored)
+        removals += dirt.removed
+        empty_tree = EMPTY_TREES[object_format]
+        additions = [*modified, *(path for path in dirt.untracked if path in included)]
+        _update(git, removals, additions, len(empty_tree))
+        tree = git.call("write-tree").stdout.decode("ascii").strip()
+        uncommitted: tuple[str, ...] = ()
+        untracked: tuple[str, ...] = ()
+        dirty = dirt.base_commit is None
+        if versioned and (dirt.staged or modified or removals or included):
+            changed = _changed_paths(git, dirt.base_commit or empty_tree, tree)
+            dirty = dirty or bool(changed)
+            uncommitted = tuple(recorded_name(path) for path in changed if path not in included)
+            untracked = tuple(recorded_name(path) for path in sorted(included))
+        if not versioned:
+            copy_index(index, base_index(private, root))
+    except BaseException:
+        index.unlink(missing_ok=True)
+        raise
+    snapshot = SourceSnapshot(
+        tree=tree,
+        versioned=versioned,
+        dirty=dirty,
+        uncommitted=uncommitted,
+        untracked=untracked,
+        excluded=tuple(sorted(excluded, key=lambda file: file.path)),
+    )
+    return Taken(
+        snapshot=snapshot,
+        base_commit=dirt.base_commit,
+        object_format=object_format,
+        index=index.name,
+    )
+
+
+def changed_since(root: Path, store: Path, taken: Taken) -> tuple[str, ...]:
+    """The files of a snapshot that are no longer on the disk as they were.
+
+    A file that is new is not among them: what a run creates is its product. The index of the
+    snapshot is used up, so that asking again has to read every file.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    place = _locate(root) if taken.snapshot.versioned else None
+    private = private_repository(store, taken.object_format)
+    kept = private / taken.index
+    index = kept if kept.exists() else new_index(private)
+    git = _session(root, private, index, place)
+    try:
+        if index is not kept:
+            git.call("read-tree", taken.snapshot.tree)
+        output = git.call(
+            "-c",
+            "diff.autoRefreshIndex=true",
+            "diff",
+            "--name-only",
+            "--no-renames",
+            "--no-ext-diff",
+            "--ignore-submodules=dirty",
+            "-z",
+        ).stdout
+    finally:
+        index.unlink(missing_ok=True)
+    return tuple(recorded_name(path) for path in sorted(_records(output)))
+
+
+def preserve(root: Path, store: Path, tree: str, *, versioned: bool, object_format: str) -> None:
+    """Copies all objects of a snapshot into the private repository.
+
+    Until then it borrows the unchanged ones from the author's repository, whose `git gc` or rebase
+    may drop them. A tree that was preserved before costs nothing.
+
+    Raises:
+        RepropackError: Objects are missing (a partial clone), or git failed.
+        OSError: The private repository cannot be written.
+    """
+    if versioned:
+        private = private_repository(store, object_format)
+        preserve_tree(private, tree, (_locate(root).objects,))
+
+
+def _locate(root: Path) -> _Place:
+    output = own(root).call(
+        "rev-parse", "--show-object-format", "--git-path", "index", "--git-path", "objects"
+    )
+    object_format, index, objects = output.stdout.removesuffix(b"\n").split(b"\n")
+    return _Place(
+        index=root / os.fsdecode(index),
+        objects=root / os.fsdecode(objects),
+        object_format=object_format.decode("ascii"),
+    )
+
+
+def _session(root: Path, private: Path, index: Path, place: _Place | None) -> Git:
+    """Runs git on the work tree, with our index, writing into the private object store."""
+    if place is None:
+        return bare(private, work_tree=root, index=index)
+    return own(root, index=index, objects=private / "objects", alternates=(place.objects,))
+
+
+def _refuse_home(root: Path) -> None:
+    if root == Path(root.anchor) or root == Path("~").expanduser().resolve():
+        raise RepropackError(
+            f"{root} is not a project: recording it would read everything in it",
+            advice="run from the project's directory",
+        )
+
+
+def _normalise(git: Git, root: Path, excluded: list[UncapturedFile]) -> list[bytes]:
+    """Makes the copied index honest, notes submodules, and returns tracked files to leave out.
+
+    `assume-unchanged` and `skip-worktree` tell git not to look at a file. People set them on files
+    that they keep changed locally: exactly those have to be looked at. An entry without remembered
+    times (`--index-info` makes such) is compared by content.
+    """
+    output = git.call("ls-files", "-z", "-v", "--stage").stdout
+    suspicious = _STORE_NAME in output
+    stale: list[bytes] = []
+    removals: list[bytes] = []
+    for record in _records(output):
+        if record.startswith(_NORMAL) and not suspicious:
+            continue
+        meta, _, path = record.partition(b"\t")
+        tag, mode, oid, _stage = meta.split(b" ")
+        if _STORE_NAME in path.split(b"/"):
+            removals.append(path)
+        elif mode == b"160000":
+            excluded.append(
+                UncapturedFile(
+                    path=recorded_name(path),
+                    size=0,
+                    reason="submodule: only its commit id is recorded",
+                )
+            )
+        elif tag == b"h" or (tag in (b"S", b"s") and os.path.lexists(root / os.fsdecode(path))):
+            stale.append(b"%s %s 0\t%s\0" % (mode, oid, path))
+    if stale:
+        git.call("update-index", "-z", "--index-info", stdin=b"".join(stale))
+    return removals
+
+
+def _status(git: Git, *, versioned: bool) -> _Dirt:
+    output = git.call(
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--branch",
+        "--no-ahead-behind",
+        "--no-renames",
+        "--untracked-files=all",
+        # Looking into a submodule would refresh the author's index there.
+        "--ignore-submodules=dirty",
+        *(() if versioned else ("--ignored=matching",)),
+    ).stdout
+    dirt = _Dirt()
+    for record in _records(output):
+        kind, _, rest = record.partition(b" ")
+        if kind == b"1":
+            fields = rest.split(b" ", 7)
+            states, path = fields[0], fields[7]
+            dirt.staged |= states[:1] != b"."
+            if states[1:] == b"D":
+                dirt.removed.append(path)
+            elif states[1:] != b".":
+                dirt.modified.append(path)
+        elif kind == b"u":
+            # Both sides of the conflict give way to what is on the disk, if anything is.
+            dirt.staged = True
+            fields = rest.split(b" ", 9)
+            (dirt.removed if fields[6] == b"000000" else dirt.modified).append(fields[9])
+        elif kind == b"?":
+            dirt.untracked.append(rest)
+        elif kind == b"!":
+            dirt.ignored.append(rest)
+        elif rest.startswith(b"branch.oid ") and not rest.endswith(b"(initial)"):
+            dirt.base_commit = rest.removeprefix(b"branch.oid ").decode("ascii")
+    return dirt
+
+
+def _choose(
+    root: Path,
+    candidates: Iterable[bytes],
+    products: Mapping[str, tuple[int, int, int]],
+    limit: int,
+) -> tuple[set[bytes], list[UncapturedFile]]:
+    """Which untracked files are code, and why the others are not."""
+    names = list(candidates)
+    environments = {
+        name[: -len(mark)] + b"/"
+        for name in names
+        for mark in _ENVIRONMENT_MARKS
+        if name.endswith(mark)
+    }
+    sizes: dict[bytes, int] = {}
+    refused: dict[bytes, tuple[int, str]] = dict.fromkeys(
+        environments, (0, "an installed environment")
+    )
+    for name in names:
+        if _STORE_NAME in name.split(b"/"):
+            continue
+        if name.endswith(b"/"):
+            refused[name] = (0, "a nested git repository")
+            continue
+        if environments and any(name.startswith(prefix) for prefix in environments):
+            continue
+        path = os.path.join(os.fsencode(root), name)
+        try:
+            status = os.lstat(path)
+            target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else None
+        except OSError:
+            continue  # It has gone since git listed it.
+        stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
+        reason = path_defect(name)
+        if not reason and target is not None:
+            reason = link_defect(name, target)
+        if not reason and products.get(os.fsdecode(name)) == stamp:
+            reason = "product of an earlier run"
+        if not reason and name.endswith(b".rpk"):
+            # Code of the next release would hold all of the last one.
+            reason = "a release"
+        if not reason and status.st_size > limit:
+            reason = f"untracked and larger than {limit} bytes"
+        if not reason and target is None and not os.access(path, os.R_OK):
+            reason = "not readable"
+        if reason:
+            refused[name] = (status.st_size, reason)
+        else:
+            sizes[name] = status.st_size
+    # The smallest first: that is where the code is.
+    total = 0
+    included: set[bytes] = set()
+    for name in sorted(sizes, key=lambda n: (sizes[n], n)):
+        total += sizes[name]
+        if total > UNTRACKED_TOTAL or len(included) == UNTRACKED_COUNT:
+            refused[name] = (
+                sizes[name],
+                f"untracked files are more than {UNTRACKED_COUNT} or {UNTRACKED_TOTAL} bytes",
+            )
+        else:
+            included.add(name)
+    return included, _gather(refused)
+
+
+def _ignored(root: Path, names: Iterable[bytes]) -> list[UncapturedFile]:
+    ignored: dict[bytes, tuple[int, str]] = {}
+    for name in names:
+        if _STORE_NAME not in name.split(b"/"):
+            try:
+                status = os.lstat(os.path.join(os.fsencode(root), name))
+            except OSError:
+                continue  # It has gone since git listed it.
+            ignored[name] = (0 if name.endswith(b"/") else status.st_size, "ignored")
+    return _gather(ignored)
+
+
+def _gather(files: Mapping[bytes, tuple[int, str]]) -> list[UncapturedFile]:
+    """The entries of a record; many files of one directory become one."""
+    groups: dict[tuple[bytes, str], list[bytes]] = {}
+    for name, (_, reason) in files.items():
+        parent = b"" if name.endswith(b"/") else name.rpartition(b"/")[0]
+        groups.setdefault((parent, reason), []).append(name)
+    entries = []
+    for (parent, reason), names in groups.items():
+        if parent and len(names) > _LISTED:
+            entries.append(
+                UncapturedFile(
+                    path=recorded_name(parent) + "/",
+                    size=sum(files[name][0] for name in names),
+                    reason=f"{len(names)} files: {reason}",
+                )
+            )
+        else:
+            entries += [
+                UncapturedFile(path=recorded_name(name), size=files[name][0], reason=reason)
+                for name in names
+            ]
+    return entries
+
+
+def _update(git: Git, removals: list[bytes], additions: list[bytes], id_length: int) -> None:
+    if removals:
+        # By `--index-info`, for `--remove` refuses a path beyond a directory that is now a link.
+        zero = b"0 " + b"0" * id_length + b"\t"
+        git.call(
+            "update-index",
+            "-z",
+            "--index-info",
+            stdin=b"".join(zero + path + b"\0" for path in removals),
+        )
+    if additions:
+        git.call(
+            "update-index",
+            "-z",
+            "--add",
+            "--remove",
+            "--replace",
+            "--stdin",
+            stdin=b"".join(path + b"\0" for path in additions),
+        )
+
+
+def _changed_paths(git: Git, before: str, after: str) -> list[bytes]:
+    output = git.call("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after).stdout
+    return sorted(_records(output))
+
+
+def _records(output: bytes) -> list[bytes]:
+    return output.removesuffix(b"\0").split(b"\0") if output else []

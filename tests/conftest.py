@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that several areas share: a project, and a release made of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.project import EVAL, TRAIN, Project
+
+# How long an example takes says nothing about it on a busy machine.
+settings.register_profile("calm", deadline=None)
+settings.load_profile("calm")
+
+
+@pytest.fixture(scope="session")
+def python_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with no package in it: it can be rebuilt without any index."""
+    place = tmp_path_factory.mktemp("environment") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    return place
+
+
+@pytest.fixture
+def bare_project(tmp_path: Path, python_environment: Path) -> Project:
+    """An empty directory without git."""
+    home = tmp_path / "home"
+    home.mkdir()
+    root = tmp_path / "project"
+    root.mkdir()
+    kept = {k: v for k, v in os.environ.items() if k in ("LANG", "SSL_CERT_FILE", "TMPDIR")}
+    return Project(
+        root,
+        {
+            **kept,
+            "HOME": str(home),
+            "PATH": f"{python_environment}/bin:{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "REPROPACK_HOME": str(home / "settings"),
+            "GIT_AUTHOR_NAME": "Zoe Private",
+            "GIT_AUTHOR_EMAIL": "zoe@private.example",
+            "GIT_COMMITTER_NAME": "Zoe Private",
+            "GIT_COMMITTER_EMAIL": "zoe@private.example",
+        },
+    )
+
+
+@pytest.fixture
+def project(bare_project: Project) -> Project:
+    """A git repository with `train.py` and `eval.py`."""
+    bare_project.write("train.py", TRAIN)
+    bare_project.write("eval.py", EVAL)
+    bare_project.write(".gitignore", "out/\n")
+    bare_project.git("init", "-q", "-b", "main")
+    bare_project.git("add", ".")
+    bare_project.git("commit", "-q", "-m", "secret message of the first commit")
+    return bare_project
+
+
+@pytest.fixture
+def exported(project: Project) -> Project:
+    """The project after training, evaluation, and export to `release.rpk` beside it."""
+    project.ok("key", "new")
+    project.ok("run", "--name", "train", "--", "python", "train.py")
+    project.ok("run", "--name", "eval", "--", "python", "eval.py", "out/model.bin")
+    project.ok("export", "--run", "eval", "-o", str(project.root.parent / "release.rpk"), "--yes")
+    return project
