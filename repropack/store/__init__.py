@@ -1,0 +1,550 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store: `.repropack/` at the project root, where recorded runs live.
+
+    .repropack/
+      git/                     private git objects of code snapshots
+      objects/ab/cdef…         contents by SHA-256: kept products, environment records
+      runs/<id>/started.json   written before the command starts
+      runs/<id>/run.json       the record; written last, by atomic rename
+      runs/<id>/private.json   what never leaves this machine
+      runs/<id>/metrics.json, stdout.log, stderr.log, agent/
+      index.sqlite             an index; delete it and it is rebuilt
+
+Files are the truth. One directory per run, so that two recorders never write the same file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from repropack import canonical, digest, durable
+from repropack.errors import RepropackError, UsageError
+from repropack.model import RECORD_VERSION, Environment, MetricSet, Origin, RunRecord
+from repropack.store.index import FileStamp, HashedFile, Index, IndexedProduct, KnownProduct
+
+__all__ = [
+    "STORE_NAME",
+    "FileStamp",
+    "HashedFile",
+    "KnownProduct",
+    "PrivateFacts",
+    "Started",
+    "Store",
+    "StoredRun",
+    "now",
+    "stamp_of",
+]
+
+STORE_NAME: Final = ".repropack"
+
+
+SETTLE_NANOSECONDS: Final = 20_000_000
+"""A digest is cached only for a file that was last changed longer ago than this. The kernel stamps
+files with a clock of at most 10 ms, so a later write within one tick would not be noticed."""
+
+_ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_EMPTY: Final = digest.sha256_hex(b"")
+_FICLONE: Final = 0x40049409
+"""ioctl of linux/fs.h: share the blocks of another file (Btrfs, XFS, bcachefs)."""
+
+T = TypeVar("T")
+
+
+class Started(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`started.json`: enough to show a run whose recorder was killed."""
+
+    version: int
+    id: str
+    name: str | None
+    started: str
+    argv: tuple[str, ...]
+
+
+class PrivateFacts(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """`private.json`: facts of the author's machine that no bundle holds.
+
+    Attributes:
+        base_commit: The commit that was checked out, or None.
+        data_roots: Data set name to the directory it was read from.
+        stamps: Recorded path to (size, mtime_ns, inode) of each product as the run left it.
+    """
+
+    project: str
+    base_commit: str | None = None
+    object_format: str = "sha1"
+    prefixes: dict[str, str] = {}
+    data_roots: dict[str, str] = {}
+    stamps: dict[str, tuple[int, int, int]] = {}
+
+
+class StoredRun(Struct, frozen=True, kw_only=True):
+    """A run in the store.
+
+    Attributes:
+        record: None while the run goes on, if its recorder was killed, or if it is damaged.
+        damage: What is wrong with its files, or an empty string.
+    """
+
+    directory: Path
+    started: Started
+    record: RunRecord | None
+    damage: str = ""
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.started.id
+
+
+def now() -> str:
+    """The present time as records hold it: UTC, whole seconds."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Store:
+    """The store of one project. Constructing it touches nothing; see `create` and `find`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory: Final = directory
+        self._index: Final = Index(
+            directory / "index.sqlite", self._finished_runs, self._indexed_products
+        )
+
+    @property
+    def project(self) -> Path:
+        """The project that the store belongs to, wherever it has been moved."""
+        return self.directory.parent
+
+    @property
+    def git(self) -> Path:
+        """The private git repository of code snapshots."""
+        return self.directory / "git"
+
+    # ------------------------------------------------------------ finding and making
+
+    @classmethod
+    def find(cls, start: Path) -> Store:
+        """The store of the project that a directory belongs to.
+
+        Raises:
+            UsageError: No directory from `start` upwards has one.
+        """
+        for directory in (start, *start.parents):
+            candidate = directory / STORE_NAME
+            if (candidate / "runs").is_dir():
+                return cls(candidate)
+        raise UsageError(
+            f"{start}: nothing has been recorded here or in a directory above",
+            advice="record a run with `repropack run -- COMMAND`",
+        )
+
+    @classmethod
+    def create(cls, project: Path) -> Store:
+        """The store at a project's root, made if it is not there. git is told to ignore it.
+
+        Raises:
+            OSError: The directory cannot be written.
+        """
+        store = cls(project / STORE_NAME)
+        (store.directory / "runs").mkdir(parents=True, exist_ok=True)
+        (store.directory / "objects").mkdir(exist_ok=True)
+        ignore = store.directory / ".gitignore"
+        if not ignore.exists():
+            durable.write_file(ignore, b"*\n")
+        return store
+
+    def start_run(self, name: str | None, argv: tuple[str, ...]) -> StoredRun:
+        """Makes the directory of a new run and notes that it has started.
+
+        Raises:
+            OSError: The store cannot be written.
+        """
+        while True:
+            run_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
+            directory = self.directory / "runs" / run_id
+            with contextlib.suppress(FileExistsError):
+                directory.mkdir()
+                break
+        (directory / "agent").mkdir()
+        self._lock(directory)
+        started = Started(version=RECORD_VERSION, id=run_id, name=name, started=now(), argv=argv)
+        durable.write_file(directory / "started.json", canonical.encode(started))
+        return StoredRun(directory=directory, started=started, record=None)
+
+    def discard(self, run: StoredRun) -> None:
+        """Removes a run whose command never started.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        shutil.rmtree(run.directory)
+
+    def overlapping(self, run: StoredRun, since: int) -> tuple[Path, ...]:
+        """The directories of other runs that went on at some time since then.
+
+        Args:
+            run: The run that asks.
+            since: Nanoseconds since 1970.
+
+        Raises:
+            OSError: The store cannot be read.
+        """
+        found = []
+        for directory in sorted((self.directory / "runs").iterdir()):
+            if directory == run.directory:
+                continue
+            try:
+                began = _written(directory / "started.json")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            try:
+                went_on = _written(directory / "run.json") >= since
+            except FileNotFoundError:
+                went_on = began >= since or _is_locked(directory)
+            if went_on:
+                found.append(directory)
+        return tuple(found)
+
+    def _lock(self, directory: Path) -> None:
+        """Marks a run as going on, until this process ends, however it ends."""
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # A file system without locks: then nobody can tell, and no run looks as if it went on.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def finish_run(
+        self, run: StoredRun, record: RunRecord, metrics: MetricSet, private: PrivateFacts
+    ) -> None:
+        """Writes a run's record. When this returns, the record survives a power cut.
+
+        The index learns of it when it is used next.
+
+        Raises:
+            OSError: The store cannot be written; the run is then shown as unfinished.
+        """
+        products = (product for segment in record.segments for product in segment.products)
+        for directory in {self.object_path(p.sha256).parent for p in products if p.kept}:
+            durable.sync_directory(directory)
+        # Nanoseconds exceed the integers of RFC 8785, and nobody else reads this file.
+        durable.write_file(run.directory / "private.json", msgspec.json.encode(private))
+        durable.write_file(run.directory / "metrics.json", canonical.encode(metrics))
+        durable.write_file(run.directory / "run.json", canonical.encode(record))
+
+    # ------------------------------------------------------------ reading
+
+    def runs(self) -> tuple[StoredRun, ...]:
+        """Every run, oldest first; also those that are damaged.
+
+        Raises:
+            OSError: The store cannot be read.
+        """
+        found = (self._load(entry) for entry in (self.directory / "runs").iterdir())
+        ordered = sorted(
+            (run for run in found if run is not None),
+            # Runs of one second are told apart by the time of a file that is written once.
+            key=lambda run: (run.started.started, _written(run.directory / "started.json"), run.id),
+        )
+        return tuple(ordered)
+
+    def run(self, run_id: str) -> StoredRun:
+        """The run with exactly this id.
+
+        Raises:
+            UsageError: It is not in the store.
+        """
+        found = self._load(self.directory / "runs" / run_id)
+        if found is None:
+            raise UsageError(
+                f"run {run_id} is not in {self.directory}",
+                advice="bring it back, or record again what depends on it",
+            )
+        return found
+
+    def resolve(self, text: str) -> StoredRun:
+        """The run that a user means: `last`, a name (its latest run), an id or a unique prefix.
+
+        Raises:
+            UsageError: None or several fit.
+        """
+        runs = self.runs()
+        if not runs:
+            raise UsageError(
+                "nothing has been recorded yet", advice="record with `repropack run -- COMMAND`"
+            )
+        if text == "last":
+            return runs[-1]
+        for run in reversed(runs):
+            if text in (run.id, run.started.name):
+                return run
+        fitting = [run for run in runs if text and run.id.startswith(text)]
+        if len(fitting) == 1:
+            return fitting[0]
+        if not fitting:
+            raise UsageError(f"no run is called {text!r}", advice="`repropack list` shows the runs")
+        raise UsageError(
+            f"{text!r} fits {len(fitting)} runs: {', '.join(r.id for r in fitting[:5])}",
+            advice="give more letters of the id",
+        )
+
+    def finished(self, run: StoredRun) -> RunRecord:
+        """The record of a run that has ended.
+
+        Raises:
+            UsageError: It has no record: it still goes on, or its recorder was killed.
+        """
+        if run.damage:
+            raise UsageError(
+                f"the record of run {run.id} is damaged: {run.damage}",
+                advice="restore the file from a copy, or record the run again",
+            )
+        if run.record is None:
+            raise UsageError(
+                f"run {run.id} has no record: it still goes on, or its recorder was killed",
+                advice="record it again",
+            )
+        return run.record
+
+    def metrics(self, run: StoredRun) -> MetricSet:
+        """The metrics of a run.
+
+        Raises:
+            UsageError: The file is missing or damaged.
+        """
+        return _required(run.directory / "metrics.json", MetricSet)
+
+    def private(self, run: StoredRun) -> PrivateFacts:
+        """The private facts of a run.
+
+        Raises:
+            UsageError: The file is missing or damaged.
+        """
+        return _required(run.directory / "private.json", PrivateFacts)
+
+    def environment(self, sha256: str) -> Environment:
+        """The environment record with a digest.
+
+        Raises:
+            UsageError: It is missing or damaged.
+        """
+        return _required(self.object_path(sha256), Environment)
+
+    def _load(self, directory: Path) -> StoredRun | None:
+        """A run's directory; None for what is none: a stray file, one whose start was cut off."""
+        try:
+            started = _read(directory / "started.json", Started)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except UsageError as error:
+            started = Started(
+                version=RECORD_VERSION, id=directory.name, name=None, started="", argv=()
+            )
+            return StoredRun(directory=directory, started=started, record=None, damage=str(error))
+        try:
+            record = _read(directory / "run.json", RunRecord)
+        except FileNotFoundError:
+            return StoredRun(directory=directory, started=started, record=None)
+        except UsageError as error:
+            return StoredRun(directory=directory, started=started, record=None, damage=str(error))
+        return StoredRun(directory=directory, started=started, record=record)
+
+    # ------------------------------------------------------------ contents
+
+    def object_path(self, sha256: str) -> Path:
+        """Where content with a digest is kept."""
+        return self.directory / "objects" / sha256[:2] / sha256[2:]
+
+    def has(self, sha256: str) -> bool:
+        """Whether content with a digest is kept."""
+        return self.object_path(sha256).is_file()
+
+    def put(self, data: bytes) -> str:
+        """Keeps bytes and returns their digest.
+
+        Raises:
+            OSError: The store cannot be written.
+        """
+        sha256 = digest.sha256_hex(data)
+        path = self.object_path(sha256)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            durable.write_file(path, data, mode=0o444)
+        return sha256
+
+    def keep(self, source: Path) -> HashedFile:
+        """Keeps a copy of a file, so that a later run cannot overwrite it.
+
+        Blocks are shared with the original where the file system can do that. Copy and digest are
+        of one reading, so the digest is that of what is kept. Its name is on the disk for good
+        only when `finish_run` returns: one sync of a directory serves all its files.
+
+        Raises:
+            OSError: It cannot be read or copied, or is no regular file.
+        """
+        temporary = self.directory / "objects" / f".{secrets.token_hex(8)}.partial"
+        reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            if not stat.S_ISREG(os.fstat(reader).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", str(source))
+            writer = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+            try:
+                sha256, size = _copy_hashing(reader, writer)
+                os.fsync(writer)
+            finally:
+                os.close(writer)
+            path = self.object_path(sha256)
+            if path.exists():
+                os.unlink(temporary)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(temporary, path)
+            return HashedFile(sha256=sha256, size=size, stamp=stamp_of(os.fstat(reader)))
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        finally:
+            os.close(reader)
+
+    # ------------------------------------------------------------ the index
+
+    def known_digests(self, stamps: Sequence[FileStamp]) -> list[str | None]:
+        """The digest that a file with each stamp had when it was last hashed, if that is known.
+
+        Raises:
+            RepropackError: The index cannot be used.
+        """
+        return self._index.digests(stamps) if stamps else []
+
+    def remember_digests(self, files: Iterable[HashedFile]) -> None:
+        """Notes digests, so that an unchanged file costs a stat next time."""
+        settled = time.time_ns() - SETTLE_NANOSECONDS
+        old = [f for f in files if max(f.stamp.mtime_ns, f.stamp.ctime_ns) < settled]
+        if old:
+            with contextlib.suppress(RepropackError):
+                # Next time it costs more than a stat.
+                self._index.remember(old)
+
+    def makers_of(self, digests: Iterable[str], *, before: str) -> dict[str, Origin]:
+        """By digest, the latest finished run, other than `before`, that has such a product.
+
+        Raises:
+            RepropackError: The index cannot be used.
+        """
+        # Every empty file has the same digest: it says nothing about lineage.
+        wanted = set(digests) - {_EMPTY}
+        return self._index.makers(wanted, before=before) if wanted else {}
+
+    def products_on_disk(self) -> dict[str, KnownProduct]:
+        """By recorded path, what the latest run that wrote a file left there.
+
+        A file that still has this stamp is that product; another stamp means that somebody else
+        has changed it since.
+
+        Raises:
+            RepropackError: The index cannot be used.
+        """
+        return self._index.products()
+
+    def _finished_runs(self) -> list[str]:
+        return [e.parent.name for e in (self.directory / "runs").glob("*/run.json")]
+
+    def _indexed_products(self, run_id: str) -> list[IndexedProduct]:
+        run = self.run(run_id)
+        if run.record is None:
+            return []
+        stamps: dict[str, tuple[int, int, int]] = {}
+        with contextlib.suppress(OSError, UsageError):
+            # Without its private facts a run still has digests.
+            stamps = self.private(run).stamps
+        finished = _written(run.directory / "run.json")
+        return [
+            IndexedProduct(
+                path=product.path,
+                sha256=product.sha256,
+                finished=finished,
+                stamp=stamps.get(product.path, (-1, -1, -1)),
+            )
+            for segment in run.record.segments
+            for product in segment.products
+        ]
+
+
+def _is_locked(directory: Path) -> bool:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def stamp_of(status: os.stat_result) -> FileStamp:
+    """The stamp of a file from its stat."""
+    return FileStamp(
+        status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+    )
+
+
+def _required(path: Path, kind: type[T]) -> T:
+    try:
+        return _read(path, kind)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(
+            f"{path}: the file is missing from the store",
+            advice="restore it from a copy, or record the run again",
+        ) from error
+
+
+def _read(path: Path, kind: type[T]) -> T:
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        return canonical.decode(data, kind)
+    except canonical.NotCanonicalError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def _copy_hashing(reader: int, writer: int) -> tuple[str, int]:
+    try:
+        fcntl.ioctl(writer, _FICLONE, reader)
+    except OSError:
+        running = digest.new_sha256()
+        buffer = memoryview(bytearray(digest.CHUNK))
+        total = 0
+        while count := os.readv(reader, [buffer]):
+            running.update(buffer[:count])
+            written = 0
+            while written < count:
+                written += os.write(writer, buffer[written:count])
+            total += count
+        return running.hexdigest(), total
+    return digest.hash_descriptor(writer)
