@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what was installed to a lock file, and from a lock file to the same environment.
+
+`installed` reads a search path, `lock` is the text in the bundle, `index` knows where the user's
+packages come from, `interpreter` and `uv` rebuild. conda environments are not rebuilt yet.
+"""
+
+from __future__ import annotations
