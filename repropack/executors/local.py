@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a command on this machine, in a session of its own, with its output shown live and kept."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from typing import BinaryIO, Final
+
+from repropack.errors import RepropackError
+from repropack.executors import Job, JobEnd
+
+__all__ = ["LocalExecutor"]
+
+MAX_LOG: Final = 256 * 1024 * 1024
+"""Bytes of each log that are kept: ten days of a line of 250 bytes every second. A hostile
+command must not fill the disk with what it prints."""
+
+GRACE_SECONDS: Final = 5.0
+"""Between SIGTERM and SIGKILL: time to write a checkpoint, not to hang."""
+
+DRAIN_SECONDS: Final = 2.0
+"""After the command's end: a process that left its group could hold the pipes open for ever."""
+
+MAX_PAUSE: Final = 86_400.0
+"""Seconds of one wait: the kernel counts its milliseconds in 31 bits, which is 24 days."""
+
+_PIECE: Final = 64 * 1024
+_CUT: Final = b"\n[repropack: what follows was not kept, the log has reached its limit]\n"
+
+
+class LocalExecutor:
+    """Executes on this machine."""
+
+    def execute(self, job: Job) -> JobEnd:
+        """See `Executor.execute`."""
+        try:
+            with (
+                open(job.stdout, "xb", buffering=0) as out,
+                open(job.stderr, "xb", buffering=0) as err,
+            ):
+                return _execute(job, {"stdout": out, "stderr": err})
+        except OSError as error:
+            raise RepropackError(
+                f"{job.argv[0]} could not be executed with its output kept: {error}"
+            ) from error
+
+
+class _Log:
+    """A log file with a bound."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self.name = name
+        self._file = file
+        self._room = MAX_LOG
+
+    def write(self, data: bytes) -> None:
+        if self._room <= 0:
+            return
+        kept = data[: self._room]
+        self._room -= len(data)
+        if self._room <= 0:
+            kept += _CUT
+        view = memoryview(kept)
+        while view:
+            view = view[self._file.write(view) :]
+
+
+def _execute(job: Job, files: dict[str, BinaryIO]) -> JobEnd:
+    started = time.monotonic()
+    with subprocess.Popen(
+        job.argv,
+        env=job.environment,
+        cwd=job.directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    ) as child:
+        try:
+            timed_out = _follow(job, child, files, started)
+        finally:
+            # Also on Ctrl-C and on a full disk: the group is ended before anything is raised.
+            _signal_group(child, signal.SIGKILL)
+            child.wait()
+    code = child.returncode
+    return JobEnd(
+        status=code if code >= 0 else None,
+        signal=_signal_name(-code) if code < 0 else None,
+        timed_out=timed_out,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _follow(
+    job: Job, child: subprocess.Popen[bytes], files: dict[str, BinaryIO], started: float
+) -> bool:
+    """Passes the output on until the command has ended. Returns whether its time was over."""
+    timed_out = False
+    kill_at: float | None = None
+    limit = started + job.wall_seconds if job.wall_seconds is not None else None
+    end = os.pidfd_open(child.pid)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, end)
+        selector = stack.enter_context(selectors.DefaultSelector())
+        selector.register(end, selectors.EVENT_READ)
+        for name, pipe in (("stdout", child.stdout), ("stderr", child.stderr)):
+            if pipe is not None:
+                selector.register(pipe, selectors.EVENT_READ, _Log(name, files[name]))
+        running = True
+        drained_by: float | None = None
+        while running or len(selector.get_map()) > 0:
+            due = [at for at in (limit, kill_at, drained_by) if at is not None]
+            pause = min(max(0.0, min(due) - time.monotonic()), MAX_PAUSE) if due else None
+            for key, _ in selector.select(pause):
+                if key.data is None:
+                    selector.unregister(end)
+                    running, limit, kill_at = False, None, None
+                    # What its own children still hold of the pipes closes now.
+                    _signal_group(child, signal.SIGKILL)
+                    drained_by = time.monotonic() + DRAIN_SECONDS
+                elif not _pass_on(job, key):
+                    selector.unregister(key.fileobj)
+            now = time.monotonic()
+            if drained_by is not None and now >= drained_by:
+                break
+            if limit is not None and now >= limit:
+                timed_out, limit, kill_at = True, None, now + GRACE_SECONDS
+                _signal_group(child, signal.SIGTERM)
+            elif kill_at is not None and now >= kill_at:
+                kill_at = None
+                _signal_group(child, signal.SIGKILL)
+    return timed_out
+
+
+def _pass_on(job: Job, key: selectors.SelectorKey) -> bool:
+    """Reads one piece from a pipe; False at its end."""
+    data = os.read(key.fd, _PIECE)
+    if data:
+        key.data.write(data)
+        if job.live is not None:
+            job.live(key.data.name, data)
+    return bool(data)
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signals the command's group. It is still ours: its leader has not been waited for."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

