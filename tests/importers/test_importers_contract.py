@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every importer, and what each reads."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repropack import canonical
+from repropack.importers import CONSOLE, TABLE, UnreadableMetricsError, importer
+from repropack.importers.series import MAX_POINTS, point, thin
+from repropack.model import Metric, MetricSet
+
+NAMES = {"json": "m.json", "table": "m.csv", CONSOLE: "stdout"}
+EXAMPLES = {
+    "json": b'{"acc": 0.5, "loss": [3, 2, NaN], "n": {"f1": 1e400}}',
+    "table": b"step,acc,loss\n1,0.5,\n2,0.75,nan\n",
+    CONSOLE: b"epoch 1 acc: 0.5\nloss=nan\n",
+}
+PIECES = st.sampled_from(
+    [b"acc", b"a.b", b" ", b"\t", b":", b"=", b"1", b".", b"5", b"e", b"-", b"%", b"nan", b"\r",
+     b"\n", b"\x1b[", b"\x1b]", b"m", b"{", b"}", b"[", b"]", b'"', b",", b"\xff", b"\xc3\xa9"]
+)  # fmt: skip
+DATA = st.one_of(st.binary(max_size=300), st.lists(PIECES, max_size=60).map(b"".join))
+
+
+def _read(name: str, data: bytes) -> dict[str, Metric]:
+    return {m.name: m for m in importer(name).read(data, NAMES[name])}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_metrics_say_where_they_come_from_and_can_be_recorded(name: str) -> None:
+    metrics = importer(name).read(EXAMPLES[name], NAMES[name])
+    assert metrics
+    for metric in metrics:
+        assert (metric.source.importer, metric.source.path) == (name, NAMES[name])
+        assert metric.text
+        assert metric.value is None or math.isfinite(metric.value)
+    canonical.encode(MetricSet(version=1, metrics=metrics))
+
+
+@pytest.mark.parametrize("name", TABLE)
+@given(data=DATA)
+def test_any_bytes_give_metrics_or_are_refused(name: str, data: bytes) -> None:
+    try:
+        metrics = importer(name).read(data, NAMES[name])
+    except UnreadableMetricsError:
+        return
+    assert metrics == importer(name).read(data, NAMES[name])
+    canonical.encode(MetricSet(version=1, metrics=metrics))
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value", "unit"),
+    [
+        ("accuracy: 0.97", "accuracy", 0.97, ""),
+        ("loss=0.31", "loss", 0.31, ""),
+        ("test_acc = 97.2%", "test_acc", 97.2, "%"),
+        ("test_acc = 97.2 %", "test_acc", 97.2, "%"),
+        ("Epoch 3 | val/loss: 1e-3, lr=0.1", "val/loss", 1e-3, ""),
+        ("[INFO] Top-1 acc: .5", "Top-1 acc", 0.5, ""),
+        ("\x1b[32macc\x1b[0m: 5.", "acc", 5.0, ""),
+        ("RMSE 12.3", "RMSE", 12.3, ""),
+        ("the score is: -1.5e+3.", "score", -1500.0, ""),
+        ("'eval_loss': 0.4", "eval_loss", 0.4, ""),
+        ("{'eval_loss': 0.4, 'eval_accuracy': 0.88, 'epoch': 1.0}", "eval_accuracy", 0.88, ""),
+        ('{"step":7,"val/acc":0.9,"done":true}', "val/acc", 0.9, ""),
+        ('{"test": {"f1": 0.5}}', "f1", 0.5, ""),
+        ("acc: np.float64(0.9)", "acc", 0.9, ""),
+        ("{'acc': np.float32(0.9), 'loss': np.float64(-1e-3)}", "loss", -1e-3, ""),
+        ("acc=tensor(0.95)", "acc", 0.95, ""),
+        ("acc: tensor(0.95, device='cuda:0'), loss: 2", "acc", 0.95, ""),
+        ("acc: Array(0.95, dtype=float32)", "acc", 0.95, ""),
+        ("loss: tensor(2., grad_fn=<NllLossBackward0>)", "loss", 2.0, ""),
+        ("Test: Average loss: 0.02, Accuracy: 9910/10000 (99%)", "Accuracy", 99.0, "%"),
+        ("Test: Average loss: 0.02, Accuracy: 9910/10000 (99%)", "Average loss", 0.02, ""),
+        (" * Acc@1 76.130 Acc@5 92.862", "Acc@1", 76.13, ""),
+        (" * Acc@1 76.130 Acc@5 92.862", "Acc@5", 92.862, ""),
+        ("Acc@1 76.130", "Acc@1", 76.13, ""),
+        ("mAP@0.5: 0.31", "mAP@0.5", 0.31, ""),
+        ("2026-01-02 03:04:05,678 INFO test loss: 0.5", "test loss", 0.5, ""),
+        ("INFO:root:accuracy: 0.97", "accuracy", 0.97, ""),
+        ("WARNING root accuracy: 0.97", "accuracy", 0.97, ""),
+        ("03:04:05 PM DEBUG loss: 0.5", "loss", 0.5, ""),
+        ("error rate: 0.1", "error rate", 0.1, ""),
+        ("finished with the accuracy: 0.9", "accuracy", 0.9, ""),
+        ("finished with a test accuracy of: 0.9", "test accuracy", 0.9, ""),
+        ("loss: 0.5, 2 to go", "loss", 0.5, ""),
+        ("10%|# | loss: 3\r20%|## | loss: 2", "loss", 2.0, ""),
+    ],
+)
+def test_what_a_console_says(line: str, name: str, value: float, unit: str) -> None:
+    metric = _read(CONSOLE, line.encode())[name]
+    assert (metric.value, metric.unit) == (value, unit)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["resumed at 3", "at 12:30:45", "version: 1.2.3", "shape: 3x4", "sha: 12ab", "path: 1/2",
+     "a: " + "1" * 100, "x" * 200 + ": 1", "perplexity: 1,234.5", "accuracy: 0,97",
+     "params: 1,234,567", "perplexity 1,234.5", "Acc@1 76,130", "acc: 1,5%", "acc: tensor(1,5)",
+     "acc: tensor([0.5, 0.7])", "acc: tensor(0.5", "INFO: 3 files", "is: 5", "acc: 0.5\0"],
+)  # fmt: skip
+def test_what_is_no_metric(line: str) -> None:
+    assert _read(CONSOLE, line.encode()) == {}
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["a", "a ", "a.", "a-", "1", "a:1e", " ", "\t", "a: ", "a:", "\x1b[", "\x1b]", ".", "a b c d:",
+     "a.a ", "a: tensor(1", "a: tensor(1, ", "a: 1/2 (", "a@1", "a@1 ", "a@1 1.5 ", "'a'", "'a': ",
+     "a:1,", "the "],
+)  # fmt: skip
+def test_a_hostile_line_takes_linear_time(unit: str) -> None:
+    # A quadratic pattern would need hours for this, and meet the time limit of the test.
+    importer(CONSOLE).read((unit * 1_000_000)[:1_000_000].encode(), "stdout")
+    importer(CONSOLE).read(("a: " + unit * 1_000_000)[:1_000_000].encode() + b"x", "stdout")
+
+
+def test_json_of_other_programs() -> None:
+    metrics = _read("json", b'[{"step": 5, "loss": 2}, {"step": 9, "loss": 1, "f1": 0.5}]')
+    assert [p.step for p in metrics["loss"].points] == [5, 9]
+    assert metrics["f1"].source.key == "/f1"
+    nested = _read("json", b'{"a/b": {"c~d": 1}}')["a/b.c~d"]
+    assert nested.source.key == "/a~1b/c~0d"
+    assert _read("json", b'{"x": NaN}')["x"].text == "NaN"
+    for bad in (b"", b"{", b'{"a": 1, "a": 2}', b"[" * 1000, b"\xff"):
+        with pytest.raises(UnreadableMetricsError, match=r"m\.json: not JSON"):
+            _read("json", bad)
+
+
+def test_tables_of_other_programs() -> None:
+    table = b"\xef\xbb\xbfepoch;loss;note\r\n1;0.5;a\r\n2;;b\r\n"
+    loss = _read("table", table)["loss"]
+    assert (loss.value, loss.source.line) == (0.5, 2)
+    assert "note" not in _read("table", table)
+    for bad in (b"", b"a,a\n1,2\n", b"1,2\n3,4\n", b"\xff", b'a,"b\n1' + b"x" * 200_000):
+        with pytest.raises(UnreadableMetricsError, match=r"m\.csv"):
+            _read("table", bad)
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("id,score\n1,0.5\n2,0.6\n", {}),
+        ("age,income\n20,1\n30,2\n40,3\n50,4\n", {}),
+        (",precision,recall\ncat,0.5,0.6\ndog,0.7,0.8\n", {}),
+        ("model,acc,f1\nbig,0.5,0.6\n\n", {"acc": 0.5, "f1": 0.6}),
+        ("Epoch,loss\n1,0.5\n2,0.6\n", {"loss": 0.6}),
+        ("Wall time,Step,Value\n9,1,0.5\n9,2,0.6\n", {"Wall time": 9, "Value": 0.6}),
+        ("iteration\tloss\n1\t0.5\n2\t0.6\n", {"loss": 0.6}),
+        ("metric,value\nacc,0.5\nnote,good\nf1,0.6\n", {"acc": 0.5, "f1": 0.6}),
+        ("Metric,Value\nacc,0.5\n", {"acc": 0.5}),
+        ("name,value\nann,1\nann,2\n", {}),
+        ("word,value\nann,1\nbob,2\n", {}),
+        ("acc,f1\n", {}),
+    ],
+)
+def test_which_tables_are_logs_or_results(table: str, found: dict[str, float]) -> None:
+    metrics = _read("table", table.encode())
+    assert {name: m.value for name, m in metrics.items()} == found
+
+
+def test_a_table_of_names_says_the_line() -> None:
+    f1 = _read("table", b"metric,value\nacc,0.5\nf1,0.6\n")["f1"]
+    assert (f1.source.key, f1.source.line, f1.points) == ("f1", 3, ())
+
+
+@pytest.mark.parametrize("path", ["log.jsonl", "out/LOG.ndjson"])
+def test_a_json_object_a_line_is_a_series(path: str) -> None:
+    reader = importer("json")
+    assert reader.handles(path)
+    data = b'{"step": 5, "loss": 2}\r\n\n{"step": 9, "loss": NaN, "f1": 0.5, "note": "x"}\n'
+    loss, f1 = reader.read(data, path)
+    assert [p.step for p in loss.points] == [5, 9]
+    assert (loss.name, loss.value, loss.text, loss.source.key) == ("loss", None, "NaN", "/loss")
+    assert (f1.name, f1.value) == ("f1", 0.5)
+    assert reader.read(b"", path) == ()
+    for bad in (b"1\n", b'{"a": 1}{"a": 2}', b'{"a": 1}\n{"a"', b"\xff"):
+        with pytest.raises(UnreadableMetricsError, match="not JSON"):
+            reader.read(bad, path)
+
+
+@pytest.mark.parametrize("path", ["config.json", "args.json", "tokenizer.json"])
+def test_a_settings_file_may_hold_metrics_that_somebody_names(path: str) -> None:
+    assert importer("json").handles(path)
+
+
+def test_a_table_of_a_million_rows_does_not_fill_the_record() -> None:
+    data = b"step,score\n" + b"".join(b"%d,0.%d\n" % (i, i) for i in range(100_000))
+    score = _read("table", data)["score"]
+    assert score.value == 0.99999
+    assert len(score.points) <= MAX_POINTS
+    assert score.source.line == 100_001
+
+
+@given(st.integers(min_value=1, max_value=3 * MAX_POINTS))
+def test_a_thinned_series_keeps_its_end(count: int) -> None:
+    points = [point(float(i), float(i), str(i)) for i in range(count)]
+    kept = thin(points)
+    assert kept[-1] == points[-1]
+    assert len(kept) <= MAX_POINTS
+    assert len(kept) == count or len(kept) >= MAX_POINTS // 2
