@@ -1,0 +1,558 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recording agent: notes what a Python process reads, lists and starts.
+
+`repropack run` puts this folder first on PYTHONPATH and names a directory in REPROPACK_AGENT; the
+`site` module of each Python process then imports this file. It runs inside the user's program, in
+any CPython from 3.8 on, so it imports only small modules of the standard library, prints nothing
+and lets no failure of its own out. It is the only file of its folder: it can shadow no package.
+
+Each process writes a file of its own, read by `repropack.capture.agent_log`. A line is a CRC-32 in
+hexadecimal, a kind and percent-escaped fields, written by one `write` when it happens, so a killed
+process loses at most its last line.
+"""
+
+import sys
+
+_VARIABLE = "REPROPACK_AGENT"
+_FOLDER = __file__.rpartition("/")[0]
+
+_SLOTS = 1 << 22
+"""Size of the table of what was noted: 32 MiB of address space, of which only what is touched
+takes memory. ImageNet has 1.3 million files."""
+
+_PROBES = 8
+
+_LOWEST_DESCRIPTOR = 200
+"""Ours is out of the way of programs that count on getting the lowest free one."""
+
+
+def _escape(text):
+    if (
+        text.isascii()
+        and text.isprintable()
+        and not (" " in text or "%" in text or '"' in text or "\\" in text)
+    ):
+        return text
+    data = text.encode(sys.getfilesystemencoding(), "surrogateescape")
+    return "".join(
+        chr(byte) if 0x20 < byte < 0x7F and byte not in b'%"\\' else "%%%02x" % byte
+        for byte in data
+    )
+
+
+def _json(value):
+    """JSON without spaces whose strings are escaped like fields.
+
+    Such strings need no further escapes. A user's own `json.py` would shadow the module.
+    """
+    if isinstance(value, dict):
+        return "{%s}" % ",".join(_json(k) + ":" + _json(v) for k, v in value.items())
+    if isinstance(value, list):
+        return "[%s]" % ",".join(_json(item) for item in value)
+    return str(value) if isinstance(value, int) else '"%s"' % _escape(value)
+
+
+def _is_ours(error):
+    """Whether an exception arose in this file: a signal handler may raise through it as well."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename == _is_ours.__code__.co_filename
+
+
+def _start():
+    import atexit
+    import binascii
+    import fcntl
+    import mmap
+    import os
+    import posix
+    import time
+
+    # Bound now: the program under test may replace the attributes of `os`.
+    close, fstat, getcwd, getpid, lstat, open_, stat, write = (
+        posix.close, posix.fstat, posix.getcwd, posix.getpid, posix.lstat, posix.open, posix.stat,
+        posix.write,
+    )  # fmt: skip
+    crc32, normpath = binascii.crc32, os.path.normpath
+    variables = os.environ
+    directory = os.path.abspath(variables[_VARIABLE])
+    try:
+        started_in = getcwd()
+    except OSError:
+        started_in = ""
+
+    # ------------------------------------------------------------------ the log of this process
+
+    class Log:
+        descriptor = -1
+        identity = None
+        path = ""
+        pid = 0
+        lost = 0
+
+    def start_line():
+        flags = {}
+        for name in dir(sys.flags):
+            value = getattr(sys.flags, name)
+            if isinstance(value, int) and value and not name.startswith(("_", "n_")):
+                flags[name] = int(value)
+        return (
+            str(time.time_ns()),
+            str(getpid()),
+            str(posix.getppid()),
+            _escape(sys.executable or ""),
+            _escape(sys.prefix),
+            _escape(sys.base_prefix),
+            "%d.%d.%d" % sys.version_info[:3],
+            _escape(sys.implementation.cache_tag or ""),
+            _json(flags),
+        )
+
+    def send(descriptor, kind, fields):
+        body = " ".join((kind, *fields)).encode("ascii")
+        line = b"%08x %s\n" % (crc32(body), body)
+        if write(descriptor, line) != len(line):
+            raise OSError("short write")
+
+    def is_open():
+        """Whether our descriptor is still our file: programs close all they did not open."""
+        if Log.descriptor < 0:
+            return False
+        try:
+            status = fstat(Log.descriptor)
+        except OSError as error:
+            if not _is_ours(error):
+                raise
+            return False
+        return (status.st_dev, status.st_ino) == Log.identity
+
+    def open_log():
+        fresh = Log.pid != getpid()
+        if fresh:
+            if is_open():
+                # A fork: this descriptor is the copy of our parent's.
+                close(Log.descriptor)
+            Log.path = "%s/%d-%s.log" % (directory, getpid(), posix.urandom(6).hex())
+            Log.pid = getpid()
+            Log.lost = 0
+        Log.descriptor = -1
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        low = open_(Log.path, flags | os.O_CREAT | (os.O_EXCL if fresh else 0), 0o600)
+        try:
+            descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
+        except OSError as error:
+            if not _is_ours(error):
+                raise
+            # A limit on open files that is lower than that.
+            descriptor = low
+        else:
+            close(low)
+        status = fstat(descriptor)
+        if status.st_size == 0:
+            try:
+                send(descriptor, "start", start_line())
+            except OSError:
+                close(descriptor)
+                raise
+        Log.identity = (status.st_dev, status.st_ino)
+        Log.descriptor = descriptor
+
+    def note(kind="", *fields):
+        """Writes a line of escaped fields; without a kind, only the first of this process."""
+        try:
+            if Log.pid != getpid() or not is_open():
+                open_log()
+            if kind:
+                send(Log.descriptor, kind, fields)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            Log.lost += 1
+            return False
+        return True
+
+    # ------------------------------------------------------------------ what was noted already
+
+    # Shared with forked children: the workers of a data loader, forked anew for each epoch, would
+    # otherwise each write the whole data set again. Slots hold hashes; a race costs a second line.
+    try:
+        seen = memoryview(mmap.mmap(-1, 8 * _SLOTS)).cast("Q")
+    except (OSError, ValueError):
+        seen = memoryview(bytearray(8 << 12)).cast("Q")
+    mask = len(seen) - 1
+
+    def note_once(kind, field, worth=None):
+        value = hash((kind, field)) & 0xFFFFFFFFFFFFFFFF or 1
+        home = slot = value & mask
+        for step in range(_PROBES):
+            slot = (home + step) & mask
+            held = seen[slot]
+            if held == value:
+                return
+            if not held:
+                break
+        else:
+            slot = home
+        if worth is not None and not worth(field):
+            return
+        if note(kind, _escape(field)):
+            seen[slot] = value
+
+    # ------------------------------------------------------------------ events
+
+    libraries = {os.path.dirname(os.__file__)}
+    for entry in sys.path:
+        if entry.endswith(("/site-packages", "/dist-packages")):
+            libraries.add(entry)
+    python = "/lib/python%d.%d" % sys.version_info[:2]
+    for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
+        libraries.add(prefix + python)
+    libraries |= {"/proc", "/sys", "/dev", directory}
+    skipped = tuple(sorted(library + "/" for library in libraries))
+    skipped_directories = skipped + tuple(entry[:-1] for entry in skipped)
+
+    def absolute(path):
+        if path[:1] != "/":
+            path = getcwd() + "/" + path
+        if "/." in path or "//" in path or path[-1] == "/":
+            path = normpath(path)
+        return path
+
+    def text(path):
+        if type(path) is bytes:
+            return path.decode(sys.getfilesystemencoding(), "surrogateescape")
+        return path if isinstance(path, str) else None
+
+    def is_file(path):
+        try:
+            return stat(path).st_mode & 0o170000 == 0o100000
+        except (OSError, ValueError) as error:
+            if not _is_ours(error):
+                raise
+            return False
+
+    def exists(path):
+        try:
+            lstat(path)
+        except (OSError, ValueError) as error:
+            if not _is_ours(error):
+                raise
+            return False
+        return True
+
+    def on_open(arguments):
+        path, mode, flags = arguments
+        path = text(path)
+        if not path or (path.startswith(skipped) and "/.." not in path):
+            return
+        path = absolute(path)
+        if path.startswith(skipped) or "/__pycache__/" in path:
+            return
+        # fopen inside the interpreter has a mode and no flags.
+        access = flags & os.O_ACCMODE
+        writes = access != os.O_RDONLY or (mode is not None and mode[:1] in "wax")
+        reads = access != os.O_WRONLY and not flags & os.O_TRUNC and not (writes and not access)
+        if writes and not flags & os.O_DIRECTORY:
+            note_once("write" if exists(path) else "create", path)
+        if reads:
+            # The event comes before the open, which may fail; a pipe or a directory is no input.
+            note_once("read", path, is_file)
+
+    def on_rename(arguments):
+        # A file that is written under another name first, so that nobody sees half of it.
+        path = text(os.fspath(arguments[1]))
+        if path and arguments[3] == -1:
+            path = absolute(path)
+            if not path.startswith(skipped):
+                note_once("write" if exists(path) else "create", path)
+
+    def on_database(arguments):
+        path = arguments[0]
+        path = text(os.fspath(path) if isinstance(path, os.PathLike) else path)
+        if path and path[0] != ":":
+            path = absolute(path)
+            if not path.startswith(skipped):
+                note_once("read", path, is_file)
+
+    def on_list(arguments):
+        path = arguments[0]
+        path = "." if path is None else text(path)
+        if path and ("/.." in path or not path.startswith(skipped)):
+            path = absolute(path)
+            if not path.startswith(skipped_directories) and "/__pycache__" not in path:
+                note_once("list", path)
+
+    def is_observed(environment):
+        if environment is None:
+            environment = variables
+        elif type(environment) is not dict:
+            environment = dict(environment)
+        found = []
+        for name in (_VARIABLE, "PYTHONPATH"):
+            value = environment.get(name)
+            if value is None and environment is not variables:
+                value = environment.get(name.encode())
+            found.append(text(value) or "")
+        return bool(found[0]) and _FOLDER in found[1].split(":")
+
+    def ignores_environment(program, command):
+        """Whether it is a Python that is told to ignore PYTHONPATH or to load no `site`."""
+        if "python" not in program.rpartition("/")[2] or not isinstance(command, (list, tuple)):
+            return False
+        for argument in command[1:]:
+            option = text(argument)
+            if not option or option[0] != "-" or option[1:2] in ("", "c", "m"):
+                return False
+            if option[1] not in "-WX" and set(option) & set("IES"):
+                return True
+        return False
+
+    def on_program(program, command, environment):
+        program = text(program)
+        # `os.execvp` tries one directory of PATH after the other.
+        if not program or (program[0] == "/" and not is_file(program)):
+            return
+        if ignores_environment(program, command) or not is_observed(environment):
+            # Each counts, so each has its line.
+            note("blind", _escape(program))
+        else:
+            note_once("program", program)
+
+    def on_popen(arguments):
+        program, command, _working_directory, environment = arguments
+        on_program(program, command, environment)
+
+    events = {
+        "open": on_open,
+        "os.rename": on_rename,
+        "sqlite3.connect": on_database,
+        "os.listdir": on_list,
+        "os.scandir": on_list,
+        "subprocess.Popen": on_popen,
+        "os.exec": lambda arguments: on_program(*arguments),
+        "os.posix_spawn": lambda arguments: on_program(*arguments),
+        "os.system": lambda _: on_program("/bin/sh", (), None),
+    }
+    get = events.get
+
+    def hook(event, arguments):
+        handle = get(event)
+        if handle is not None:
+            try:
+                handle(arguments)
+            except Exception as error:
+                if not _is_ours(error):
+                    raise
+
+    # ------------------------------------------------------------------ the end
+
+    def finish(numerics=True):
+        events.clear()
+        try:
+            told = {
+                "modules": _modules(os.path.dirname(os.__file__) + "/", started_in, normpath),
+                "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
+                "numerics": _quiet(_numerics) if numerics else {},
+                "mapped": [
+                    path
+                    for path in _still_open(posix, fcntl)
+                    if not path.startswith(skipped) and path != Log.path and is_file(path)
+                ],
+                "lost": Log.lost,
+            }
+            line = _json(told)
+        except Exception:
+            return
+        note("end", line)
+
+    def after_fork():
+        note()
+        # A forked worker of multiprocessing leaves by os._exit, after its finalizers.
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            try:
+                util.register_after_fork(
+                    hook, lambda _: util.Finalize(None, finish, (False,), exitpriority=-1000)
+                )
+            except Exception:
+                return
+
+    note()
+    sys.addaudithook(hook)
+    os.register_at_fork(after_in_child=after_fork)
+    atexit.register(finish)
+
+
+def _members(module):
+    """What a module holds, without waking one that loads itself on the first access."""
+    try:
+        return object.__getattribute__(module, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def _modules(standard, started_in, normpath):
+    """Files of the modules: of installed packages only the top-level ones, of others all.
+
+    Of a namespace package, which has no file, the direct members stand for it.
+    """
+    found = {}
+    spread = set()
+    for name, module in list(sys.modules.items()):
+        top, dot, rest = name.partition(".")
+        members = _members(module)
+        file = members.get("__file__")
+        if file is None and name == "__main__" and str(sys.argv[:1]).endswith(".py']"):
+            # Python forgets the file of a script before it runs exit handlers.
+            file = sys.argv[0]
+        if not isinstance(file, str):
+            if not dot and members.get("__path__") is not None:
+                spread.add(name)
+            continue
+        if file[:1] != "/":
+            file = started_in + "/" + file
+        if "/." in file:
+            file = normpath(file)
+        if "-packages/" in file:
+            if not dot or (top in spread and "." not in rest):
+                found[name] = file
+        elif not file.startswith(standard):
+            found[name] = file
+    return found
+
+
+def _still_open(posix, fcntl):
+    """Files that are mapped as data or open for reading: native readers leave no other trace."""
+    found = {}
+    try:
+        with open("/proc/self/maps", "rb") as maps:
+            for line in maps:
+                fields = line.rstrip(b"\n").split(None, 5)
+                if len(fields) == 6 and fields[5][:1] == b"/":
+                    path = fields[5].replace(b"\\012", b"\n").decode("utf-8", "surrogateescape")
+                    found[path] = found.get(path, True) and b"x" not in fields[1]
+        for number in posix.listdir("/proc/self/fd"):
+            try:
+                if fcntl.fcntl(int(number), fcntl.F_GETFL) & 3 != 1:
+                    found.setdefault(posix.readlink("/proc/self/fd/" + number), True)
+            except OSError:
+                # The descriptor of the listing itself is closed by now.
+                continue
+    except OSError:
+        # No /proc: this evidence is missing, the rest stands.
+        return []
+    return sorted(path for path, is_data in found.items() if is_data and path[:1] == "/")
+
+
+def _quiet(ask):
+    import warnings
+
+    with warnings.catch_warnings():
+        # Reading a deprecated setting is our doing, not the program's.
+        warnings.simplefilter("ignore")
+        return ask()
+
+
+def _numerics():
+    """Settings that change numbers, of libraries that the program has imported itself."""
+    told = {}
+
+    def imported(name):
+        module = sys.modules.get(name)
+        return module if "__version__" in _members(module) else None
+
+    def tell(library, module, getters):
+        if module is None:
+            return
+        values = told.setdefault(library, {})
+        for name, getter in getters.items():
+            try:
+                value = getter(module)
+            except Exception:
+                continue
+            if value is not None:
+                values[name] = str(value)
+
+    version = {"version": lambda m: m.__version__}
+    tell("numpy", imported("numpy"), version)
+    tell("scipy", imported("scipy"), version)
+    tell("sklearn", imported("sklearn"), version)
+    tell(
+        "torch",
+        imported("torch"),
+        {
+            "version": lambda m: m.__version__,
+            "num_threads": lambda m: m.get_num_threads(),
+            "num_interop_threads": lambda m: m.get_num_interop_threads(),
+            "deterministic_algorithms": lambda m: m.are_deterministic_algorithms_enabled(),
+            "deterministic_warn_only": lambda m: m.is_deterministic_algorithms_warn_only_enabled(),
+            "float32_matmul_precision": lambda m: m.get_float32_matmul_precision(),
+            "default_dtype": lambda m: m.get_default_dtype(),
+            "cpu_capability": lambda m: m.backends.cpu.get_cpu_capability(),
+            "cudnn_enabled": lambda m: m.backends.cudnn.enabled,
+            "cudnn_benchmark": lambda m: m.backends.cudnn.benchmark,
+            "cudnn_deterministic": lambda m: m.backends.cudnn.deterministic,
+            "cudnn_allow_tf32": lambda m: m.backends.cudnn.allow_tf32,
+            "cuda_matmul_allow_tf32": lambda m: m.backends.cuda.matmul.allow_tf32,
+            "cuda": lambda m: m.version.cuda,
+            "hip": lambda m: m.version.hip,
+            # These would start CUDA in a program that did not.
+            "cudnn": lambda m: m.backends.cudnn.version() if m.cuda.is_initialized() else None,
+            "cuda_device": lambda m: m.cuda.get_device_name() if m.cuda.is_initialized() else None,
+            "cuda_devices": lambda m: m.cuda.device_count() if m.cuda.is_initialized() else None,
+        },
+    )
+    tell(
+        "jax",
+        imported("jax"),
+        {
+            "version": lambda m: m.__version__,
+            "enable_x64": lambda m: m.config.jax_enable_x64,
+            "default_matmul_precision": lambda m: m.config.jax_default_matmul_precision,
+            "default_prng_impl": lambda m: m.config.jax_default_prng_impl,
+            "threefry_partitionable": lambda m: m.config.jax_threefry_partitionable,
+        },
+    )
+    tell(
+        "tensorflow",
+        imported("tensorflow"),
+        {
+            "version": lambda m: m.__version__,
+            "intra_op_threads": lambda m: m.config.threading.get_intra_op_parallelism_threads(),
+            "inter_op_threads": lambda m: m.config.threading.get_inter_op_parallelism_threads(),
+            "tf32": lambda m: m.config.experimental.tensor_float_32_execution_enabled(),
+            "deterministic_ops": lambda m: m.config.experimental.is_op_determinism_enabled(),
+        },
+    )
+    pools = imported("threadpoolctl")
+    if pools is not None:
+        try:
+            for pool in pools.threadpool_info():
+                tell(
+                    "threadpool " + str(pool.get("prefix")),
+                    pool,
+                    {
+                        key: lambda p, key=key: p.get(key)
+                        for key in ("internal_api", "version", "num_threads", "architecture")
+                    },
+                )
+        except Exception:
+            return told
+    return told
+
+
+# Children still get this folder through PYTHONPATH.
+sys.path[:] = [entry for entry in sys.path if entry != _FOLDER]
+try:
+    import posix
+
+    if posix.environ.get(_VARIABLE.encode()):
+        _start()
+except Exception:
+    # A recorder that cannot start: the program runs as if it had never been there.
+    posix = None
+# The `sitecustomize` that Python would have loaded without us, with its errors; where there is none
+# `site` expects this ImportError.
+sys.modules.pop(__name__, None)
+import sitecustomize  # noqa: E402, F401

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs of a run: what it read, each file as it was when the run began."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from repropack import digest
+from repropack.capture.gaps import Gaps, some
+from repropack.capture.materials import Candidate, DataRoot
+from repropack.capture.preparation import (
+    Prepared,
+    is_inside,
+    place_on_disk,
+    plain,
+    recorded_path,
+)
+from repropack.model import Evidence, Material, Origin
+from repropack.placeholders import Recording
+from repropack.store import FileStamp, HashedFile, stamp_of
+from repropack.worktree import Stamp
+
+__all__ = ["hash_path", "materials_inside", "materials_outside", "present_products"]
+
+
+def materials_inside(
+    inside: list[Candidate], prepared: Prepared, written: set[str], gaps: Gaps
+) -> list[Material]:
+    """Files of the work tree that are not code: git-ignored data, outputs of earlier runs."""
+    before = prepared.before.files
+    unchanged: list[tuple[Candidate, str]] = []
+    materials = []
+    for candidate in inside:
+        relative = os.path.relpath(candidate.path, prepared.root)
+        stamp = before.get(relative)
+        if stamp is not None and relative in written:
+            materials.append(_replaced(candidate, relative, stamp, prepared, gaps))
+        elif stamp is not None or not is_inside(os.path.realpath(candidate.path), prepared.root):
+            # A file behind a link that leaves the project is seen by no scan. What is inside and
+            # was not there when the run began is the run's own output.
+            unchanged.append((candidate, relative))
+    hashed_files = _hash_all([c.path for c, _ in unchanged], prepared, gaps)
+    for (candidate, relative), (size, sha256) in zip(unchanged, hashed_files, strict=True):
+        materials.append(
+            Material(
+                path=recorded_path(prepared.root / relative, prepared.paths),
+                size=size,
+                sha256=sha256,
+                evidence=candidate.evidence,
+            )
+        )
+    return _with_origins(materials, prepared, gaps)
+
+
+def _with_origins(materials: list[Material], prepared: Prepared, gaps: Gaps) -> list[Material]:
+    """The materials, each with the earlier run that made it."""
+    nothing: dict[str, Origin] = {}
+    digests = [m.sha256 for m in materials if m.sha256 is not None]
+    makers = gaps.attempt(
+        "lineage", lambda: prepared.store.makers_of(digests, before=prepared.run.id), nothing
+    )
+    return [
+        msgspec.structs.replace(m, origin=makers[m.sha256]) if m.sha256 in makers else m
+        for m in materials
+    ]
+
+
+def _replaced(
+    candidate: Candidate, relative: str, stamp: Stamp, prepared: Prepared, gaps: Gaps
+) -> Material:
+    """A file that was there, was read, and was then written: the material is what it was before."""
+    recorded = recorded_path(prepared.root / relative, prepared.paths)
+    product = prepared.known.get(recorded)
+    sha256 = None
+    if product is not None and product.stamp == (stamp.size, stamp.mtime_ns, stamp.inode):
+        sha256 = product.sha256
+    else:
+        (sha256,) = prepared.store.known_digests(
+            [FileStamp(stamp.size, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, stamp.device)]
+        )
+    if sha256 is None:
+        gaps.add("inputs", f"{relative} was overwritten by the run; what it held is not known")
+    return Material(
+        path=recorded,
+        size=stamp.size,
+        sha256=sha256,
+        evidence=candidate.evidence,
+    )
+
+
+def present_products(prepared: Prepared, gaps: Gaps) -> list[Material]:
+    """Outputs of earlier runs that lay there for a command in which nothing could be observed."""
+    found = []
+    for recorded, product in prepared.known.items():
+        place = place_on_disk(recorded, prepared.root)
+        stamp = prepared.before.files.get(os.path.relpath(place, prepared.root)) if place else None
+        if stamp and (stamp.size, stamp.mtime_ns, stamp.inode) == product.stamp:
+            found.append(
+                Material(
+                    path=recorded,
+                    size=stamp.size,
+                    sha256=product.sha256,
+                    evidence=(Evidence.PRESENT,),
+                )
+            )
+    return _with_origins(found, prepared, gaps)
+
+
+def materials_outside(
+    data: tuple[DataRoot, ...],
+    evidence: Mapping[str, tuple[Evidence, ...]],
+    prepared: Prepared,
+    paths: Recording,
+    gaps: Gaps,
+) -> list[Material]:
+    """Files of data sets outside the project, hashed."""
+    places = [os.path.join(root.directory, file) for root in data for file in root.files]
+    return [
+        Material(path=paths.text(plain(place)), size=size, sha256=sha256, evidence=evidence[place])
+        for place, (size, sha256) in zip(places, _hash_all(places, prepared, gaps), strict=True)
+    ]
+
+
+def _hash_all(paths: list[str], prepared: Prepared, gaps: Gaps) -> list[tuple[int, str | None]]:
+    """Sizes and digests of files, in parallel; one that was hashed before costs a stat.
+
+    The digest is None where the file is not what the run began with: gone, or written since.
+    """
+    stamps = [_stamp(path) for path in paths]
+    present = [s for s in stamps if s is not None]
+    nothing: list[str | None] = [None] * len(present)
+    known = dict(
+        zip(
+            present,
+            gaps.attempt("inputs", lambda: prepared.store.known_digests(present), nothing),
+            strict=True,
+        )
+    )
+
+    def one(path: str, stamp: FileStamp | None) -> HashedFile | None:
+        # A file that was put in its place later may have an older time of its content.
+        if stamp is None or max(stamp.mtime_ns, stamp.ctime_ns) >= prepared.started_ns:
+            return None
+        sha256 = known[stamp]
+        if sha256 is not None:
+            return HashedFile(sha256=sha256, size=stamp.size, stamp=stamp)
+        try:
+            return hash_path(Path(path))
+        except OSError:
+            return None
+
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        results = list(pool.map(one, paths, stamps))
+    lost = [path for path, hashed in zip(paths, results, strict=True) if hashed is None]
+    if lost:
+        gaps.add(
+            "inputs",
+            "what these files held when they were read is not known, for they were written, "
+            f"removed or unreadable afterwards: {some(lost)}",
+        )
+    prepared.store.remember_digests(h for h in results if h is not None)
+    return [
+        (h.size, h.sha256) if h is not None else (stamp.size if stamp is not None else 0, None)
+        for h, stamp in zip(results, stamps, strict=True)
+    ]
+
+
+def _stamp(path: str) -> FileStamp | None:
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None
+
+
+def hash_path(path: Path) -> HashedFile:
+    """Hashes a file and stamps it.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+    """
+    sha256, size = digest.hash_file(path)
+    return HashedFile(sha256=sha256, size=size, stamp=stamp_of(path.stat()))

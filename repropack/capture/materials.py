@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which files a run read, from what was observed; and how they group into data sets.
+
+Pure functions on paths. What belongs to the code snapshot, the interpreter, the operating system
+or the run's own output is no material. Hashing is the recorder's business.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from repropack.capture.agent_log import ProcessObservation
+from repropack.model import Evidence
+
+__all__ = [
+    "Candidate",
+    "DataRoot",
+    "Surroundings",
+    "candidates",
+    "group_data",
+    "is_broad",
+    "is_system",
+    "outside_code",
+    "written_outside",
+]
+
+SYSTEM_DIRECTORIES: Final = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/cache",
+    "/var/lib",
+)
+"""The operating system. Its files are recorded as platform facts, not as data."""
+
+HOME_STATE: Final = (
+    ".cache/fontconfig",
+    ".cache/matplotlib",
+    ".cache/pip",
+    ".cache/uv",
+    ".config",
+    ".ipython",
+    ".jupyter",
+    ".local/lib",
+    ".local/share/jupyter",
+    ".netrc",
+    ".nv",
+    ".ssh",
+    ".triton",
+)
+"""Below the home: settings, credentials and caches of tools, never a run's data."""
+
+_CODE_SUFFIXES: Final = (".py", ".pyc", ".pyi", ".so", ".pth")
+_NAME_CHARACTER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """Where a run stood.
+
+    Attributes:
+        project: Absolute path of the code root.
+        home: Absolute path of the home directory, or an empty string.
+        interpreters: Prefixes of the Python interpreters that ran.
+        library_paths: Directories of installed packages.
+        code: Project-relative paths of the code snapshot.
+        temporary: Absolute path of the directory for temporary files, or an empty string.
+    """
+
+    project: str
+    home: str
+    interpreters: tuple[str, ...]
+    library_paths: tuple[str, ...]
+    code: frozenset[str]
+    temporary: str = ""
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A file that the run may have read."""
+
+    path: str
+    evidence: tuple[Evidence, ...]
+
+
+class DataRoot(Struct, frozen=True, kw_only=True):
+    """A data set: its name, its directory, and its files by path below it."""
+
+    name: str
+    directory: str
+    files: tuple[str, ...]
+
+
+def candidates(
+    processes: Iterable[ProcessObservation],
+    arguments: Iterable[str],
+    directory: str,
+    around: Surroundings,
+) -> tuple[Candidate, ...]:
+    """The files that were read from outside code, interpreter and system, by absolute path.
+
+    Args:
+        processes: What the agent saw.
+        arguments: The command line; an argument or the part after `=` that names a file counts.
+        directory: Working directory of the command.
+        around: Where the run stood.
+    """
+    seen: dict[str, set[Evidence]] = {}
+    settle = _Settle(around.project)
+    own: set[str] = set()
+    for process in processes:
+        for path in (*process.opened_read, *process.mapped):
+            seen.setdefault(settle(path), set()).add(Evidence.PYTHON_OPEN)
+        for path in map(settle, process.modules.values()):
+            # Python may load a module from its bytecode, without opening the file.
+            if _below(path, around.project):
+                seen.setdefault(path, set()).add(Evidence.PYTHON_OPEN)
+        own.update(map(settle, process.created))
+    for path in own & seen.keys():
+        if not _below(os.path.realpath(path), around.project):
+            # In the project the scan before the run says better what was there.
+            del seen[path]
+    for argument in arguments:
+        for text in {argument, argument.partition("=")[2]}:
+            if text and not text.startswith("-"):
+                path = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
+                if os.path.isfile(path):
+                    seen.setdefault(settle(path), set()).add(Evidence.ARGUMENT)
+    return tuple(
+        Candidate(path=path, evidence=tuple(sorted(evidence)))
+        for path, evidence in sorted(seen.items())
+        if _is_data(path, around)
+    )
+
+
+def outside_code(processes: Iterable[ProcessObservation], around: Surroundings) -> tuple[str, ...]:
+    """Code that was loaded from outside the project and the interpreter, and not made by the run.
+
+    Whatever opens a Python file (an import, `runpy`, `exec`) most likely executes it.
+    """
+    processes = tuple(processes)
+    found = set()
+    settle = _Settle(around.project)
+    own = {settle(path) for process in processes for path in process.created}
+    for process in processes:
+        opened = (path for path in process.opened_read if path.endswith(".py"))
+        for path in map(settle, (*process.modules.values(), *opened)):
+            if (
+                path.endswith((".py", ".pyc", ".so"))
+                and path not in own
+                and not _below(path, around.project)
+                and not is_system(path, around)
+            ):
+                found.add(path)
+    return tuple(sorted(found))
+
+
+def written_outside(
+    processes: Iterable[ProcessObservation], around: Surroundings
+) -> tuple[str, ...]:
+    """Files that Python processes wrote outside the project and that are still there.
+
+    Also behind a link in the project that leads out of it. A temporary file that the run itself
+    has made and read back is none of its outputs.
+    """
+    processes = tuple(processes)
+    settle = _Settle(around.project)
+    written = {settle(path) for process in processes for path in process.opened_written}
+    created = {settle(path) for process in processes for path in process.created}
+    read = {settle(path) for process in processes for path in process.opened_read}
+    passing = {
+        path
+        for path in created & read
+        if around.temporary and _below(path, around.temporary) and not _below(path, around.project)
+    }
+    return tuple(
+        path
+        for path in sorted(written - passing)
+        if not _below(os.path.realpath(path), around.project)
+        and _is_data(path, around)
+        and os.path.isfile(path)
+    )
+
+
+def group_data(
+    paths: Iterable[str], named: Mapping[str, str], around: Surroundings
+) -> tuple[DataRoot, ...]:
+    """Groups files outside the project into data sets.
+
+    Files below a directory that the user named belong to that name. The others are grouped by the
+    directory they are in; directories that stand beside each other (one for each class, say) are
+    one data set, unless what holds them is as broad as the home or a mount point.
+    """
+    groups: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        chosen = next(
+            (d for d in sorted(named.values(), key=len, reverse=True) if _below(path, d)), None
+        )
+        groups.setdefault(chosen or os.path.dirname(path), []).append(path)
+    given = set(named.values())
+    changed = True
+    while changed:
+        changed = False
+        loose = sorted(d for d in groups if d not in given)
+        for directory in loose:
+            parent = os.path.dirname(directory)
+            relatives = [
+                d for d in loose if d != directory and (d == parent or os.path.dirname(d) == parent)
+            ]
+            if relatives and not is_broad(parent, around):
+                merged = groups.pop(directory)
+                for other in relatives:
+                    if other != parent:
+                        merged += groups.pop(other)
+                groups.setdefault(parent, []).extend(merged)
+                changed = True
+                break
+    names = {directory: name for name, directory in named.items()}
+    taken = set(named)
+    roots = []
+    for directory, files in sorted(groups.items()):
+        name = names.get(directory)
+        if name is None:
+            name = _free_name(_public_name(directory, around), taken)
+            taken.add(name)
+        roots.append(
+            DataRoot(
+                name=name,
+                directory=directory,
+                files=tuple(sorted(os.path.relpath(f, directory) for f in files)),
+            )
+        )
+    return tuple(roots)
+
+
+class _Settle:
+    """Gives a file of the project its path there, by whatever links it was reached.
+
+    Other paths stay as they were written: that is how the command names them.
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._directories: dict[str, str] = {}
+
+    def __call__(self, path: str) -> str:
+        directory, name = os.path.split(path)
+        real = self._directories.get(directory)
+        if real is None:
+            real = self._directories[directory] = os.path.realpath(directory)
+        place = os.path.join(real, name)
+        if os.path.islink(place):
+            place = os.path.realpath(place)
+        if _below(place, self._project) or "/../" in path:
+            return place
+        return path
+
+
+def _is_data(path: str, around: Surroundings) -> bool:
+    if _below(path, around.project):
+        relative = os.path.relpath(path, around.project)
+        first = relative.split("/", 1)[0]
+        return (
+            relative not in around.code
+            and first not in (".git", ".repropack")
+            and not _belongs_to_interpreter(path, around)
+            and "__pycache__" not in relative
+        )
+    if path.endswith(_CODE_SUFFIXES) or is_system(path, around):
+        return False
+    return not around.home or not any(
+        _below(path, os.path.join(around.home, state)) for state in HOME_STATE
+    )
+
+
+def is_system(path: str, around: Surroundings) -> bool:
+    """Whether a path belongs to the operating system or to an interpreter that ran."""
+    return _belongs_to_interpreter(path, around) or any(
+        _below(path, system) for system in SYSTEM_DIRECTORIES
+    )
+
+
+def _belongs_to_interpreter(path: str, around: Surroundings) -> bool:
+    # A prefix itself may be the project (a virtual environment made in place): only its parts.
+    return any(
+        _below(path, os.path.join(prefix, part))
+        for prefix in around.interpreters
+        for part in ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg")
+    ) or any(_below(path, library) for library in around.library_paths)
+
+
+def _below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def is_broad(directory: str, around: Surroundings) -> bool:
+    """Whether a directory is the home, holds it, or is as wide as a mount point."""
+    return directory.count("/") < 2 or directory == around.home or _below(around.home, directory)
+
+
+def _public_name(directory: str, around: Surroundings) -> str:
+    """The last part of a directory, but for that of the home: it is the user's name."""
+    if directory == around.home:
+        return "home"
+    name = os.path.basename(directory)
+    return "data" if around.home and name == os.path.basename(around.home) else name
+
+
+def _free_name(text: str, taken: set[str]) -> str:
+    name = _NAME_CHARACTER.sub("-", text).strip("-.") or "data"
+    if name == "project":
+        # `project` is the name of the files inside the code tree that git ignores.
+        name = "project-data"
+    number = 2
+    free = name
+    while free in taken:
+        free = f"{name}-{number}"
+        number += 1
+    return free

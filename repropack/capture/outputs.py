@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs of a run: kept by digest, so that tomorrow's run cannot overwrite today's weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Timer
+from typing import Final
+
+from repropack.capture.gaps import Gaps, some
+from repropack.capture.inputs import hash_path
+from repropack.capture.interruption import Interruption
+from repropack.capture.preparation import Prepared, recorded_path
+from repropack.model import Product
+from repropack.store import HashedFile
+
+__all__ = ["keep_products"]
+
+KEEP_FILE_LIMIT: Final = 8 * 2**30
+"""Bytes of a product that is kept: larger than the checkpoint of a 1.5 B parameter model with its
+optimiser; above it the disk of a work station fills within days. Larger ones keep their digest."""
+
+KEEP_RUN_LIMIT: Final = 32 * 2**30
+"""Bytes of all products of one run that are kept."""
+
+PATIENCE: Final = 1.0
+"""Seconds after which we say why we are not done."""
+
+WRITERS: Final = 16
+"""Threads: each waits for the disk to confirm a file, and a disk confirms many at once."""
+
+
+def keep_products(
+    written: tuple[str, ...],
+    prepared: Prepared,
+    gaps: Gaps,
+    *,
+    interruption: Interruption,
+    tell: Callable[[str], None],
+) -> tuple[tuple[Product, ...], dict[str, tuple[int, int, int]]]:
+    """Keeps what a run wrote, within the limits; larger files are recorded by digest only.
+
+    Args:
+        written: Project-relative paths.
+        prepared: The recording.
+        gaps: Told what could not be kept.
+        interruption: Once it is requested, no further file is kept.
+        tell: Told in one line that this takes long.
+
+    Returns:
+        The products by path, and the stamp of each as the run left it.
+    """
+    products = []
+    stamps: dict[str, tuple[int, int, int]] = {}
+    hashed = []
+    chosen: list[tuple[str, os.stat_result, bool]] = []
+    kept_bytes = 0
+    for relative in written:
+        status = gaps.attempt("outputs", (prepared.root / relative).lstat, None)
+        if status is None:
+            continue
+        keep = status.st_size <= KEEP_FILE_LIMIT and kept_bytes + status.st_size <= KEEP_RUN_LIMIT
+        kept_bytes += status.st_size if keep else 0
+        chosen.append((relative, status, keep))
+
+    def one(choice: tuple[str, os.stat_result, bool]) -> HashedFile | OSError | None:
+        if interruption.requested:
+            return None
+        path = prepared.root / choice[0]
+        try:
+            return prepared.store.keep(path) if choice[2] else hash_path(path)
+        except OSError as error:
+            return error
+
+    total = sum(status.st_size for _, status, _ in chosen)
+    slow = Timer(PATIENCE, tell, (f"keeping outputs: {len(chosen)} files, {total} bytes …",))
+    slow.daemon = True
+    slow.start()
+    try:
+        with ThreadPoolExecutor(max_workers=WRITERS) as pool:
+            results = list(pool.map(one, chosen))
+    finally:
+        slow.cancel()
+    missed = [
+        relative for (relative, _, _), found in zip(chosen, results, strict=True) if not found
+    ]
+    if missed:
+        gaps.add("outputs", f"interrupted, so these outputs are not recorded: {some(missed)}")
+    for (relative, status, keep), found in zip(chosen, results, strict=True):
+        if found is None:
+            continue
+        if isinstance(found, OSError):
+            gaps.add("outputs", f"{relative} is not kept: {found.strerror or found}")
+            continue
+        recorded = recorded_path(prepared.root / relative, prepared.paths)
+        if not keep:
+            gaps.add("outputs", f"{relative} is too large to be kept; its digest is recorded")
+        hashed.append(found)
+        stamps[recorded] = (found.stamp.size, found.stamp.mtime_ns, found.stamp.inode)
+        products.append(
+            Product(
+                path=recorded,
+                size=found.size,
+                sha256=found.sha256,
+                executable=bool(status.st_mode & 0o100),
+                kept=keep,
+            )
+        )
+    prepared.store.remember_digests(hashed)
+    return tuple(sorted(products, key=lambda p: p.path)), stamps

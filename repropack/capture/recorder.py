@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack run`: records one execution of a command without getting in its way.
+
+Before the command: code snapshot and a scan of the work tree. During it: its output, and what the
+agent in its Python processes sees. After it: outputs, inputs, environment, metrics, the record.
+
+A failure of the recorder is a warning and a gap in the record; it never changes what the command
+does, prints or returns.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from repropack import canonical
+from repropack.capture.agent_log import ProcessObservation, read_agent_logs
+from repropack.capture.gaps import Gaps, some
+from repropack.capture.inputs import materials_inside, materials_outside, present_products
+from repropack.capture.interpreter import describe_environment, library_paths
+from repropack.capture.interruption import Interruption
+from repropack.capture.materials import (
+    Candidate,
+    DataRoot,
+    Surroundings,
+    candidates,
+    group_data,
+    outside_code,
+    written_outside,
+)
+from repropack.capture.outputs import keep_products
+from repropack.capture.preparation import (
+    Prepared,
+    is_inside,
+    mask,
+    place_on_disk,
+    plain,
+    recorded_path,
+)
+from repropack.capture.streams import CommandNotStartedError, ProcessEnd, run_command
+from repropack.capture.unobserved import (
+    behind_links,
+    declared_files,
+    named_directories,
+    present_files,
+    unseen_parts,
+)
+from repropack.environment.machine import allowed_variables
+from repropack.importers.run_metrics import read_run_metrics
+from repropack.model import (
+    RECORD_VERSION,
+    Evidence,
+    Gap,
+    Invocation,
+    MetricSet,
+    Outcome,
+    RunRecord,
+    Segment,
+    SourceSnapshot,
+    UncapturedFile,
+)
+from repropack.placeholders import Recording, data_placeholder
+from repropack.source.reading import list_paths
+from repropack.source.snapshot import changed_since, find_root, preserve, take
+from repropack.store import KnownProduct, PrivateFacts, Store, now
+from repropack.worktree import compare, scan
+
+__all__ = ["Recorded", "RunRequest", "record"]
+
+AGENT_DIRECTORY: Final = Path(__file__).with_name("agent")
+AGENT_VARIABLE: Final = "REPROPACK_AGENT"
+
+CLOCK_OF_FILES: Final = 5
+"""CLOCK_REALTIME_COARSE of linux/time.h."""
+
+
+class RunRequest(Struct, frozen=True, kw_only=True):
+    """What the user asked for.
+
+    Attributes:
+        data: Data set name to directory.
+    """
+
+    argv: tuple[str, ...]
+    name: str | None = None
+    data: dict[str, Path] = {}
+
+
+class Recorded(Struct, frozen=True, kw_only=True):
+    """What came of it. `run_id` is None where nothing could be recorded.
+
+    Attributes:
+        gaps: What the record does not hold.
+    """
+
+    end: ProcessEnd
+    run_id: str | None
+    gaps: tuple[Gap, ...] = ()
+
+
+def record(
+    request: RunRequest,
+    *,
+    directory: Path,
+    environment: Mapping[str, str],
+    warn: Callable[[str], None],
+) -> Recorded:
+    """Runs a command and records it.
+
+    Args:
+        request: The command and its options.
+        directory: The working directory.
+        environment: The environment that the command gets.
+        warn: Told in one line about anything that cannot be recorded.
+
+    Raises:
+        CommandNotStartedError: The command does not exist or cannot be executed.
+    """
+    gaps = Gaps()
+    prepared = gaps.attempt("start", lambda: _prepare(request, directory, environment, gaps), None)
+    if prepared is None:
+        for gap in gaps.found:
+            warn(f"this run is not recorded: {gap.message}")
+        end = run_command(
+            request.argv,
+            environment=environment,
+            directory=directory,
+            stdout_log=Path(os.devnull),
+            stderr_log=Path(os.devnull),
+        )
+        return Recorded(end=end, run_id=None)
+    agent_output = prepared.run.directory / "agent"
+    # While the command runs, `run_command` has handlers of its own.
+    with Interruption() as interruption:
+        try:
+            end = run_command(
+                request.argv,
+                environment=_with_agent(environment, agent_output),
+                directory=directory,
+                stdout_log=prepared.run.directory / "stdout.log",
+                stderr_log=prepared.run.directory / "stderr.log",
+            )
+        except CommandNotStartedError:
+            gaps.attempt("start", lambda: prepared.store.discard(prepared.run), None)
+            raise
+        ended = now()
+        if end.log_failed:
+            gaps.add("console", "the output of the command could not be kept whole")
+        finishing = _Finishing(gaps=gaps, interruption=interruption, tell=warn)
+        written = gaps.attempt(
+            "record",
+            lambda: _finish(request, prepared, end, ended, directory, environment, finishing),
+            False,
+        )
+    for gap in gaps.found:
+        warn(gap.message)
+    if not written:
+        warn(f"the record of run {prepared.run.id} could not be written")
+    return Recorded(end=end, run_id=prepared.run.id if written else None, gaps=tuple(gaps.found))
+
+
+# ---------------------------------------------------------------- before the command
+
+
+def _prepare(
+    request: RunRequest, directory: Path, environment: Mapping[str, str], gaps: Gaps
+) -> Prepared:
+    root, versioned = _root(directory, gaps)
+    store = Store.create(root)
+    nothing: dict[str, KnownProduct] = {}
+    known = gaps.attempt("lineage", store.products_on_disk, nothing)
+    prefixes = _prefixes(request, root, directory, environment)
+    paths = Recording(prefixes=prefixes, words=_host_words())
+    run = store.start_run(request.name, tuple(paths.text(plain(a)) for a in request.argv))
+    before = scan(root)
+    console = _console(root)
+    taken = gaps.attempt(
+        "code",
+        lambda: take(
+            root,
+            store.git,
+            versioned=versioned,
+            products={
+                **{
+                    os.path.relpath(place, root): product.stamp
+                    for recorded, product in known.items()
+                    if (place := place_on_disk(recorded, root)) is not None
+                },
+                **console,
+            },
+        ),
+        None,
+    )
+    return Prepared(
+        root=root,
+        store=store,
+        run=run,
+        started=now(),
+        # The clock of file times: the usual one is up to a tick ahead of it.
+        started_ns=time.clock_gettime_ns(CLOCK_OF_FILES),
+        before=before,
+        taken=taken,
+        known=known,
+        console=frozenset(console),
+        paths=paths,
+    )
+
+
+def _console(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Files of the project that our output goes to (`repropack run … > train.log`), with stamps.
+
+    They are there before the command and change while it runs, and are its output all the same.
+    """
+    found = {}
+    for descriptor in (1, 2):
+        try:
+            status = os.fstat(descriptor)
+            place = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            # It is closed.
+            continue
+        if stat.S_ISREG(status.st_mode) and is_inside(place, root):
+            stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
+            found[os.path.relpath(place, root)] = stamp
+    return found
+
+
+def _prefixes(
+    request: RunRequest, root: Path, directory: Path, environment: Mapping[str, str]
+) -> dict[str, str]:
+    prefixes = {}
+    for variable, usual, name in (("TMPDIR", "/tmp", "tmp"), ("HOME", "", "home")):  # noqa: S108 - its name, not a file in it
+        place = environment.get(variable, usual).rstrip("/")
+        # A home that is the project, or in it, is part of the project.
+        if place.startswith("/") and not is_inside(f"{place}/", root):
+            prefixes[place] = name
+    for name, chosen in request.data.items():
+        prefixes[str(chosen)] = data_placeholder(name)
+    logical = environment.get("PWD", "")
+    if os.path.isabs(logical) and os.path.realpath(logical) == str(directory):
+        # Where the shell came through a link, the command line may name the project so.
+        below = os.path.relpath(directory, root)
+        if below == ".":
+            prefixes[logical] = "project"
+        elif logical.endswith("/" + below):
+            prefixes[logical.removesuffix("/" + below)] = "project"
+    prefixes[str(root)] = "project"
+    return prefixes
+
+
+def _root(directory: Path, gaps: Gaps) -> tuple[Path, bool]:
+    """The code root. Without git the directory itself, or the one above that has a store."""
+    found = gaps.attempt("code", lambda: find_root(directory), None)
+    root, versioned = found if found is not None else (directory, False)
+    if not versioned:
+        for candidate in (directory, *directory.parents):
+            if (candidate / ".repropack" / "runs").is_dir():
+                return candidate, False
+    return root, versioned
+
+
+def _with_agent(environment: Mapping[str, str], output: Path) -> dict[str, str]:
+    inherited = environment.get("PYTHONPATH", "")
+    return {
+        **environment,
+        "PYTHONPATH": f"{AGENT_DIRECTORY}{os.pathsep}{inherited}"
+        if inherited
+        else str(AGENT_DIRECTORY),
+        AGENT_VARIABLE: str(output),
+    }
+
+
+def _host_words() -> dict[str, str]:
+    host = os.uname().nodename
+    generic = len(host) < 2 or host.startswith("localhost")
+    return {} if generic else {host: "host"}
+
+
+# ---------------------------------------------------------------- after the command
+
+
+class _Finishing(Struct, frozen=True, kw_only=True):
+    """What the second half of a recording has at hand."""
+
+    gaps: Gaps
+    interruption: Interruption
+    tell: Callable[[str], None]
+
+
+def _finish(
+    request: RunRequest,
+    prepared: Prepared,
+    end: ProcessEnd,
+    ended: str,
+    directory: Path,
+    environment: Mapping[str, str],
+    finishing: _Finishing,
+) -> bool:
+    root, store, run, gaps = prepared.root, prepared.store, prepared.run, finishing.gaps
+    nothing: tuple[ProcessObservation, ...] = ()
+    processes = gaps.attempt("agent", lambda: read_agent_logs(run.directory / "agent"), nothing)
+    unseen = unseen_parts(
+        request.argv,
+        processes,
+        directory=directory,
+        search=environment.get("PATH", os.defpath),
+        recorder=os.getpid(),
+    )
+    for part in unseen:
+        gaps.add("inputs", part)
+    changed = compare(prepared.before, scan(root)).written
+    written = _without_others(changed, prepared, processes, gaps)
+    products, stamps = keep_products(
+        written, prepared, gaps, interruption=finishing.interruption, tell=finishing.tell
+    )
+    source = _source(prepared, gaps)
+
+    around = _surroundings(prepared, processes, environment)
+    for path in outside_code(processes, around):
+        gaps.add("code", f"code from outside the project is not in the snapshot: {path}")
+    elsewhere = {*written_outside(processes, around), *(behind_links(prepared) if unseen else ())}
+    if elsewhere:
+        gaps.add("outputs", f"written outside the project, so not kept: {some(sorted(elsewhere))}")
+    read = _with_unread(
+        candidates(processes, request.argv, str(directory), around),
+        request,
+        directory,
+        prepared,
+        around,
+        set(changed) if unseen else None,
+        gaps,
+    )
+    inside = [c for c in read if is_inside(c.path, root)]
+    outside = [c for c in read if not is_inside(c.path, root)]
+    named = {name: str(place) for name, place in request.data.items()}
+    data = group_data((c.path for c in outside), named, around)
+    paths = _with_data(prepared.paths, data, processes)
+
+    evidence = {c.path: c.evidence for c in read}
+    materials = materials_inside(inside, prepared, set(changed), gaps)
+    if unseen:
+        seen = {material.path for material in materials}
+        materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
+    materials += materials_outside(data, evidence, prepared, paths, gaps)
+
+    variables = allowed_variables(environment)
+    environment_id = gaps.attempt(
+        "environment", lambda: _environment(store, processes, environment), None
+    )
+    segment = Segment(
+        invocation=Invocation(
+            argv=tuple(_arguments(request.argv, processes, directory, paths)),
+            directory=paths.text(plain(str(directory))),
+            variables={name: paths.text(plain(value)) for name, value in variables.items()},
+        ),
+        source=source,
+        environment=environment_id,
+        started=prepared.started,
+        ended=ended,
+        outcome=Outcome(
+            status=end.status,
+            signal=_signal_name(end.signal) if end.signal is not None else None,
+        ),
+        materials=tuple(sorted(materials, key=lambda m: m.path)),
+        products=products,
+        directories=_directories(prepared, written),
+        # Messages may name paths of this machine; inside the record they are placeholders.
+        gaps=tuple(Gap(code=g.code, message=paths.text(plain(g.message))) for g in gaps.found),
+    )
+    kept = {p.path: store.object_path(p.sha256) for p in products if p.kept}
+    metrics = read_run_metrics(
+        [(p.path, p.size) for p in products if p.kept],
+        lambda path: kept[path].read_bytes(),
+        stdout=run.directory / "stdout.log",
+        stderr=run.directory / "stderr.log",
+    )
+    store.finish_run(
+        run,
+        RunRecord(version=RECORD_VERSION, id=run.id, name=run.started.name, segments=(segment,)),
+        MetricSet(version=RECORD_VERSION, metrics=metrics),
+        PrivateFacts(
+            project=plain(str(root)),
+            base_commit=prepared.taken.base_commit if prepared.taken else None,
+            object_format=prepared.taken.object_format if prepared.taken else "sha1",
+            prefixes={plain(k): v for k, v in paths.prefixes.items()},
+            data_roots={**named, **{d.name: d.directory for d in data}},
+            stamps=stamps,
+        ),
+    )
+    return True
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # Real-time signals but the first and the last have no name.
+        return f"SIG{number}"
+
+
+def _without_others(
+    written: tuple[str, ...],
+    prepared: Prepared,
+    processes: tuple[ProcessObservation, ...],
+    gaps: Gaps,
+) -> tuple[str, ...]:
+    """What changed, but for files that only another run of this project was seen writing."""
+    nothing: tuple[Path, ...] = ()
+    others = gaps.attempt(
+        "outputs", lambda: prepared.store.overlapping(prepared.run, prepared.started_ns), nothing
+    )
+    if not others:
+        return written
+    gaps.add(
+        "outputs",
+        f"run {some([other.name for other in others])} went on at the same time: a file that no "
+        "Python process was seen writing may be the output of either",
+    )
+    theirs: set[str] = set()
+    unread: tuple[ProcessObservation, ...] = ()
+    for other in others:
+        seen = gaps.attempt("outputs", partial(read_agent_logs, other / "agent"), unread)
+        theirs |= {os.path.realpath(path) for process in seen for path in process.opened_written}
+    ours = {os.path.realpath(path) for process in processes for path in process.opened_written}
+    return tuple(path for path in written if str(prepared.root / path) not in theirs - ours)
+
+
+def _with_unread(
+    read: tuple[Candidate, ...],
+    request: RunRequest,
+    directory: Path,
+    prepared: Prepared,
+    around: Surroundings,
+    written: set[str] | None,
+    gaps: Gaps,
+) -> tuple[Candidate, ...]:
+    """What was seen being read, and what may have been: declared data, files that lay there.
+
+    `written` is what the run changed, relative to the project; None where all was observed.
+    """
+    evidence = {candidate.path: set(candidate.evidence) for candidate in read}
+    code = {str(prepared.root / path) for path in around.code}
+    for place in request.data.values():
+        if written is not None or not any(is_inside(path, place) for path in evidence):
+            for path in declared_files(place):
+                if path not in code:
+                    evidence.setdefault(path, set()).add(Evidence.DECLARED)
+    if written is not None:
+        for path in named_directories(request.argv[1:], str(directory), prepared, around, gaps):
+            evidence.setdefault(path, set()).add(Evidence.DECLARED)
+        for path in present_files(prepared, around, gaps):
+            if path not in evidence and os.path.relpath(path, prepared.root) not in written:
+                evidence[path] = {Evidence.PRESENT}
+    return tuple(Candidate(path=p, evidence=tuple(sorted(e))) for p, e in sorted(evidence.items()))
+
+
+def _directories(prepared: Prepared, written: tuple[str, ...]) -> tuple[str, ...]:
+    """The directories that the run found and wrote in."""
+    found = {os.path.dirname(path) for path in written} & prepared.before.directories
+    return tuple(sorted(recorded_path(prepared.root / path, prepared.paths) for path in found))
+
+
+def _source(prepared: Prepared, gaps: Gaps) -> SourceSnapshot | None:
+    if prepared.taken is None:
+        return None
+    taken = prepared.taken
+    changed: tuple[str, ...] = gaps.attempt(
+        "code", lambda: changed_since(prepared.root, prepared.store.git, taken), ()
+    )
+    gaps.attempt(
+        "code",
+        lambda: preserve(
+            prepared.root,
+            prepared.store.git,
+            taken.snapshot.tree,
+            versioned=taken.snapshot.versioned,
+            object_format=taken.object_format,
+        ),
+        None,
+    )
+    changed = tuple(path for path in changed if path not in prepared.console)
+    if changed:
+        gaps.add(
+            "code", f"code changed while the run went on; recorded as it began: {some(changed)}"
+        )
+    snapshot = taken.snapshot
+    return SourceSnapshot(
+        tree=snapshot.tree,
+        versioned=snapshot.versioned,
+        dirty=snapshot.dirty,
+        uncommitted=snapshot.uncommitted,
+        untracked=snapshot.untracked,
+        excluded=tuple(
+            UncapturedFile(path=mask(e.path, prepared.paths), size=e.size, reason=e.reason)
+            for e in snapshot.excluded
+        ),
+        changed_during_run=changed,
+    )
+
+
+def _surroundings(
+    prepared: Prepared,
+    processes: tuple[ProcessObservation, ...],
+    environment: Mapping[str, str],
+) -> Surroundings:
+    code = (
+        frozenset(list_paths(prepared.store.git, prepared.taken.snapshot.tree))
+        if prepared.taken
+        else frozenset()
+    )
+    return Surroundings(
+        project=str(prepared.root),
+        home=environment.get("HOME", ""),
+        interpreters=tuple(
+            dict.fromkeys(p for o in processes for p in (o.prefix, o.base_prefix) if p)
+        ),
+        library_paths=library_paths(processes),
+        code=code,
+        temporary=environment.get("TMPDIR", "/tmp"),  # noqa: S108 - its name, not a file in it
+    )
+
+
+def _environment(
+    store: Store, processes: tuple[ProcessObservation, ...], variables: Mapping[str, str]
+) -> str:
+    return store.put(canonical.encode(describe_environment(processes, variables)))
+
+
+def _arguments(
+    argv: tuple[str, ...],
+    processes: tuple[ProcessObservation, ...],
+    directory: Path,
+    paths: Recording,
+) -> list[str]:
+    """The command line with placeholders; an interpreter named by a path becomes `{env}/bin/…`."""
+    arguments = [paths.text(plain(argument)) for argument in argv]
+    if "/" in argv[0]:
+        place = os.path.normpath(directory / argv[0])
+        interpreters = {p.executable for p in processes}
+        if place in interpreters or os.path.dirname(place) in {
+            f"{p.prefix}/bin" for p in processes
+        }:
+            arguments[0] = "{env}/bin/" + os.path.basename(place)
+    return arguments
+
+
+def _with_data(
+    paths: Recording, data: tuple[DataRoot, ...], processes: tuple[ProcessObservation, ...]
+) -> Recording:
+    prefixes = {root.directory: data_placeholder(root.name) for root in data}
+    for process in processes:
+        if process.prefix != process.base_prefix:
+            prefixes[process.prefix] = "env"
+    return Recording(prefixes={**paths.prefixes, **prefixes}, words=paths.words)

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What no agent saw: which parts of a run those are, and which files they may have read.
+
+A shell, awk or a compiled program tells nobody what it opens. A file that it may have read and that
+is not in the code snapshot is recorded as it lay there: one input too many does less harm than one
+too few.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from repropack.capture.agent_log import ProcessObservation
+from repropack.capture.gaps import Gaps, some
+from repropack.capture.materials import Surroundings, is_broad, is_system
+from repropack.capture.preparation import Prepared, is_inside, place_on_disk
+from repropack.process import find_program
+from repropack.worktree import SKIPPED_DIRECTORIES
+
+__all__ = ["behind_links", "declared_files", "named_directories", "present_files", "unseen_parts"]
+
+FILE_LIMIT: Final = 10_000
+"""Files that are taken for inputs without having been named: each has to be hashed."""
+
+SIZE_LIMIT: Final = 2**30
+"""Bytes of them: some seconds of hashing."""
+
+_SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish", "csh", "tcsh", "busybox"})
+
+_DESCRIBING: Final = frozenset({"git", "hostname", "ldconfig", "lscpu", "nvidia-smi", "uname"})
+"""Programs that libraries start to learn about the machine or the code; they read no data."""
+
+_POLYGLOT: Final = b"'''exec'"
+"""How the scripts of installers start that are run by `sh` and then at once by Python."""
+
+
+def unseen_parts(
+    argv: Sequence[str],
+    processes: Sequence[ProcessObservation],
+    *,
+    directory: Path,
+    search: str,
+    recorder: int,
+) -> list[str]:
+    """What was not, or not wholly, observed, in words; empty where every process was.
+
+    Args:
+        argv: The command.
+        processes: What the agent saw.
+        directory: Working directory of the command.
+        search: Its PATH.
+        recorder: Our process id: the parent of the command.
+    """
+    name = os.path.basename(argv[0])
+    if not processes:
+        return [
+            f"no Python process was observed in `{name}`: files that it read are known only from "
+            "its arguments"
+        ]
+    unseen = []
+    started = {program for p in processes for program in p.programs if not _was_observed(program)}
+    if not _is_observed_command(argv[0], processes, directory, search, recorder):
+        unseen.append(
+            f"`{name}` is no Python program: files that it, or what it started, read are known "
+            "only where a Python process read them"
+        )
+    if started:
+        unseen.append(
+            f"programs that are no Python were not observed: {some(sorted(started))}; files that "
+            "they read are not known"
+        )
+    last = {process.pid: process for process in processes}
+    for process in processes:
+        # A process that is replaced by another program (`exec`), or a worker that is no longer
+        # needed and is killed, has no end to tell of.
+        ended = process.complete or process.ppid in last or last[process.pid] is not process
+        if process.torn or process.damaged or not ended:
+            unseen.append(f"process {process.pid} ended before it had told everything")
+    blind = sum(process.unobserved_children for process in processes)
+    if blind:
+        unseen.append(f"{blind} child processes ran with a cleaned environment, unobserved")
+    return unseen
+
+
+def _is_observed_command(
+    program: str,
+    processes: Sequence[ProcessObservation],
+    directory: Path,
+    search: str,
+    recorder: int,
+) -> bool:
+    # Launchers such as `env` replace themselves by what they start. So do shells, for the last of
+    # several commands.
+    if not any(process.ppid == recorder for process in processes):
+        return False
+    place = str(directory / program) if "/" in program else find_program(program, search)
+    if place is None or os.path.basename(program) in _SHELLS:
+        return False
+    head = _head(place)
+    return not head.startswith(b"#!") or _runs_python(head)
+
+
+def _was_observed(program: str) -> bool:
+    """Whether a program that a Python process started is one that has an agent, or reads no data.
+
+    A Python that is told to load no agent counts as an unobserved child.
+    """
+    name = os.path.basename(program)
+    return name.startswith("python") or name in _DESCRIBING or _runs_python(_head(program))
+
+
+def _runs_python(head: bytes) -> bool:
+    first, _, rest = head.partition(b"\n")
+    return head.startswith(b"#!") and (b"python" in first or rest.startswith(_POLYGLOT))
+
+
+def _head(program: str) -> bytes:
+    try:
+        with open(program, "rb") as file:
+            return file.read(512)
+    except OSError:
+        return b""
+
+
+def declared_files(directory: Path) -> list[str]:
+    """Every regular file below a directory that the user named as data."""
+    return [path for path, _ in _files_below(str(directory))]
+
+
+def named_directories(
+    arguments: Iterable[str], directory: str, prepared: Prepared, around: Surroundings, gaps: Gaps
+) -> list[str]:
+    """The files of directories outside the project that the command line names.
+
+    What was written since the run began is its output.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        for text in {argument, argument.partition("=")[2]} - {""}:
+            place = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
+            if (
+                text.startswith("-")
+                or not os.path.isdir(place)
+                or is_inside(f"{os.path.realpath(place)}/", prepared.root)
+                or is_inside(str(prepared.root), Path(place))
+                or is_broad(place, around)
+                or is_system(place, around)
+            ):
+                continue
+            files = [
+                path
+                for path, status in _files_below(place, FILE_LIMIT)
+                if _is_old(status, prepared)
+            ]
+            if len(files) > FILE_LIMIT:
+                gaps.add(
+                    "inputs",
+                    f"{place} has more than {FILE_LIMIT} files, so what was read from it is not "
+                    f"recorded; name it with --data NAME={place}",
+                )
+            else:
+                found += files
+    return found
+
+
+def present_files(prepared: Prepared, around: Surroundings, gaps: Gaps) -> list[str]:
+    """Files of the project that are neither code nor made by earlier runs, and that lay there.
+
+    Hidden ones (settings, credentials, caches of tools) are left out.
+    """
+    products = {
+        os.path.relpath(place, prepared.root): product.stamp
+        for recorded, product in prepared.known.items()
+        if (place := place_on_disk(recorded, prepared.root)) is not None
+    }
+    sizes: dict[str, int] = {}
+    for relative, stamp in prepared.before.files.items():
+        if (
+            relative not in around.code
+            and relative not in prepared.console
+            and products.get(relative) != (stamp.size, stamp.mtime_ns, stamp.inode)
+            and not relative.startswith(".")
+            and "/." not in relative
+            and not relative.endswith(".rpk")
+        ):
+            sizes[str(prepared.root / relative)] = stamp.size
+    for path, status in _linked_files(prepared):
+        if _is_old(status, prepared):
+            sizes[path] = status.st_size
+    if len(sizes) > FILE_LIMIT or sum(sizes.values()) > SIZE_LIMIT:
+        gaps.add(
+            "inputs",
+            f"{len(sizes)} files of the project that are not in its code are too many or too large "
+            "to be recorded unread; name what the command reads with --data NAME=DIR",
+        )
+        return []
+    return list(sizes)
+
+
+def behind_links(prepared: Prepared) -> list[str]:
+    """Files that the run wrote behind links of the project that lead out of it."""
+    return [path for path, status in _linked_files(prepared) if not _is_old(status, prepared)]
+
+
+def _linked_files(prepared: Prepared) -> list[tuple[str, os.stat_result]]:
+    found = []
+    for directory in ("", *sorted(prepared.before.directories)):
+        try:
+            with os.scandir(prepared.root / directory) as entries:
+                links = [e for e in entries if e.is_symlink() and e.is_dir()]
+        except OSError:
+            # The run has removed it.
+            continue
+        for link in links:
+            if (
+                not link.name.startswith(".")
+                and link.name not in SKIPPED_DIRECTORIES
+                and not os.path.exists(f"{link.path}/pyvenv.cfg")
+                and not is_inside(f"{os.path.realpath(link.path)}/", prepared.root)
+            ):
+                found += _files_below(link.path, FILE_LIMIT)
+    return found
+
+
+def _files_below(directory: str, limit: int | None = None) -> list[tuple[str, os.stat_result]]:
+    """Regular files with their stat; one more than the limit where there are more."""
+    found = []
+    for place, directories, names in os.walk(directory):
+        directories.sort()
+        for name in sorted(names):
+            path = os.path.join(place, name)
+            try:
+                status = os.stat(path)
+            except OSError:
+                # A link to nowhere.
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found.append((path, status))
+                if limit is not None and len(found) > limit:
+                    return found
+    return found
+
+
+def _is_old(status: os.stat_result, prepared: Prepared) -> bool:
+    return max(status.st_mtime_ns, status.st_ctime_ns) < prepared.started_ns

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recording in the places and with the commands that people have."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.project import Project
+
+RESUME = (
+    "import os; n = int(open('ckpt').read()) if os.path.exists('ckpt') else 0; "
+    "open('ckpt', 'w').write(str(n + 1))"
+)
+
+
+def test_a_long_chain_of_runs_within_seconds_is_exported_in_its_order(project: Project) -> None:
+    project.write(".gitignore", "ckpt\n")
+    project.ok("key", "new")
+    for name in "abcd":
+        project.ok("run", "--name", name, "--", "python", "-c", RESUME)
+    ids = [project.show(name)["run"]["id"] for name in "abcd"]
+    plan = json.loads(project.ok("export", "--run", "d", "--json", "-o", "d.rpk"))
+    assert plan["runs"] == ids
+    (project.root / ".repropack" / "runs" / ids[1] / "run.json").unlink()
+    refused = project.repropack("export", "--run", "d", "--yes")
+    assert refused.returncode == 2
+    assert ids[1] in refused.stderr
+
+
+def test_a_project_reached_through_a_link_is_the_project(project: Project, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(project.root)
+    (project.root / "lab").mkdir()
+    done = project.repropack(
+        *("run", "--", "python", f"{link}/train.py", f"-I{link}/lab"),
+        cwd=link / "lab",
+        variables={"PWD": f"{link}/lab"},
+    )
+    assert "outside the project" not in done.stderr
+    invocation = project.segment()["invocation"]
+    assert invocation["argv"] == ["python", "{project}/train.py", "-I{project}/lab"]
+    assert str(tmp_path) not in json.dumps(project.show())
+
+
+def test_data_behind_a_link_in_the_project_is_recorded(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "mnt").mkdir()
+    (tmp_path / "mnt" / "a.txt").write_text("1 2 3\n")
+    (project.root / "data").symlink_to(tmp_path / "mnt")
+    project.ok("run", "--", "python", "-c", "open('data/a.txt').read()")
+    (material,) = project.segment()["materials"]
+    assert material["path"] == "{project}/data/a.txt"
+    assert material["size"] == 6
+
+
+def test_a_home_inside_the_project_is_part_of_it(project: Project) -> None:
+    home = project.root / "home"
+    home.mkdir()
+    script = "import os; open(os.path.expanduser('~/w.bin'), 'w').write('1')"
+    for place in (home, project.root):
+        project.ok("run", "--", "python", "-c", script, variables={"HOME": str(place)})
+        (product,) = project.segment()["products"]
+        assert product["path"] == "{project}/" + str((place / "w.bin").relative_to(project.root))
+
+
+def test_what_is_written_outside_the_project_is_said(project: Project, tmp_path: Path) -> None:
+    data = tmp_path / "set" / "numbers.txt"
+    data.parent.mkdir()
+    data.write_text("1\n")
+    script = f"open({str(data)!r}).read(); open({str(data)!r}, 'a').write('2')"
+    done = project.repropack("run", "--", "python", "-c", script)
+    assert "written outside the project, so not kept" in done.stderr
+    assert "what these files held when they were read is not known" in done.stderr
+    (material,) = project.segment()["materials"]
+    assert material["sha256"] is None
+    assert str(tmp_path) not in json.dumps(project.segment()["gaps"])
+
+
+def test_a_signal_without_a_name_is_recorded(project: Project) -> None:
+    project.repropack("run", "--", "sh", "-c", "kill -40 $$")
+    assert project.segment()["outcome"] == {"signal": "SIG40"}
+
+
+def test_a_recorder_that_was_killed_leaves_a_store_that_works(project: Project) -> None:
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "repropack", "run", "--", "sh", "-c", "echo up; exec sleep 60"],
+        cwd=project.root,
+        env=project.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert recorder.stdout is not None
+    assert recorder.stdout.readline() == "up\n"
+    recorder.kill()
+    recorder.wait()
+    recorder.stdout.close()
+    assert "no end" in project.ok("list")
+    assert "has no record" in project.repropack("show", "last").stderr
+    project.ok("run", "--", "python", "-c", "pass")
+    assert project.ok("list").splitlines()[-1].split()[3] == "ok"
+
+
+def test_damage_to_one_run_hides_no_other(project: Project) -> None:
+    project.ok("run", "--name", "sound", "--", "python", "train.py")
+    project.ok("run", "--name", "broken", "--", "python", "train.py")
+    broken = project.show("broken")["run"]["id"]
+    (project.root / ".repropack" / "runs" / broken / "run.json").write_text("{")
+    listed = project.repropack("list")
+    assert listed.returncode == 0
+    assert "damaged" in listed.stdout
+    assert "run.json" in listed.stderr
+    project.ok("show", "sound")
+    refused = project.repropack("show", "broken")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
+def test_a_release_in_the_project_is_no_code_of_the_next_run(project: Project) -> None:
+    project.write("last.rpk", "a bundle")
+    project.ok("run", "--", "python", "-c", "pass")
+    source = project.segment()["source"]
+    assert source["dirty"] is False
+    assert [(e["path"], e["reason"]) for e in source["excluded"]] == [("last.rpk", "a release")]
+
+
+def test_a_number_that_is_not_finite_is_said_and_not_claimed(project: Project) -> None:
+    project.ok("key", "new")
+    script = "import json; json.dump({'acc': 0.5, 'auc': float('nan')}, open('m.json', 'w'))"
+    project.ok("run", "--", "python", "-c", script)
+    told = project.ok("export", "--yes", "-o", "x.rpk")
+    assert "auc is NaN and is not claimed" in told
+    assert "acc = 0.5" in told
+
+
+def _gaps(project: Project) -> str:
+    return "\n".join(gap["message"] for gap in project.segment()["gaps"])
+
+
+def test_a_shell_pipeline_with_python_in_it_is_linked_to_the_training(project: Project) -> None:
+    project.write("eval.sh", "python3 -c 'print(1)'\nawk 'END {print NR}' out/model.bin\n")
+    project.ok("run", "--name", "train", "--", "python", "train.py")
+    assert "gaps" not in project.segment()
+    train = project.show("train")["run"]["id"]
+    called = "import subprocess; subprocess.run(['awk', 'END {print NR}', 'out/model.bin'])"
+    for command in (["sh", "eval.sh"], ["env", "python", "-c", called]):
+        project.ok("run", "--", *command)
+        (material,) = project.segment()["materials"]
+        assert material["origin"] == {"path": "{project}/out/model.bin", "run": train}
+        assert material["evidence"] == ["present"]
+        assert "observed" in _gaps(project) or "no Python program" in _gaps(project)
+    assert "awk" in _gaps(project)
+
+
+def test_data_that_nobody_was_seen_reading(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "set" / "deep").mkdir(parents=True)
+    (tmp_path / "set" / "deep" / "a.txt").write_text("1\n")
+    (tmp_path / "set" / "m.py").write_text("2\n")
+    project.write("out/cache.bin", "3")
+    project.write("out/.secret", "4")
+    place = str(tmp_path / "set")
+    for options, command, name in (
+        (["--data", f"mine={place}"], ["sh", "-c", "cat $0/deep/a.txt", place], "mine"),
+        ([], ["sh", "-c", "cat $0/deep/a.txt", place], ""),
+        (["--data", f"mine={place}"], ["python", "-c", "pass"], "mine"),
+    ):
+        project.ok("run", *options, "--", *command)
+        found = {m["path"]: m["evidence"] for m in project.segment()["materials"]}
+        outside = {path: e for path, e in found.items() if path.startswith("{data:" + name)}
+        assert list(outside.values()) == [["declared"]] * 2
+        assert all(path.endswith(("/a.txt", "/m.py")) for path in outside)
+        inside = {path: e for path, e in found.items() if path not in outside}
+        unseen = command[0] == "sh"
+        assert inside == ({"{project}/out/cache.bin": ["present"]} if unseen else {})
+
+
+def test_code_from_outside_and_modules_that_git_ignores(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()
+    for name in ("m", "e"):
+        (tmp_path / "o" / f"{name}.py").write_text("x = 1\n")
+    project.write(".gitignore", "_version.py\n")
+    project.write("pkg/part/_version.py", "v = 1\n")
+    script = (
+        "import sys; sys.path.insert(0, '../o'); import m, pkg.part._version; "
+        "exec(open('../o/e.py').read())"
+    )
+    for _ in range(2):
+        # The second time both modules come from bytecode.
+        project.ok("run", "--", "python", "-c", script)
+        for name in ("m", "e"):
+            assert f"/o/{name}.py" in _gaps(project)
+        (material,) = project.segment()["materials"]
+        assert material["path"] == "{project}/pkg/part/_version.py"
+
+
+def test_outputs_behind_a_link_are_said(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "old.bin").write_text("1")
+    (project.root / "out").symlink_to(tmp_path / "scratch")
+    project.ok("run", "--", "python", "train.py")
+    assert "not kept: {project}/out/model.bin" in _gaps(project)
+    project.ok("run", "--", "sh", "-c", "cat out/old.bin > out/new.bin")
+    assert "not kept: {project}/out/new.bin" in _gaps(project)
+    found = {m["path"] for m in project.segment()["materials"]}
+    assert found == {"{project}/out/model.bin", "{project}/out/old.bin"}
+
+
+def test_a_mistyped_command_leaves_no_run(project: Project) -> None:
+    assert project.repropack("run", "--", "no-such-program").returncode == 127
+    assert list((project.root / ".repropack" / "runs").iterdir()) == []
+
+
+def test_output_that_is_redirected_into_the_project_is_no_code(project: Project) -> None:
+    for name in ("train.log", "train.py.log"):
+        with (project.root / name).open("w") as log:
+            subprocess.run(
+                [sys.executable, "-m", "repropack", "run", "--", "python", "train.py"],
+                cwd=project.root,
+                env=project.environment,
+                stdout=log,
+                check=True,
+            )
+        segment = project.segment()
+        assert not {"changed_during_run", "untracked"} & segment["source"].keys()
+        assert "gaps" not in segment
+
+
+def test_a_file_that_is_replaced_with_its_time_kept(project: Project, tmp_path: Path) -> None:
+    data = tmp_path / "set" / "a.txt"
+    data.parent.mkdir()
+    data.write_text("1\n")
+    script = (
+        "import os, shutil, sys; p = sys.argv[1]; open(p).read(); shutil.copy2(p, 'copy'); "
+        "open('copy', 'a').write('2'); shutil.copystat(p, 'copy'); os.replace('copy', p)"
+    )
+    project.ok("run", "--", "python", "-c", script, str(data))
+    (material,) = project.segment()["materials"]
+    assert material["sha256"] is None
+    assert "is not known" in _gaps(project)
+
+
+def test_temporary_files_of_the_run_itself_are_nothing(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
+    script = (
+        "import os, tempfile; f, name = tempfile.mkstemp(); os.write(f, b'1'); open(name).read(); "
+        "g = tempfile.NamedTemporaryFile('w+'); g.write('x'); g.flush(); open(g.name).read()"
+    )
+    variables = {"TMPDIR": str(tmp_path / "temporary")}
+    project.ok("run", "--", "python", "-c", script, variables=variables)
+    assert not {"materials", "gaps"} & project.segment().keys()
+
+
+def test_an_interruption_while_outputs_are_kept_loses_no_record(project: Project) -> None:
+    script = "for i in range(40): open(f'{i:02}.bin', 'w').truncate(32 << 20)"
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        recorder = subprocess.Popen(
+            [sys.executable, "-m", "repropack", "run", "--", "python", "-c", script],
+            cwd=project.root,
+            env=project.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        objects = project.root / ".repropack" / "objects"
+        while recorder.poll() is None and not any(objects.glob(".*.partial")):
+            time.sleep(0.001)
+        recorder.send_signal(number)
+        _, told = recorder.communicate()
+        assert recorder.returncode == 0
+        assert "recorded run" in told
+        assert "interrupted, so these outputs are not recorded" in _gaps(project)
+        assert project.segment()["outcome"] == {"status": 0}
+
+
+def test_two_runs_at_once_are_told_apart_where_python_wrote(project: Project) -> None:
+    project.write(".gitignore", "*.bin\n")
+    waiting = "open('outer.bin', 'w').write('1'); print('up', flush=True); input()"
+    outer = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "repropack", "run", "--name", "outer", "--"),
+            *("python", "-c", waiting),
+        ],
+        cwd=project.root,
+        env=project.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert outer.stdout is not None
+    assert outer.stdout.readline() == "up\n"
+    script = "open('inner.bin', 'w').write('2')"
+    project.ok("run", "--name", "inner", "--", "python", "-c", script)
+    outer.communicate("\n")
+    assert outer.returncode == 0
+    inner = project.show("inner")["run"]["id"]
+    segments = {name: project.segment(name) for name in ("inner", "outer")}
+    for name, segment in segments.items():
+        assert [p["path"] for p in segment["products"]] == [f"{{project}}/{name}.bin"]
+        assert "went on at the same time" in json.dumps(segment["gaps"])
+    assert inner in json.dumps(segments["outer"]["gaps"])
