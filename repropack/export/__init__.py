@@ -1,0 +1,525 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack export`: one signed bundle out of recorded runs.
+
+Two steps, so that the author sees what goes out before it does: `plan` reads the store and decides;
+`build` writes. A plan is an allow-list: nothing is in the bundle that is not in the plan.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from repropack import __version__, canonical
+from repropack.bundle import MemberSource, WrittenBundle, write_bundle
+from repropack.comparators import comparator_for
+from repropack.environment.index import load_index_settings
+from repropack.environment.lock import LockedPackage, select, write_lock
+from repropack.environment.uv import Uv, find_uv, find_wheels
+from repropack.errors import UsageError
+from repropack.export.chain import (
+    ChainedRun,
+    ChosenArtifact,
+    choose_artifacts,
+    materials_of,
+    products_of,
+    trace_chain,
+)
+from repropack.export.claims import claim_metrics
+from repropack.export.data import ChosenData, choose_data
+from repropack.export.documents import Documents, write_documents
+from repropack.model import (
+    FORMAT_VERSION,
+    PREDICATE_TYPE,
+    RECORD_VERSION,
+    STATEMENT_TYPE,
+    Artifact,
+    Claim,
+    ClaimMode,
+    ClaimSet,
+    CodeMember,
+    DataManifest,
+    Environment,
+    PackedRun,
+    ReleasePredicate,
+    Role,
+    Statement,
+    Subject,
+)
+from repropack.paths import to_logical_path
+from repropack.placeholders import fill
+from repropack.project_file import read_project_file
+from repropack.signing.dsse import seal
+from repropack.signing.keys import SigningKey
+from repropack.source.reading import list_paths, read_file
+from repropack.source.squash import squash
+from repropack.store import Store
+
+__all__ = ["ExportPlan", "ExportRequest", "Exported", "PlannedEnvironment", "build", "plan"]
+
+
+_LICENCE_STEMS: Final = ("license", "licence", "copying", "notice")
+
+
+class ExportRequest(Struct, frozen=True, kw_only=True):
+    """What the user asked for.
+
+    Attributes:
+        run: An id, a unique prefix, a name or `last`.
+        weights: Paths or patterns of products to pack; empty for the default choice.
+    """
+
+    run: str
+    weights: tuple[str, ...] = ()
+    include_data: bool = False
+
+
+class PlannedEnvironment(Struct, frozen=True, kw_only=True):
+    """An environment that goes out, and how far it could be locked.
+
+    Attributes:
+        directory: Its member directory.
+        unlocked: Distributions for which no digest was found in the author's package index.
+    """
+
+    directory: str
+    environment: Environment
+    locked: tuple[LockedPackage, ...]
+    unlocked: tuple[str, ...]
+
+
+class ExportPlan(Struct, frozen=True, kw_only=True):
+    """Everything that goes out, and what stays."""
+
+    store: Store
+    chain: tuple[ChainedRun, ...]
+    artifacts: tuple[ChosenArtifact, ...]
+    data: tuple[ChosenData, ...]
+    claims: tuple[Claim, ...]
+    environments: tuple[PlannedEnvironment, ...]
+    environment_of: dict[str, str]
+    licences: dict[str, bytes]
+    title: str
+    held_back: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class Exported(Struct, frozen=True, kw_only=True):
+    """A finished release."""
+
+    bundle: WrittenBundle
+    plan: ExportPlan
+    signer: str
+
+
+def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> ExportPlan:
+    """Decides what a release holds.
+
+    Args:
+        request: The run and the options.
+        store: The project's store.
+        variables: The author's environment variables: they say which package index is hers.
+
+    Raises:
+        UsageError: The run cannot be exported, or `repropack.yaml` says something impossible.
+        RepropackError: The package index or git failed.
+    """
+    target = store.resolve(request.run)
+    chain = trace_chain(store, target)
+    project = store.project
+    declared = read_project_file(project)
+    for chained in chain:
+        for segment in chained.record.segments:
+            if segment.source is None:
+                raise UsageError(
+                    f"run {chained.record.id} was recorded without its code",
+                    advice="install git and record it again",
+                )
+    artifacts = choose_artifacts(store, chain, request.weights or declared.weights)
+    claims = claim_metrics(
+        store.metrics(target).metrics, declared.claims, retraining_only=len(chain) == 1
+    )
+    environments, environment_of = _plan_environments(store, chain, variables)
+    data = choose_data(store, chain, declared, include=request.include_data)
+    return ExportPlan(
+        store=store,
+        chain=chain,
+        artifacts=artifacts,
+        data=data,
+        claims=claims,
+        environments=environments,
+        environment_of=environment_of,
+        licences=_licences(store, chain),
+        title=declared.title or project.name,
+        held_back=_held_back(chain, artifacts, data),
+        warnings=_warnings(store, chain, claims, environments, data),
+    )
+
+
+def build(
+    planned: ExportPlan,
+    key: SigningKey,
+    destination: Path,
+    progress: Callable[[int], None] | None = None,
+) -> Exported:
+    """Writes and signs the bundle. The destination is whole or unchanged.
+
+    Args:
+        planned: What goes out.
+        key: The signer's key.
+        destination: The `.rpk` file.
+        progress: Told the number of content bytes after each step.
+
+    Raises:
+        RepropackError: A file changed or vanished, git refused, or the bundle could not be written.
+        OSError: The destination cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="repropack-export-") as scratch:
+        code, sources = _squash_code(planned, Path(scratch))
+        sources += _record_members(planned, code)
+        sources += [
+            MemberSource(
+                path=artifact.member,
+                role=Role.WEIGHTS,
+                content=planned.store.object_path(artifact.product.sha256),
+                executable=artifact.product.executable,
+                sha256=artifact.product.sha256,
+            )
+            for artifact in planned.artifacts
+        ]
+        sources += _data_members(planned)
+        sources += [
+            MemberSource(path=path, role=Role.LICENSE, content=text)
+            for path, text in planned.licences.items()
+        ]
+        sources += _document_members(planned, code, key, destination.name)
+        bundle = write_bundle(
+            destination, sources, seal=lambda m, at: _seal(planned, key, m, at), progress=progress
+        )
+    return Exported(bundle=bundle, plan=planned, signer=key.public.fingerprint)
+
+
+def _seal(planned: ExportPlan, key: SigningKey, manifest: bytes, offset: int) -> bytes:
+    from repropack import digest
+
+    statement = Statement(
+        type_=STATEMENT_TYPE,
+        subject=(Subject(name="manifest.json", digest={"sha256": digest.sha256_hex(manifest)}),),
+        predicate_type=PREDICATE_TYPE,
+        predicate=ReleasePredicate(
+            format="rpk",
+            version=FORMAT_VERSION,
+            manifest_offset=offset,
+            manifest_size=len(manifest),
+            run=planned.chain[-1].record.id,
+            claims=tuple(describe_claim(claim) for claim in planned.claims),
+            tool=f"repropack {__version__}",
+        ),
+    )
+    return seal(canonical.encode(statement), key)
+
+
+def describe_claim(claim: Claim) -> str:
+    """A claim in one line: `accuracy = 0.9722 ± 0.01 (evaluate)`."""
+    near = (
+        comparator_for(claim.tolerance).describe(claim.tolerance)
+        if claim.tolerance is not None
+        else "no tolerance declared"
+    )
+    mode = "evaluate" if claim.mode is ClaimMode.EVALUATE else "retrain, same seed"
+    return f"{claim.metric} = {claim.expected!r}{claim.unit}, {near} ({mode})"
+
+
+# ---------------------------------------------------------------- environments
+
+
+def _plan_environments(
+    store: Store, chain: tuple[ChainedRun, ...], variables: Mapping[str, str]
+) -> tuple[tuple[PlannedEnvironment, ...], dict[str, str]]:
+    """One environment for runs that had the same packages; the claimed run's comes first."""
+    groups: list[tuple[Environment, list[str]]] = []
+    for chained in reversed(chain):
+        sha256 = chained.record.segments[-1].environment
+        if sha256 is None:
+            raise UsageError(
+                f"run {chained.record.id} was recorded without its environment",
+                advice="record it again",
+            )
+        environment = store.environment(sha256)
+        for index, (present, members) in enumerate(groups):
+            merged = _merge(present, environment)
+            if merged is not None:
+                groups[index] = (merged, [*members, chained.record.id])
+                break
+        else:
+            groups.append((environment, [chained.record.id]))
+    uv: Uv | None = None
+    planned = []
+    directory_of = {}
+    for index, (environment, members) in enumerate(groups):
+        directory = "environment" if index == 0 else f"environment/{index + 1}"
+        directory_of.update(dict.fromkeys(members, directory))
+        locked: tuple[LockedPackage, ...] = ()
+        unlocked: tuple[str, ...] = ()
+        if environment.python is not None:
+            uv = uv or find_uv(variables, load_index_settings(variables))
+            chosen = select(environment.distributions, environment.python, environment.machine)
+            locked, unlocked = find_wheels(uv, chosen, environment.python)
+        planned.append(
+            PlannedEnvironment(
+                directory=directory, environment=environment, locked=locked, unlocked=unlocked
+            )
+        )
+    return tuple(planned), directory_of
+
+
+def _merge(one: Environment, other: Environment) -> Environment | None:
+    """Two runs' records of the same installation, or None if the installations differ."""
+    import msgspec
+
+    def installation(environment: Environment) -> object:
+        return environment.python, tuple(
+            msgspec.structs.replace(d, imported=False) for d in environment.distributions
+        )
+
+    if other.python is None:
+        return one
+    if one.python is None:
+        return other
+    if installation(one) != installation(other):
+        return None
+    imported = {d.name for d in (*one.distributions, *other.distributions) if d.imported}
+    return msgspec.structs.replace(
+        one,
+        distributions=tuple(
+            msgspec.structs.replace(d, imported=d.name in imported) for d in one.distributions
+        ),
+        numerics={**other.numerics, **one.numerics},
+        modules=tuple(sorted({*one.modules, *other.modules})),
+    )
+
+
+# ---------------------------------------------------------------- members
+
+
+def _squash_code(
+    planned: ExportPlan, scratch: Path
+) -> tuple[dict[str, CodeMember], list[MemberSource]]:
+    """One code bundle for each distinct tree, by tree id."""
+    code: dict[str, CodeMember] = {}
+    sources = []
+    for chained in planned.chain:
+        for segment in chained.record.segments:
+            assert segment.source is not None
+            tree = segment.source.tree
+            if tree in code:
+                continue
+            member = f"code/{tree[:12]}.bundle"
+            place = scratch / f"{tree}.bundle"
+            commit = squash(
+                planned.store.git,
+                tree,
+                place,
+                object_format=planned.store.private(chained.stored).object_format,
+            )
+            code[tree] = CodeMember(root="{project}", tree=tree, commit=commit, member=member)
+            sources.append(MemberSource(path=member, role=Role.CODE, content=place))
+    return code, sources
+
+
+def _record_members(planned: ExportPlan, code: dict[str, CodeMember]) -> list[MemberSource]:
+    sources = []
+    for chained in planned.chain:
+        trees = dict.fromkeys(s.source.tree for s in chained.record.segments if s.source)
+        packed = PackedRun(
+            version=RECORD_VERSION,
+            record=chained.record,
+            code=tuple(code[tree] for tree in trees),
+            environment=planned.environment_of[chained.record.id],
+            artifacts=tuple(
+                Artifact(path=a.product.path, member=a.member, sha256=a.product.sha256)
+                for a in planned.artifacts
+                if a.run == chained.number
+            ),
+            data=tuple(d.manifest.name for d in planned.data if chained.record.id in d.runs),
+        )
+        base = f"runs/{chained.number}"
+        sources += [
+            MemberSource(path=f"{base}/run.json", role=Role.RUN, content=canonical.encode(packed)),
+            MemberSource(
+                path=f"{base}/metrics.json",
+                role=Role.RUN,
+                content=canonical.encode(planned.store.metrics(chained.stored)),
+            ),
+        ]
+    claims = ClaimSet(
+        version=RECORD_VERSION, run=planned.chain[-1].record.id, claims=planned.claims
+    )
+    sources.append(
+        MemberSource(path="claims.json", role=Role.CLAIMS, content=canonical.encode(claims))
+    )
+    for planned_environment in planned.environments:
+        directory = planned_environment.directory
+        sources.append(
+            MemberSource(
+                path=f"{directory}/environment.json",
+                role=Role.ENVIRONMENT,
+                content=canonical.encode(planned_environment.environment),
+            )
+        )
+        if planned_environment.environment.python is not None:
+            sources.append(
+                MemberSource(
+                    path=f"{directory}/pylock.toml",
+                    role=Role.ENVIRONMENT,
+                    content=write_lock(
+                        planned_environment.environment.python, planned_environment.locked
+                    ),
+                )
+            )
+    return sources
+
+
+def _data_members(planned: ExportPlan) -> list[MemberSource]:
+    sources = []
+    for chosen in planned.data:
+        manifest: DataManifest = chosen.manifest
+        sources.append(
+            MemberSource(
+                path=f"data/{manifest.name}.json",
+                role=Role.DATA_MANIFEST,
+                content=canonical.encode(manifest),
+            )
+        )
+        if manifest.included is not None:
+            sources += [
+                MemberSource(
+                    path=f"{manifest.included}/{to_logical_path(file.path)}",
+                    role=Role.DATA,
+                    content=chosen.directory / fill(file.path, {"host": os.uname().nodename}),
+                    sha256=file.sha256,
+                )
+                for file in manifest.files
+            ]
+    return sources
+
+
+def _document_members(
+    planned: ExportPlan, code: dict[str, CodeMember], key: SigningKey, file_name: str
+) -> list[MemberSource]:
+    documents: Documents = write_documents(
+        title=planned.title,
+        file_name=file_name,
+        chain=planned.chain,
+        code=code,
+        artifacts=planned.artifacts,
+        data=tuple(d.manifest for d in planned.data),
+        environments={p.directory: p.environment for p in planned.environments},
+        environment_of=planned.environment_of,
+        claims=tuple(describe_claim(claim) for claim in planned.claims),
+        public_key=key.public,
+    )
+    return [
+        MemberSource(path="README.md", role=Role.DOCUMENT, content=documents.readme),
+        MemberSource(path="REPRODUCING.md", role=Role.DOCUMENT, content=documents.reproducing),
+    ]
+
+
+def _licences(store: Store, chain: tuple[ChainedRun, ...]) -> dict[str, bytes]:
+    """Licence texts at the top of the claimed run's code."""
+    source = chain[-1].record.segments[-1].source
+    assert source is not None
+    found = {}
+    for path in list_paths(store.git, source.tree):
+        if "/" not in path and path.lower().startswith(_LICENCE_STEMS):
+            found[f"licenses/{to_logical_path(path)}"] = read_file(store.git, source.tree, path)
+    return found
+
+
+# ---------------------------------------------------------------- what the author should know
+
+
+def _held_back(
+    chain: tuple[ChainedRun, ...],
+    artifacts: tuple[ChosenArtifact, ...],
+    data: tuple[ChosenData, ...],
+) -> tuple[str, ...]:
+    """What was recorded and does not go out, in words."""
+    packed = {(a.run, a.product.path) for a in artifacts}
+    lines = []
+    for chained in chain:
+        left = [
+            p.path.removeprefix("{project}/")
+            for p in products_of(chained.record).values()
+            if (chained.number, p.path) not in packed
+        ]
+        if left:
+            shown = ", ".join(left[:4]) + (f" and {len(left) - 4} more" if len(left) > 4 else "")
+            lines.append(f"outputs of run {chained.number}: {shown} (--weights adds them)")
+        lines += [
+            f"{excluded.path}: {excluded.reason}"
+            for segment in chained.record.segments
+            if segment.source is not None
+            for excluded in segment.source.excluded
+            if "product of an earlier run" not in excluded.reason
+        ]
+    lines += [
+        f"data set {d.manifest.name}: its manifest goes out, its files do not (--include-data)"
+        for d in data
+        if d.manifest.included is None
+    ]
+    lines.append("commit history, console logs, host and user names, other variables")
+    return tuple(dict.fromkeys(lines))
+
+
+def _warnings(
+    store: Store,
+    chain: tuple[ChainedRun, ...],
+    claims: tuple[Claim, ...],
+    environments: tuple[PlannedEnvironment, ...],
+    data: tuple[ChosenData, ...],
+) -> tuple[str, ...]:
+    lines = []
+    if not claims:
+        lines.append(
+            "no number of the run is known as a result, so nothing is claimed: "
+            "name the claims in repropack.yaml"
+        )
+    lines += [
+        f"{metric.name} is {metric.text} and is not claimed: only finite numbers can be reproduced"
+        for metric in store.metrics(chain[-1].stored).metrics
+        if metric.value is None
+    ]
+    for chained in chain:
+        for segment in chained.record.segments:
+            lines += [f"run {chained.number}: {gap.message}" for gap in segment.gaps]
+            if segment.outcome.status != 0:
+                ended = segment.outcome.signal or f"status {segment.outcome.status}"
+                lines.append(f"run {chained.number} ended with {ended}")
+        lines += [
+            f"run {chained.number}: {m.path} is not in the release, for its content is unknown"
+            for m in materials_of(chained.record)
+            if m.sha256 is None
+        ]
+    for environment in environments:
+        if environment.unlocked and not environment.locked:
+            lines.append(
+                f"none of {len(environment.unlocked)} packages is locked: the package index was "
+                "not reached, or has none of them; a reader cannot rebuild the environment"
+            )
+            continue
+        lines += [
+            f"{name}: no wheel with this version in the package index; it is not locked"
+            for name in environment.unlocked
+        ]
+    lines += [
+        f"data set {d.manifest.name} has no address: a reader must already have it"
+        for d in data
+        if d.manifest.included is None and d.manifest.address is None
+    ]
+    return tuple(dict.fromkeys(lines))

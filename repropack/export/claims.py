@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which numbers a release claims, and how near a repetition must come.
+
+The author says so in `repropack.yaml`; without it, the final metrics in result files are claimed,
+or, where there are none, the printed ones whose name says that they are results.
+
+Defaults of tolerances: an evaluation of the same weights is deterministic but for the order of
+floating-point additions, so 1e-5 relative (the scale of torch's and JAX's own test tolerances for
+float32); for a retraining nothing can be assumed from one run, so no tolerance is invented:
+equality shows that it was reproduced, anything else stays inconclusive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from repropack.comparators import comparator_for
+from repropack.errors import UsageError
+from repropack.model import (
+    Absolute,
+    Claim,
+    ClaimMode,
+    Metric,
+    Relative,
+    Tolerance,
+)
+from repropack.project_file import DeclaredClaim
+
+__all__ = ["claim_metrics"]
+
+EVALUATE_RELATIVE: Final = 1e-5
+EVALUATE_AROUND_ZERO: Final = 1e-8
+"""Used where a relative bound has no meaning; numpy's isclose has the same."""
+
+MAX_DEFAULT_CLAIMS: Final = 50
+"""More numbers than a table of a paper holds: then the author has to choose."""
+
+_NO_RESULT: Final = re.compile(
+    r"(?:^|[\s._/-])(?:time|took|seconds?|secs?|s|m?secs?|u?secs?|ms|us|ns|minutes?|mins?|hours?|"
+    r"duration|elapsed|runtime|latency|wall|eta|date|timestamp|[a-z]+/(?:s|secs?|seconds?)|"
+    r"per[ _-]?(?:s|secs?|seconds?|minutes?|hours?)|epochs?|steps?|iter(?:ation)?s?|rounds?|"
+    r"batch(?:es)?|seeds?|lr|learning[ _-]?rate|workers?|threads?|device|cuda|pid|port|version|"
+    r"exit|code|id|idx|index|samples?|tokens?|rows?|params?|parameters|n|num|counts?|size|memory|"
+    r"mem|bytes|[kmg]i?b|gpu|cpu|flo[ps]s?|macs|speed|throughput|fps|folds?)(?:$|[\s._/-])",
+    re.IGNORECASE,
+)
+"""Names of settings, counters and timings: numbers of a run that are not its results."""
+
+_RESULT: Final = re.compile(
+    r"(?:^|[\s._/@-])(?:acc|accuracy|m?(?:log)?loss(?:es)?|errors?|err|f1|f[ _-]?score|precision|"
+    r"recall|sensitivity|specificity|auc|auroc|auprc|roc|ap|map|mar|iou|miou|dice|jaccard|bleu|"
+    r"rouge(?:-?l(?:sum)?)?|meteor|wer|cer|mse|rmse|rmsle|mae|mape|r2|perplexity|ppl|scores?|"
+    r"rewards?|returns?|psnr|ssim|lpips|fid|likelihood|nll|elbo|entropy|kappa|mcc|corr|correlation|"
+    r"pearsonr?|spearmanr?|ndcg|mrr|hits?|brier|ece|eer|(?:top|rank)[ _@-]?[0-9]+)[0-9]*"
+    r"(?:$|[\s._/@-])",
+    re.IGNORECASE,
+)
+"""Names of results. Consoles show many numbers, most of which nobody would claim."""
+
+_SETTINGS_FILE: Final = re.compile(
+    r"(?:^|/)(?:(?:[^/]*[_-])?(?:config|args|settings|hparams|hyperparams|hyperparameters|params|"
+    r"package|package-lock)|tokenizer[^/]*|special_tokens_map|vocab)\.[a-z]+$",
+    re.IGNORECASE,
+)
+"""Files that hold what a run was told, not what it found."""
+
+
+def claim_metrics(
+    metrics: Sequence[Metric],
+    declared: Sequence[DeclaredClaim] | None,
+    *,
+    retraining_only: bool,
+) -> tuple[Claim, ...]:
+    """The claims of a release.
+
+    Args:
+        metrics: The metrics of the claimed run.
+        declared: The author's choice, or None.
+        retraining_only: Whether the release is a single run that trains and reports, so that to
+            repeat it is to train again.
+
+    Raises:
+        UsageError: A declared claim fits no metric or several, is not a finite number, or its
+            tolerance cannot be used; or there are too many metrics to claim all.
+    """
+    modes = [ClaimMode.RETRAIN_SAME_SEED]
+    if not retraining_only:
+        modes.insert(0, ClaimMode.EVALUATE)
+    claims = []
+    for metric, choice in _chosen(metrics, declared):
+        for mode in modes:
+            tolerance, note = _tolerance(metric, choice, mode)
+            claims.append(_claim(metric, mode, tolerance, note))
+    return tuple(claims)
+
+
+def _chosen(
+    metrics: Sequence[Metric], declared: Sequence[DeclaredClaim] | None
+) -> list[tuple[Metric, DeclaredClaim | None]]:
+    if declared is not None:
+        return [(_find(metrics, choice), choice) for choice in declared]
+    finite = [m for m in metrics if m.value is not None and not _NO_RESULT.search(m.name)]
+    # A number in a file has its full precision; what the console shows is often the same, rounded.
+    chosen = [
+        m
+        for m in finite
+        if m.source.importer != "console" and not _SETTINGS_FILE.search(m.source.path)
+    ] or [m for m in finite if m.source.importer == "console" and _RESULT.search(m.name)]
+    if len(chosen) > MAX_DEFAULT_CLAIMS:
+        raise UsageError(
+            f"the run has {len(chosen)} metrics, too many to claim all of them",
+            advice="name the claims in repropack.yaml",
+        )
+    return [(metric, None) for metric in chosen]
+
+
+def _find(metrics: Sequence[Metric], choice: DeclaredClaim) -> Metric:
+    fitting = [
+        m
+        for m in metrics
+        if m.name == choice.metric
+        and (choice.file is None or m.source.path in (choice.file, "{project}/" + choice.file))
+    ]
+    # What a program prints it often writes as well; the file has the full precision.
+    fitting = [m for m in fitting if m.source.importer != "console"] or fitting
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        names = ", ".join(sorted({m.name for m in metrics})[:8]) or "none"
+        raise UsageError(
+            f"repropack.yaml claims {choice.metric!r}, but the run has no such metric "
+            f"(it has: {names})",
+            advice="`repropack show ID` lists them",
+        )
+    places = ", ".join(sorted({m.source.path.removeprefix("{project}/") for m in fitting}))
+    raise UsageError(
+        f"repropack.yaml claims {choice.metric!r}, which is found in several places: {places}",
+        advice="add `file:` to the claim",
+    )
+
+
+def _tolerance(
+    metric: Metric, choice: DeclaredClaim | None, mode: ClaimMode
+) -> tuple[Tolerance | None, str]:
+    declared = None
+    if choice is not None:
+        declared = choice.evaluate if mode is ClaimMode.EVALUATE else choice.retrain
+    if declared is not None:
+        return declared.value, "declared by the author"
+    if mode is ClaimMode.RETRAIN_SAME_SEED:
+        return None, "no tolerance declared for retraining"
+    if metric.value == 0:
+        return Absolute(within=EVALUATE_AROUND_ZERO), "default for an evaluation, around 0"
+    return Relative(within=EVALUATE_RELATIVE), "default for an evaluation"
+
+
+def _claim(metric: Metric, mode: ClaimMode, tolerance: Tolerance | None, note: str) -> Claim:
+    if metric.value is None:
+        raise UsageError(
+            f"the metric {metric.name!r} is {metric.text}, which cannot be claimed",
+            advice="only finite numbers can be reproduced",
+        )
+    if tolerance is not None:
+        defect = comparator_for(tolerance).defect(tolerance, metric.value)
+        if defect:
+            raise UsageError(
+                f"the claim {metric.name!r} = {metric.text}: {defect}",
+                advice="declare an absolute tolerance in repropack.yaml",
+            )
+    return Claim(
+        metric=metric.name,
+        source=metric.source,
+        expected=metric.value,
+        mode=mode,
+        tolerance=tolerance,
+        unit=metric.unit,
+        note=note,
+    )

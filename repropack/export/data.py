@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data sets of a release: what the runs of the chain read that no run of the chain made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec import Struct
+
+from repropack.errors import UsageError
+from repropack.export.chain import ChainedRun, materials_of
+from repropack.model import RECORD_VERSION, DataFile, DataManifest
+from repropack.placeholders import PROJECT_DATA, split_data
+from repropack.project_file import ProjectFile
+from repropack.store import Store
+
+__all__ = ["ChosenData", "choose_data"]
+
+
+class ChosenData(Struct, frozen=True, kw_only=True):
+    """A data set that the release names.
+
+    Attributes:
+        directory: Where it is on the author's machine.
+        runs: Ids of the runs that read it.
+    """
+
+    manifest: DataManifest
+    directory: Path
+    runs: frozenset[str]
+
+
+def choose_data(
+    store: Store, chain: tuple[ChainedRun, ...], declared: ProjectFile, *, include: bool
+) -> tuple[ChosenData, ...]:
+    """Collects the data sets of a chain.
+
+    Raises:
+        UsageError: Two runs of the chain read different contents under one path, or
+            `repropack.yaml` describes a data set that no run read.
+    """
+    files: dict[str, dict[str, DataFile]] = {}
+    readers: dict[str, set[str]] = {}
+    places: dict[str, str] = {}
+    for chained in chain:
+        private = store.private(chained.stored)
+        for material in materials_of(chained.record):
+            split = split_data(material.path)
+            if material.origin is not None or material.sha256 is None or split is None:
+                continue
+            name, relative = split
+            entry = DataFile(path=relative, size=material.size, sha256=material.sha256)
+            present = files.setdefault(name, {}).setdefault(relative, entry)
+            if present != entry:
+                raise UsageError(
+                    f"{material.path} was different for two runs of this release",
+                    advice="record the later run again, or give the two data sets names "
+                    "(`repropack run --data NAME=DIR`)",
+                )
+            readers.setdefault(name, set()).add(chained.record.id)
+            places[name] = (
+                str(store.project) if name == PROJECT_DATA else private.data_roots.get(name, "")
+            )
+    unknown = set(declared.data) - set(files)
+    if unknown:
+        raise UsageError(
+            f"repropack.yaml describes the data set {min(unknown)!r}, which no run read "
+            f"(read were: {', '.join(sorted(files)) or 'none'})",
+            advice="mend its name",
+        )
+    home = os.path.expanduser("~")
+    chosen = []
+    for name, entries in sorted(files.items()):
+        about = declared.data.get(name)
+        place = places[name]
+        chosen.append(
+            ChosenData(
+                manifest=DataManifest(
+                    version=RECORD_VERSION,
+                    name=name,
+                    files=tuple(entries[path] for path in sorted(entries)),
+                    recorded_path=_public_path(name, place, home),
+                    address=about.address if about else None,
+                    licence=about.licence if about else None,
+                    included=f"data/{name}" if include else None,
+                ),
+                directory=Path(place),
+                runs=frozenset(readers[name]),
+            )
+        )
+    return tuple(chosen)
+
+
+def _public_path(name: str, place: str, home: str) -> str | None:
+    """The author's path, if it says nothing about her: `/data/imagenet`, not `/home/…`."""
+    if name == PROJECT_DATA or not place or place.startswith((home + "/", "/home/", "/Users/")):
+        return None
+    words = {os.uname().nodename, os.path.basename(home)} - {"", "root"}
+    return None if any(word in place for word in words) else place

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two texts for people in a bundle: how to check it by hand, and how to run it by hand.
+
+They must still work when repropack is gone: every command in them uses tar, zstd, git, openssl and
+the usual shell tools, and a test runs them as they stand.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from msgspec import Struct
+
+from repropack.escaping import show
+from repropack.export.chain import ChainedRun, ChosenArtifact
+from repropack.model import CodeMember, DataManifest, Environment, Material, Segment
+from repropack.paths import to_logical_path
+from repropack.placeholders import PROJECT_DATA, data_placeholder, fill, names_in, split_data
+from repropack.signing.keys import PublicKey
+
+__all__ = ["Documents", "write_documents"]
+
+_WORDS: Final = {
+    "project": '"$PROJECT"',
+    "env": '"$ENV"',
+    "home": '"$HOME"',
+    "tmp": "/tmp",  # noqa: S108 - a text for people
+    "host": "host",
+    "user": "user",
+}
+"""What the shell of a reader has for a placeholder, as part of a word."""
+
+_SHOWN_PRODUCTS: Final = 20
+"""Files that a run wrote, as far as the text names them; `run.json` has all."""
+
+
+class Documents(Struct, frozen=True, kw_only=True):
+    """README.md and REPRODUCING.md."""
+
+    readme: bytes
+    reproducing: bytes
+
+
+def write_documents(
+    *,
+    title: str,
+    file_name: str,
+    chain: tuple[ChainedRun, ...],
+    code: Mapping[str, CodeMember],
+    artifacts: tuple[ChosenArtifact, ...],
+    data: tuple[DataManifest, ...],
+    environments: Mapping[str, Environment],
+    environment_of: Mapping[str, str],
+    claims: tuple[str, ...],
+    public_key: PublicKey,
+) -> Documents:
+    """Fills the templates.
+
+    Args:
+        title: The project's title.
+        file_name: The bundle's file name.
+        chain: The runs.
+        code: Code members by tree id.
+        artifacts: Products in the bundle.
+        data: Data manifests.
+        environments: Environment records by member directory.
+        environment_of: The member directory of each run's environment, by the run's id.
+        claims: One line each.
+        public_key: The signer's.
+    """
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - Markdown; foreign strings go through `line`, `quote`, `word`
+    )
+    segments = [segment for chained in chain for segment in chained.record.segments]
+    names = _data_names(data, segments)
+    words = {**_WORDS, **{data_placeholder(n): f'"${v}"' for n, v in names.items()}}
+    templates.filters["line"] = _line
+    templates.filters["quote"] = _quote
+    templates.filters["word"] = functools.partial(_word, words=words)
+    templates.filters["fenced"] = _fenced
+    place_of = {
+        directory: ("env" if index == 1 else f"env-{index}") if environment.python else ""
+        for index, (directory, environment) in enumerate(environments.items(), 1)
+    }
+    member_of = {artifact.product.sha256: artifact.member for artifact in artifacts}
+    number_of = {chained.record.id: chained.number for chained in chain}
+    facts: dict[str, Any] = {
+        "title": title,
+        "file": file_name,
+        "claims": claims,
+        "fingerprint": public_key.fingerprint,
+        "pem": public_key.pem.strip(),
+        "data": [_data_facts(each, names[each.name]) for each in data],
+        "unlisted_data": [
+            {"name": name, "variable": variable}
+            for name, variable in names.items()
+            if name not in {each.name for each in data}
+        ],
+        "environments": [
+            {
+                "directory": directory,
+                "place": place_of[directory],
+                "python": environment.python,
+                "machine": environment.machine,
+                "packages": len(environment.distributions),
+            }
+            for directory, environment in environments.items()
+        ],
+        "runs": [
+            {
+                "number": chained.number,
+                "id": chained.record.id,
+                "environment": place_of[environment_of[chained.record.id]],
+                "segments": [
+                    {
+                        "code": code[segment.source.tree],
+                        "argv": segment.invocation.argv,
+                        "directory": segment.invocation.directory,
+                        "variables": segment.invocation.variables,
+                        "directories": _directories(segment),
+                        "needs": [
+                            _need(material, member_of[material.sha256], number_of)
+                            for material in segment.materials
+                            if material.origin is not None
+                            and material.sha256 in member_of
+                            and material.path.startswith("{project}/")
+                        ],
+                        "reads_project_data": any(
+                            material.origin is None
+                            and (split_data(material.path) or ("",))[0] == PROJECT_DATA
+                            for material in segment.materials
+                        ),
+                        "outcome": segment.outcome.signal or segment.outcome.status or 0,
+                    }
+                    for segment in chained.record.segments
+                    if segment.source is not None
+                ],
+                "products": [
+                    p.path.removeprefix("{project}/")
+                    for segment in chained.record.segments
+                    for p in segment.products
+                ][:_SHOWN_PRODUCTS],
+            }
+            for chained in chain
+        ],
+        "project_data": names.get(PROJECT_DATA),
+    }
+    return Documents(
+        readme=templates.get_template("README.md").render(facts).encode("utf-8"),
+        reproducing=templates.get_template("REPRODUCING.md").render(facts).encode("utf-8"),
+    )
+
+
+def _directories(segment: Segment) -> tuple[str, ...]:
+    """The directories inside the project that a run needs and that git may not have kept."""
+    parents = [m.path.rpartition("/")[0] for m in segment.materials if m.origin is not None]
+    return tuple(
+        path
+        for path in dict.fromkeys((*segment.directories, *parents))
+        if path.startswith("{project}/")
+    )
+
+
+def _need(material: Material, member: str, number_of: Mapping[str, int]) -> dict[str, Any]:
+    """A file that a run reads and an earlier one made: where it belongs and whence it comes."""
+    assert material.origin is not None
+    made = material.origin.path
+    return {
+        "member": member,
+        "path": material.path,
+        "run": number_of.get(material.origin.run) if made.startswith("{project}/") else None,
+        "made": made.removeprefix("{project}/"),
+    }
+
+
+def _data_facts(manifest: DataManifest, variable: str) -> dict[str, Any]:
+    """A data set; files whose member has another name must get their own names back."""
+    renamed = manifest.included is not None and any(
+        to_logical_path(file.path) != file.path for file in manifest.files
+    )
+    return {
+        "set": manifest,
+        "variable": variable,
+        "own_names": [
+            {
+                "member": f"{manifest.included}/{to_logical_path(file.path)}",
+                "path": file.path,
+                "parent": file.path.rpartition("/")[0],
+            }
+            for file in manifest.files
+        ]
+        if renamed
+        else [],
+    }
+
+
+def _data_names(data: Iterable[DataManifest], segments: Iterable[Segment]) -> dict[str, str]:
+    """A shell variable for each data set of the release or of a command line."""
+    names = [each.name for each in data]
+    for segment in segments:
+        called = segment.invocation
+        for text in (*called.argv, called.directory, *called.variables.values()):
+            names += [n.removeprefix("data:") for n in names_in(text) if n.startswith("data:")]
+    variables: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        variable = plain = "DATA_" + re.sub(r"[^A-Za-z0-9_]", "_", name)
+        number = 1
+        while variable in variables.values():
+            number += 1
+            variable = f"{plain}_{number}"
+        variables[name] = variable
+    return variables
+
+
+def _line(text: str) -> str:
+    """Foreign text in a line of Markdown: visible, and without markup of its own."""
+    shown = show(text)
+    for mark in ("`", "<", "[", "]", "|"):
+        shown = shown.replace(mark, " ")
+    return shown
+
+
+def _quote(text: str) -> str:
+    """Exactly this text as (a part of) a word of a POSIX shell.
+
+    What would be invisible on the page is written as octal numbers; a newline stays one.
+    """
+    quoted = ""
+    for hidden, group in itertools.groupby(text, lambda c: c != "\n" and show(c) != c):
+        piece = "".join(group)
+        if hidden:
+            octal = "".join(f"\\{byte:03o}" for byte in piece.encode("utf-8"))
+            quoted += f"\"$(printf '{octal}')\""
+        else:
+            quoted += shlex.quote(piece)
+    return quoted or "''"
+
+
+def _word(text: str, *, words: Mapping[str, str]) -> str:
+    """Recorded text as a word of a POSIX shell, with placeholders as shell variables."""
+    # No argument, variable or path of a process holds NUL: it can mark where placeholders were.
+    filled = fill(text, {name: f"\0{name}\0" for name in names_in(text)})
+    pieces = filled.split("\0")
+    word = "".join(
+        words[piece] if index % 2 else _quote(piece) for index, piece in enumerate(pieces) if piece
+    )
+    return word or "''"
+
+
+def _fenced(script: str) -> str:
+    """A block of shell commands in Markdown, between fences that nothing inside can close."""
+    longest = max((len(run) for run in re.findall("`+", script)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{script.strip(chr(10))}\n{fence}\n"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack.yaml`: what the author says that cannot be seen in a recorded run.
+
+All of it is optional. The file is the author's own, yet read strictly: a misspelt key is an error
+with its line of reasoning, not a silent default. YAML stays outside of bundles.
+
+    claims:
+      - metric: accuracy          # a name that `repropack show` prints
+        file: out/metrics.json    # only where two metrics have the same name
+        evaluate: {absolute: 0.001}
+        retrain: {absolute: 0.02}
+    weights: [out/model.pt]
+    data:
+      mnist: {address: "https://…", licence: CC-BY-SA-3.0}
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from repropack.errors import UsageError
+from repropack.model import Absolute, Exact, Relative, Tolerance
+
+__all__ = ["PROJECT_FILE", "DeclaredClaim", "DeclaredData", "ProjectFile", "read_project_file"]
+
+PROJECT_FILE: Final = "repropack.yaml"
+
+MAX_SIZE: Final = 1024 * 1024
+"""Bytes of the file: people write it."""
+
+
+class _Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of every part of the file."""
+
+
+class DeclaredTolerance(_Declared, frozen=True, kw_only=True):
+    """Exactly one of the three."""
+
+    exact: bool | None = None
+    absolute: float | None = None
+    relative: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [v for v in (self.exact, self.absolute, self.relative) if v is not None]
+        if len(given) != 1 or self.exact is False:
+            raise ValueError("expected one of `exact: true`, `absolute: N`, `relative: N`")
+        if not all(0 <= value < math.inf for value in given):
+            raise ValueError("a tolerance is a finite number, and not negative")
+
+    @property
+    def value(self) -> Tolerance:
+        """The tolerance as records hold it."""
+        if self.absolute is not None:
+            return Absolute(within=self.absolute)
+        if self.relative is not None:
+            return Relative(within=self.relative)
+        return Exact()
+
+
+class DeclaredClaim(_Declared, frozen=True, kw_only=True):
+    """A metric that the author claims, with a tolerance for each mode or none."""
+
+    metric: str
+    file: str | None = None
+    evaluate: DeclaredTolerance | None = None
+    retrain: DeclaredTolerance | None = None
+
+
+class DeclaredData(_Declared, frozen=True, kw_only=True):
+    """Where a data set can be had, and under which licence."""
+
+    address: str | None = None
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.address is not None and not self.address.startswith("https://"):
+            raise ValueError(f"the address {self.address!r} does not start with https://")
+
+
+class ProjectFile(_Declared, frozen=True, kw_only=True):
+    """The whole file. `claims` is None where the author leaves the choice to the run's metrics."""
+
+    title: str | None = None
+    claims: tuple[DeclaredClaim, ...] | None = None
+    weights: tuple[str, ...] = ()
+    data: dict[str, DeclaredData] = {}
+
+
+def read_project_file(project: Path) -> ProjectFile:
+    """Reads `repropack.yaml` at a project's root; an absent file is an empty one.
+
+    Raises:
+        UsageError: It cannot be read, is not YAML, or holds something else than it should.
+    """
+    path = project / PROJECT_FILE
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ProjectFile()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_SIZE:
+        raise UsageError(f"{path}: has {len(data)} bytes, at most {MAX_SIZE} are expected")
+    try:
+        tree = yaml.load(data, Loader=_StrictLoader)  # noqa: S506, TID251 - a SafeLoader, this is its owner
+        return msgspec.convert(tree if tree is not None else {}, ProjectFile)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        text = " ".join(str(error).split())
+        raise UsageError(f"{path}: {text}", advice="see docs/concepts.md for its form") from error
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without aliases (a few lines of them expand to gigabytes) and without repeated keys."""
+
+    def compose_node(self, parent: Any, index: int) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem="aliases are not allowed", problem_mark=event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            raise yaml.MarkedYAMLError(problem="a key stands twice", problem_mark=node.start_mark)
+        return mapping
