@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report as a few lines for a terminal: the ladder, the claims, what differs.
+
+The verdict itself is printed by the command line, last.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from repropack.escaping import show
+from repropack.model import Report, StepStatus, Verdict
+
+__all__ = ["render"]
+
+MARKS: Final = {
+    StepStatus.PASSED: "ok  ",
+    StepStatus.FAILED: "FAIL",
+    StepStatus.UNDECIDED: "?   ",
+    StepStatus.SKIPPED: "-   ",
+}
+
+CLAIM_MARKS: Final = {Verdict.REPRODUCED: "ok  ", Verdict.NOT_REPRODUCED: "FAIL"}
+
+SHOWN_DIFFERENCES: Final = 12
+
+
+def render(report: Report) -> str:
+    """The report as text, with a newline at its end."""
+    lines = [
+        f"{MARKS[step.status]} {show(step.name):<13} {show(step.summary)}"
+        + (f"  ({step.seconds:.1f} s)" if step.seconds >= 1 else "")
+        for step in report.steps
+    ]
+    lines += [
+        f"{CLAIM_MARKS.get(result.verdict, '?   ')} {show(result.sentence)}"
+        for result in report.claims
+    ]
+    if report.differences:
+        lines.append("differs from the recorded machine:")
+        lines += [
+            f"     {show(d.subject)}: {show(d.recorded)} → {show(d.present)}"
+            for d in report.differences[:SHOWN_DIFFERENCES]
+        ]
+    if report.isolation is not None:
+        lines.append(f"isolation: {show(report.isolation.kind)}: {show(report.isolation.summary)}")
+    return "\n".join(lines) + "\n"

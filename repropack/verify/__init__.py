@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack verify`: integrity, authenticity, environment, execution, claims, one verdict.
+
+`verify` does not raise for a bad bundle: what it learned is in the report. It raises only where it
+could not do its own work (a disk that is full, a missing uv).
+"""
+
+from __future__ import annotations
+
+import enum
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from repropack.bundle import VerifiedBundle, open_bundle
+from repropack.errors import UsageError
+from repropack.escaping import show
+from repropack.executors import executor
+from repropack.findings import Code, DefectError, Finding
+from repropack.model import (
+    Claim,
+    ClaimMode,
+    Metric,
+    Report,
+    SignerReport,
+    SignerStatus,
+    StepStatus,
+    Verdict,
+)
+from repropack.sandbox import Bubblewrap, find_bubblewrap, probe
+from repropack.signing.policy import TrustPolicy
+from repropack.verify.claims import judge, overall
+from repropack.verify.environments import build_environments
+from repropack.verify.integrity import Signed, read_signed
+from repropack.verify.ladder import Ladder
+from repropack.verify.release import Release, ReleaseRun, read_release
+from repropack.verify.repetition import Conditions, RepetitionFailedError, repeat_runs
+from repropack.verify.workspace import (
+    LocatedData,
+    Unpacked,
+    locate_data,
+    remove_tree,
+    unpack_members,
+)
+
+__all__ = ["Mode", "Observer", "VerifyRequest", "verify"]
+
+MAX_COMMAND_SHOWN = 2_000
+"""Characters of a recorded command in a report."""
+
+
+class Mode(enum.StrEnum):
+    """How far up the ladder."""
+
+    NO_RUN = "no-run"
+    EVALUATE = "evaluate"
+    RETRAIN = "retrain"
+
+
+class VerifyRequest(Struct, frozen=True, kw_only=True):
+    """What the reader asked for.
+
+    Attributes:
+        expected_manifest: Digest of `manifest.json` that she knows from elsewhere.
+        data: Data set name to directory.
+        sandbox: False only if she typed `--no-sandbox`.
+        wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
+        temporary: Where the work directory is made; None for the system's place.
+    """
+
+    bundle: Path
+    mode: Mode
+    policy: TrustPolicy
+    expected_manifest: str | None = None
+    allow_unknown_signer: bool = False
+    data: dict[str, Path] = {}
+    sandbox: bool = True
+    offline: bool = False
+    executor: str = "local"
+    keep_work: bool = False
+    wall_seconds: float | None = None
+    temporary: Path | None = None
+
+
+class Observer(Struct, frozen=True, kw_only=True):
+    """Who is told how it goes.
+
+    Attributes:
+        tell: What happens now, in one line that is safe to print.
+        advance: Bytes checked, of how many.
+        live: The stream and each piece of what executed code prints: raw bytes from a stranger.
+    """
+
+    tell: Callable[[str], None]
+    advance: Callable[[int, int], None]
+    live: Callable[[str, bytes], None]
+
+
+def verify(
+    request: VerifyRequest, variables: Mapping[str, str], observer: Observer, *, now: str
+) -> Report:
+    """Checks a bundle as far as was asked.
+
+    Args:
+        request: What to check and how.
+        variables: The reader's environment variables.
+        observer: Told how it goes.
+        now: The present time, for the report.
+
+    Raises:
+        UsageError: A directory was given for a data set that the bundle does not have.
+        RepropackError: The file cannot be read at all, or our own work failed.
+        OSError: The disk is full, a directory cannot be made.
+    """
+    ladder = Ladder(
+        request.bundle, request.mode.value, allow_unknown_signer=request.allow_unknown_signer
+    )
+    safe = Observer(
+        tell=lambda text: observer.tell(show(text)), advance=observer.advance, live=observer.live
+    )
+    work = Path(tempfile.mkdtemp(prefix="repropack-verify-", dir=request.temporary))
+    try:
+        verdict, reason = _climb(request, variables, safe, ladder, work)
+    except DefectError as error:
+        verdict, reason = ladder.defect(error.finding)
+    finally:
+        if request.keep_work:
+            ladder.work = work
+        else:
+            remove_tree(work)
+    return ladder.report(verdict, reason, now)
+
+
+def _climb(
+    request: VerifyRequest,
+    variables: Mapping[str, str],
+    observer: Observer,
+    ladder: Ladder,
+    work: Path,
+) -> tuple[Verdict, str]:
+    with open_bundle(request.bundle) as opened:
+        signed = read_signed(opened, request.policy, expected_manifest=request.expected_manifest)
+        ladder.signer = signed.signer
+        ladder.manifest_sha256 = signed.listed.manifest_sha256
+        verified = _check_bytes(signed, observer, ladder)
+        _check_signer(signed.signer, request.policy, ladder)
+        if request.mode is Mode.NO_RUN:
+            return Verdict.INTACT, _intact_reason(signed.signer)
+        ladder.rung = "records"
+        release = read_release(verified, signed.statement)
+        _check_data_names(request, release)
+        ladder.rung = "integrity"
+        return _repeat(request, variables, observer, ladder, work, verified, release)
+
+
+def _check_bytes(signed: Signed, observer: Observer, ladder: Ladder) -> VerifiedBundle:
+    total = signed.listed.content_size
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        observer.advance(done, total)
+
+    observer.tell("checking every byte")
+    verified = signed.listed.verify(progress=advance)
+    count = len(verified.manifest.members)
+    ladder.step("integrity", StepStatus.PASSED, f"{count} files, {total} bytes are what was signed")
+    return verified
+
+
+def _check_signer(signer: SignerReport, policy: TrustPolicy, ladder: Ladder) -> None:
+    if signer.status is SignerStatus.REJECTED:
+        raise DefectError(
+            Code.SIGNER_REJECTED,
+            found=signer.fingerprint,
+            expected=" or ".join(policy.required),
+        )
+    established = signer.status is not SignerStatus.UNKNOWN
+    ladder.step(
+        "authenticity",
+        StepStatus.PASSED if established else StepStatus.UNDECIDED,
+        f"signed by {signer.fingerprint} ({signer.status.value})",
+    )
+
+
+def _repeat(
+    request: VerifyRequest,
+    variables: Mapping[str, str],
+    observer: Observer,
+    ladder: Ladder,
+    work: Path,
+    verified: VerifiedBundle,
+    release: Release,
+) -> tuple[Verdict, str]:
+    retrain = request.mode is Mode.RETRAIN
+    claims, runs = _what_to_repeat(release, retrain=retrain)
+    ladder.runs = tuple(
+        show(" ".join(segment.invocation.argv), limit=MAX_COMMAND_SHOWN)
+        for run in runs
+        for segment in run.packed.record.segments
+    )
+    if not claims:
+        ladder.step("claims", StepStatus.UNDECIDED, "the release claims nothing")
+        return Verdict.INCONCLUSIVE, "the release claims no number, so there is nothing to compare"
+
+    bubblewrap = _sandbox() if request.sandbox else None
+    if isinstance(bubblewrap, Finding):
+        return ladder.undecided("execution", bubblewrap)
+
+    observer.tell("unpacking")
+    unpacked = unpack_members(verified, work / "bundle", release.members_of(runs))
+    data = _data(request, release, runs, unpacked, ladder)
+    if isinstance(data, Finding):
+        return ladder.undecided("data", data)
+
+    needed = tuple(dict.fromkeys(run.packed.environment for run in runs))
+    outcome = build_environments(
+        release, needed, work, variables, offline=request.offline, tell=observer.tell
+    )
+    ladder.findings += outcome.findings
+    ladder.differences += outcome.differences
+    if outcome.built is None:
+        return ladder.undecided("environment", outcome.findings[-1])
+    packages = sum(len(release.environments[directory].locked) for directory in needed)
+    ladder.step(
+        "environment",
+        StepStatus.PASSED,
+        _rebuilt(packages, len(outcome.differences)),
+    )
+    conditions = Conditions(
+        release=release,
+        unpacked=unpacked,
+        environments=outcome.built,
+        data=data,
+        work=work,
+        executor=executor(request.executor),
+        bubblewrap=bubblewrap,
+        wall_seconds=request.wall_seconds,
+        live=observer.live,
+        tell=observer.tell,
+    )
+    try:
+        repeated = repeat_runs(conditions, retrain=retrain, claims=claims)
+    except RepetitionFailedError as error:
+        return ladder.undecided("execution", error.finding)
+    ladder.isolation = repeated.isolation
+    ladder.differences += repeated.differences
+    how = "without isolation" if bubblewrap is None else f"in {repeated.isolation.kind}"
+    ladder.step(
+        "execution",
+        StepStatus.PASSED,
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated {how}",
+    )
+    return _judge(claims, repeated.metrics, ladder, others=len(release.claims.claims) - len(claims))
+
+
+def _judge(
+    claims: tuple[Claim, ...], metrics: tuple[Metric, ...], ladder: Ladder, *, others: int
+) -> tuple[Verdict, str]:
+    fresh: dict[tuple[str, str, str], list[Metric]] = {}
+    for metric in metrics:
+        source = metric.source
+        fresh.setdefault((source.importer, source.path, source.key), []).append(metric)
+    ladder.claims = tuple(
+        judge(claim, fresh.get((claim.source.importer, claim.source.path, claim.source.key), ()))
+        for claim in claims
+    )
+    verdict = overall(ladder.claims)
+    reproduced = sum(result.verdict is Verdict.REPRODUCED for result in ladder.claims)
+    status = {
+        Verdict.REPRODUCED: StepStatus.PASSED,
+        Verdict.NOT_REPRODUCED: StepStatus.FAILED,
+    }.get(verdict, StepStatus.UNDECIDED)
+    summary = f"{reproduced} of {len(ladder.claims)} reproduced"
+    if others:
+        summary += f"; {others} about another kind of repetition were not checked"
+    ladder.step("claims", status, summary)
+    worst = next(r for r in ladder.claims if r.verdict is verdict)
+    if verdict is Verdict.REPRODUCED and len(ladder.claims) > 1:
+        return verdict, f"all {len(ladder.claims)} claims hold"
+    return verdict, worst.sentence
+
+
+def _what_to_repeat(
+    release: Release, *, retrain: bool
+) -> tuple[tuple[Claim, ...], tuple[ReleaseRun, ...]]:
+    """The claims that this repetition can speak about, and the runs it needs.
+
+    In a release of a single run, which trains and reports, to evaluate is to train again.
+    """
+    single = len(release.runs) == 1
+    mode = ClaimMode.RETRAIN_SAME_SEED if retrain or single else ClaimMode.EVALUATE
+    claims = tuple(claim for claim in release.claims.claims if claim.mode is mode)
+    return claims, release.runs if retrain else (release.claimed,)
+
+
+def _rebuilt(packages: int, differences: int) -> str:
+    done = f"{packages} packages rebuilt" if packages else "nothing to rebuild"
+    if not differences:
+        return f"{done}; all is as recorded"
+    return (
+        f"{done}; packages or machine differ in {differences} point{'s' if differences > 1 else ''}"
+    )
+
+
+def _sandbox() -> Bubblewrap | Finding:
+    """The sandbox, or why there is none."""
+    bubblewrap = find_bubblewrap()
+    if bubblewrap is None:
+        found = "no bubblewrap"
+        expected = "`apt install bubblewrap` or `pip install 'repropack[sandbox]'`"
+    else:
+        reason = probe(bubblewrap)
+        if reason is None:
+            return bubblewrap
+        found, expected = reason, "a system that lets users make namespaces"
+    return Finding(
+        code=Code.NO_SANDBOX,
+        found=found,
+        expected=f"{expected}; --no-sandbox runs the code with all your rights",
+    )
+
+
+def _check_data_names(request: VerifyRequest, release: Release) -> None:
+    """Refuses a directory for a data set that the release does not have."""
+    unknown = set(request.data) - set(release.data)
+    if unknown:
+        raise UsageError(
+            f"--data {min(unknown)}: the bundle has no such data set "
+            f"(it has: {', '.join(sorted(release.data)) or 'none'})"
+        )
+
+
+def _data(
+    request: VerifyRequest,
+    release: Release,
+    runs: tuple[ReleaseRun, ...],
+    unpacked: Unpacked,
+    ladder: Ladder,
+) -> dict[str, LocatedData] | Finding:
+    """Every data set that the runs read, or why the first of them is not to be had here."""
+    located = {}
+    missing: list[Finding] = []
+    for name in dict.fromkeys(name for run in runs for name in run.packed.data):
+        found, findings = locate_data(release.data[name], unpacked, request.data)
+        missing += findings
+        if found is not None:
+            located[name] = found
+    if missing:
+        ladder.findings += missing
+        return missing[0]
+    if located:
+        ladder.step("data", StepStatus.PASSED, f"as recorded: {', '.join(sorted(located))}")
+    return located
+
+
+def _intact_reason(signer: SignerReport) -> str:
+    if signer.status is SignerStatus.UNKNOWN:
+        return f"every byte is what {signer.fingerprint} signed; that signer is not established"
+    return f"every byte is what {signer.fingerprint} signed ({signer.status.value})"

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The third rung: the recorded environments, rebuilt here, and how they differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+from packaging.utils import canonicalize_name
+
+from repropack.environment.index import load_index_settings
+from repropack.environment.interpreter import find_interpreter
+from repropack.environment.lock import select
+from repropack.environment.machine import describe_machine
+from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv
+from repropack.findings import Code, Finding
+from repropack.model import Difference, Distribution, Environment, Machine
+from repropack.verify.release import Release, ReleaseEnvironment
+
+__all__ = ["BuiltEnvironment", "EnvironmentsOutcome", "build_environments"]
+
+
+_VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3}|\+)?")
+
+MAX_UNLOCKED_SHOWN: Final = 20
+"""Findings about packages without a digest: one names the problem, hundreds hide it."""
+
+
+class BuiltEnvironment(Struct, frozen=True, kw_only=True):
+    """An environment that is ready to run code.
+
+    Attributes:
+        directory: The virtual environment; None where the run used no Python.
+        interpreter_prefix: What a sandbox has to show beside it.
+        recorded: The record it was built from.
+    """
+
+    directory: Path | None
+    interpreter_prefix: str | None
+    recorded: Environment
+
+
+class EnvironmentsOutcome(Struct, frozen=True, kw_only=True):
+    """All environments of a release; `built` is None if one could not be made."""
+
+    built: dict[str, BuiltEnvironment] | None
+    differences: tuple[Difference, ...]
+    findings: tuple[Finding, ...]
+
+
+def build_environments(
+    release: Release,
+    needed: tuple[str, ...],
+    target: Path,
+    variables: Mapping[str, str],
+    *,
+    offline: bool,
+    tell: Callable[[str], None],
+) -> EnvironmentsOutcome:
+    """Rebuilds the environments that a repetition needs.
+
+    Args:
+        release: The records.
+        needed: Member directories of the environments.
+        target: An existing directory; each environment is made below it.
+        variables: The reader's environment variables: her index, her interpreters.
+        offline: Whether nothing may be downloaded.
+        tell: Told in words what is going on.
+
+    Raises:
+        RepropackError: uv is missing.
+        DefectError: The recorded requirements exceed a limit.
+    """
+    built: dict[str, BuiltEnvironment] = {}
+    differences: list[Difference] = []
+    findings: list[Finding] = []
+    here = describe_machine(variables)
+    uv: Uv | None = None
+    for number, directory in enumerate(needed, 1):
+        specification = release.environments[directory]
+        differences += _machine_differences(specification.environment.machine, here)
+        if specification.environment.python is None:
+            built[directory] = BuiltEnvironment(
+                directory=None, interpreter_prefix=None, recorded=specification.environment
+            )
+            continue
+        uv = uv or find_uv(variables, load_index_settings(variables))
+        one = _build_one(
+            uv,
+            specification,
+            target / f"env-{number}",
+            variables,
+            offline=offline,
+            tell=tell,
+            findings=findings,
+            differences=differences,
+        )
+        if one is None:
+            return EnvironmentsOutcome(
+                built=None, differences=tuple(differences), findings=tuple(findings)
+            )
+        built[directory] = one
+    return EnvironmentsOutcome(
+        built=built,
+        differences=tuple(dict.fromkeys(differences)),
+        findings=tuple(findings),
+    )
+
+
+def _build_one(
+    uv: Uv,
+    specification: ReleaseEnvironment,
+    target: Path,
+    variables: Mapping[str, str],
+    *,
+    offline: bool,
+    tell: Callable[[str], None],
+    findings: list[Finding],
+    differences: list[Difference],
+) -> BuiltEnvironment | None:
+    python = specification.environment.python
+    assert python is not None
+    if not _VERSION.fullmatch(python.version):
+        # Also because the version becomes part of a command that the reader is told to type.
+        findings.append(
+            Finding(
+                code=Code.PYTHON_MISSING,
+                subject=f"Python {python.version}",
+                found="a version of no known form",
+                expected="a version such as 3.11.7",
+            )
+        )
+        return None
+    unlocked = _unlocked(specification)
+    shown = unlocked[:MAX_UNLOCKED_SHOWN]
+    # The most important one last: that is the one that a verdict names.
+    findings.extend(_unlocked_finding(one, len(unlocked)) for one in reversed(shown))
+    differences.extend(
+        Difference(subject=one.name, recorded=one.version, present="not installed") for one in shown
+    )
+    if unlocked and unlocked[0].imported:
+        return None
+    interpreter = find_interpreter(uv, python, variables)
+    if interpreter is None:
+        findings.append(
+            Finding(
+                code=Code.PYTHON_MISSING,
+                subject=f"Python {python.version}",
+                found="none of its series",
+                expected=f"{python.implementation} {python.version} on PATH; "
+                f"`uv python install {python.version}` gets it",
+            )
+        )
+        return None
+    if interpreter.version != python.version:
+        findings.append(
+            Finding(code=Code.PYTHON_PATCH, found=interpreter.version, expected=python.version)
+        )
+        differences.append(
+            Difference(subject="Python", recorded=python.version, present=interpreter.version)
+        )
+    try:
+        build(
+            uv,
+            specification.locked,
+            interpreter.path,
+            target,
+            wheels=None,
+            offline=offline,
+            progress=tell,
+        )
+    except EnvironmentNotBuiltError as error:
+        expected = "; ".join(filter(None, (error.finding.expected, error.advice)))
+        findings.append(replace(error.finding, expected=expected))
+        return None
+    return BuiltEnvironment(
+        directory=target,
+        interpreter_prefix=interpreter.prefix,
+        recorded=specification.environment,
+    )
+
+
+def _unlocked(specification: ReleaseEnvironment) -> list[Distribution]:
+    """What the run needs and the lock does not have; imported packages first."""
+    environment = specification.environment
+    assert environment.python is not None
+    locked = {(package.name, package.version) for package in specification.locked}
+    needed = select(environment.distributions, environment.python, environment.machine)
+    return sorted(
+        (one for one in needed if (canonicalize_name(one.name), one.version) not in locked),
+        key=lambda one: (not one.imported, one.name),
+    )
+
+
+def _unlocked_finding(one: Distribution, count: int) -> Finding:
+    if one.origin == "index":
+        advice = "export the run again where a package index that offers it is reachable"
+    else:
+        advice = "install it as a wheel from a package index, then record and export again"
+    return Finding(
+        code=Code.PACKAGE_UNLOCKED,
+        subject=f"{one.name} {one.version}",
+        found=("imported by the run" if one.imported else "not imported by the run")
+        + (f", one of {count} such packages" if count > 1 else ""),
+        expected=f"a locked wheel: {advice}",
+    )
+
+
+def _machine_differences(recorded: Machine, here: Machine) -> list[Difference]:
+    return [
+        Difference(subject=subject, recorded=str(then) or "unknown", present=str(now) or "unknown")
+        for subject, then, now in (
+            ("architecture", recorded.architecture, here.architecture),
+            ("processor", recorded.cpu, here.cpu),
+            ("processors", recorded.cpu_count, here.cpu_count),
+            ("accelerators", ", ".join(recorded.accelerators), ", ".join(here.accelerators)),
+            ("distribution", recorded.distribution, here.distribution),
+            ("libc", recorded.libc, here.libc),
+            ("kernel", recorded.kernel, here.kernel),
+            ("locale", recorded.locale, here.locale),
+        )
+        if then != now
+    ]

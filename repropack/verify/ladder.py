@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a check has learned so far, rung by rung, and the report that it becomes.
+
+Everything that came from a bundle is made printable here, once, so that no form of the report and
+no program that reads its JSON meets a terminal escape or a lone surrogate.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from repropack import __version__
+from repropack.escaping import show
+from repropack.findings import Code, Finding
+from repropack.model import (
+    RECORD_VERSION,
+    ClaimResult,
+    Difference,
+    FindingRecord,
+    Isolation,
+    Report,
+    SignerReport,
+    SignerStatus,
+    Step,
+    StepStatus,
+    Verdict,
+)
+
+__all__ = ["Ladder", "sentence"]
+
+
+_RUNGS: Final = {"3": "authenticity", "4": "code", "5": "records"}
+"""The hundreds of a code say which rung its defect belongs to, whenever it was found."""
+
+
+class Ladder:
+    """Collects rungs, findings and everything else that the report shows.
+
+    Attributes:
+        rung: What is being checked now: where a defect of the container belongs.
+    """
+
+    def __init__(self, bundle: Path, mode: str, *, allow_unknown_signer: bool) -> None:
+        self._bundle = bundle
+        self._mode = mode
+        self._allow_unknown_signer = allow_unknown_signer
+        self._since = time.monotonic()
+        self.rung = "integrity"
+        self.steps: list[Step] = []
+        self.findings: list[Finding] = []
+        self.differences: list[Difference] = []
+        self.claims: tuple[ClaimResult, ...] = ()
+        self.signer: SignerReport | None = None
+        self.manifest_sha256: str | None = None
+        self.isolation: Isolation | None = None
+        self.runs: tuple[str, ...] = ()
+        self.work: Path | None = None
+
+    def step(self, name: str, status: StepStatus, summary: str) -> None:
+        """Notes how a rung ended."""
+        now = time.monotonic()
+        self.steps.append(
+            Step(name=name, status=status, summary=summary, seconds=round(now - self._since, 3))
+        )
+        self._since = now
+
+    def undecided(self, rung: str, finding: Finding) -> tuple[Verdict, str]:
+        """Ends the climb at something that could not be done here."""
+        if finding not in self.findings:
+            self.findings.append(finding)
+        self.step(rung, StepStatus.UNDECIDED, sentence(finding))
+        return Verdict.INCONCLUSIVE, sentence(finding)
+
+    def defect(self, finding: Finding) -> tuple[Verdict, str]:
+        """Ends the climb at something that is wrong with the bundle.
+
+        A bundle of a later version is not broken, it is only not for this reader. Records that
+        contradict each other are what the author signed: the reason says so, because nobody
+        changed a byte.
+        """
+        if finding.code is Code.MANIFEST_VERSION:
+            return self.undecided(self.rung, finding)
+        self.findings.append(finding)
+        rung = _RUNGS.get(finding.code.code[3], self.rung)
+        self.step(rung, StepStatus.FAILED, sentence(finding))
+        signed = any(s.name == "integrity" and s.status is StepStatus.PASSED for s in self.steps)
+        reason = sentence(finding)
+        if finding.code is Code.SIGNER_REJECTED:
+            reason = f"the bytes are intact, but not from a signer that you accept: {reason}"
+        elif signed and rung in ("code", "records", "environment"):
+            reason = f"the bytes are what was signed, but the release is malformed: {reason}"
+        return Verdict.NOT_INTACT, reason
+
+    def report(self, verdict: Verdict, reason: str, checked: str | None) -> Report:
+        """The report of everything so far."""
+        return Report(
+            version=RECORD_VERSION,
+            bundle=show(self._bundle.name),
+            manifest_sha256=self.manifest_sha256,
+            verdict=verdict,
+            reason=reason,
+            exit_status=self._exit_status(verdict),
+            signer=self.signer,
+            mode=self._mode,
+            steps=tuple(self.steps),
+            claims=self.claims,
+            findings=tuple(_record(finding) for finding in dict.fromkeys(self.findings)),
+            differences=tuple(_printable(d) for d in dict.fromkeys(self.differences)),
+            isolation=self.isolation,
+            runs=self.runs,
+            work=None if self.work is None else show(self.work),
+            tool=f"repropack {__version__}",
+            checked=checked,
+        )
+
+    def _exit_status(self, verdict: Verdict) -> int:
+        """0 holds, 1 does not hold, 3 undecided, 4 holds but the signer is not established."""
+        if verdict in (Verdict.NOT_REPRODUCED, Verdict.NOT_INTACT):
+            return 1
+        if verdict is Verdict.INCONCLUSIVE:
+            return 3
+        unknown = self.signer is None or self.signer.status is SignerStatus.UNKNOWN
+        return 4 if unknown and not self._allow_unknown_signer else 0
+
+
+def sentence(finding: Finding) -> str:
+    """A finding in one line that is safe to print."""
+    text = f"{finding.code.code} {finding.code.title}"
+    if finding.subject:
+        text = f"{show(finding.subject)}: {text}"
+    if finding.found:
+        text += f": found {show(finding.found)}"
+    if finding.expected:
+        text += f", expected {show(finding.expected)}"
+    return text
+
+
+def _record(finding: Finding) -> FindingRecord:
+    return FindingRecord(
+        code=finding.code.code,
+        title=finding.code.title,
+        subject=show(finding.subject),
+        found=show(finding.found),
+        expected=show(finding.expected),
+    )
+
+
+def _printable(difference: Difference) -> Difference:
+    return Difference(
+        subject=show(difference.subject),
+        recorded=show(difference.recorded),
+        present=show(difference.present),
+    )

@@ -1,0 +1,544 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fourth rung: runs of the release, executed again in isolation.
+
+To evaluate, the claimed run is repeated on the packed files that earlier runs made. To retrain,
+every run of the chain is repeated in order, each on what the repetition before it made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from repropack.environment.machine import allowed_variables
+from repropack.errors import RepropackError
+from repropack.executors import Executor, Job, JobEnd
+from repropack.findings import Code, DefectError, Finding
+from repropack.importers import MAX_METRIC_FILE
+from repropack.importers.run_metrics import read_run_metrics
+from repropack.model import Claim, CodeMember, Difference, Isolation, Material, Metric, Segment
+from repropack.paths import descend_beneath, open_beneath, read_beneath
+from repropack.placeholders import PROJECT_DATA, UnfilledError, data_placeholder, fill, split_data
+from repropack.process import ProcessFailedError, find_program
+from repropack.sandbox import Bind, Bubblewrap, Limits, SandboxSpec, confined, no_isolation
+from repropack.source.git import TimedOutError
+from repropack.source.unpack import unpack
+from repropack.verify.environments import BuiltEnvironment
+from repropack.verify.release import Release, ReleaseRun
+from repropack.verify.workspace import LocatedData, Unpacked, place_file
+from repropack.worktree import compare, scan
+
+__all__ = ["Conditions", "Repeated", "RepetitionFailedError", "repeat_runs"]
+
+SANDBOX_PROJECT: Final = "/work/project"
+SANDBOX_DATA: Final = "/mnt/data"
+SANDBOX_HOME: Final = "/home/user"
+
+WALL_FACTOR: Final = 20
+WALL_MINIMUM: Final = 600.0
+"""Seconds: a repetition may take 20 times as long as recorded (another machine, no GPU), and
+at least ten minutes, before it is taken for hung."""
+WALL_MAXIMUM: Final = 20.0 * 24 * 3600
+"""Seconds: whatever times a record states. The kernel's timers count to 24 days."""
+
+_PLACE_TAKEN: Final = frozenset(
+    {errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
+)
+"""Why a file cannot be where a record wants it; anything else is this machine's trouble."""
+
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class RepetitionFailedError(Exception):
+    """A run could not be repeated to its end. Carries the finding that says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.code.title)
+        self.finding = finding
+
+
+class Conditions(Struct, frozen=True, kw_only=True):
+    """What a repetition works with.
+
+    Attributes:
+        work: A private directory.
+        bubblewrap: None to run without isolation, because the reader typed so.
+        wall_seconds: When a run is taken for hung; None to go by the recorded time.
+        live: Told each piece of output as it comes.
+        tell: Told in words what is going on.
+    """
+
+    release: Release
+    unpacked: Unpacked
+    environments: dict[str, BuiltEnvironment]
+    data: dict[str, LocatedData]
+    work: Path
+    executor: Executor
+    bubblewrap: Bubblewrap | None
+    wall_seconds: float | None
+    live: Callable[[str, bytes], None]
+    tell: Callable[[str], None]
+
+
+class Repeated(Struct, frozen=True, kw_only=True):
+    """What the repetition of a run gave."""
+
+    run: ReleaseRun
+    project: Path
+    metrics: tuple[Metric, ...]
+    isolation: Isolation
+    differences: tuple[Difference, ...]
+    seconds: float
+
+
+def repeat_runs(conditions: Conditions, *, retrain: bool, claims: tuple[Claim, ...]) -> Repeated:
+    """Repeats the claimed run, or the whole chain, and returns what the claimed run gave.
+
+    Raises:
+        RepetitionFailedError: A run could not be repeated to its recorded end.
+        DefectError: A code bundle or a recorded path is not in order.
+        RepropackError: The work directory cannot be used, or has no room.
+    """
+    runs = conditions.release.runs if retrain else (conditions.release.claimed,)
+    repeated: dict[str, Repeated] = {}
+    claimed = conditions.release.claimed
+    for run in runs:
+        repeated[run.packed.record.id] = _repeat_run(
+            run, conditions, repeated, claims if run is claimed else ()
+        )
+    return repeated[claimed.packed.record.id]
+
+
+def _repeat_run(
+    run: ReleaseRun,
+    conditions: Conditions,
+    earlier: Mapping[str, Repeated],
+    claims: tuple[Claim, ...],
+) -> Repeated:
+    place = conditions.work / f"run-{run.number}"
+    place.mkdir()
+    project = place / "project"
+    metrics: tuple[Metric, ...] = ()
+    differences: list[Difference] = []
+    isolation = no_isolation()
+    seconds = 0.0
+    for number, segment in enumerate(run.packed.record.segments, 1):
+        values = _values(project, run, conditions)
+        _lay_out(run, segment, project, values, conditions, earlier, first=number == 1)
+        before = scan(project)
+        logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
+        variables, changed = _variables(segment, run, conditions, values)
+        differences += changed
+        end, isolation = _execute(run, segment, project, values, variables, logs, conditions)
+        seconds += end.seconds
+        _check_end(run, segment, end, logs)
+        try:
+            after = scan(project)
+        except OSError as error:
+            raise RepetitionFailedError(
+                Finding(
+                    code=Code.RUN_FAILED,
+                    subject=f"run {run.number}",
+                    found=f"its project directory cannot be read: {error.strerror or error}",
+                )
+            ) from error
+        written = set(compare(before, after).written)
+        # Only what is claimed is read: the code may have written any number of other files.
+        names = {
+            path: _filled(path.removeprefix("{project}/"), values, run)
+            for path in (claim.source.path for claim in claims)
+            if path.startswith("{project}/")
+        }
+        metrics = read_run_metrics(
+            [(path, after.files[name].size) for path, name in names.items() if name in written],
+            lambda path, names=names: read_beneath(  # type: ignore[misc]
+                project, names[path], limit=MAX_METRIC_FILE
+            ),
+            stdout=logs[0],
+            stderr=logs[1],
+        )
+    return Repeated(
+        run=run,
+        project=project,
+        metrics=metrics,
+        isolation=isolation,
+        differences=tuple(dict.fromkeys(differences)),
+        seconds=seconds,
+    )
+
+
+# ---------------------------------------------------------------- the work directory
+
+
+def _lay_out(
+    run: ReleaseRun,
+    segment: Segment,
+    project: Path,
+    values: Mapping[str, str],
+    conditions: Conditions,
+    earlier: Mapping[str, Repeated],
+    *,
+    first: bool,
+) -> None:
+    """Code first, then what the run read inside the project."""
+    assert segment.source is not None
+    code = next(c for c in run.packed.code if c.tree == segment.source.tree)
+    conditions.tell(f"unpacking the code of run {run.number}")
+    if first:
+        _write_code(code, project, conditions)
+    for directory in segment.directories:
+        _make_directory(project, directory)
+    for material in segment.materials:
+        split = split_data(material.path)
+        if split is not None and split[0] == PROJECT_DATA:
+            _place_material(material, split[1], project, run, values, conditions, earlier)
+
+
+def _write_code(code: CodeMember, project: Path, conditions: Conditions) -> None:
+    with tempfile.TemporaryDirectory(prefix="git-", dir=conditions.work) as scratch:
+        try:
+            tree = unpack(
+                conditions.unpacked.path(code.member),
+                Path(scratch),
+                tree=code.tree,
+                commit=code.commit,
+            )
+            _require_room(conditions.work, sum(file.size for file in tree.files))
+            tree.write_to(project)
+        except TimedOutError as error:
+            raise DefectError(Code.CODE_LIMIT, code.member, found=error.message) from error
+        except ProcessFailedError as error:
+            if error.completed is None:
+                raise
+            raise DefectError(Code.CODE_OBJECTS, code.member, found=error.message) from error
+
+
+def _make_directory(project: Path, recorded: str) -> None:
+    """A directory that the run found, perhaps empty; a place of another kind stays as it is."""
+    split = split_data(recorded)
+    if split is None or split[0] != PROJECT_DATA:
+        return
+    top = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            os.close(descend_beneath(top, split[1].split("/"), create=True))
+    finally:
+        os.close(top)
+
+
+def _require_room(directory: Path, needed: int) -> None:
+    """A small bundle can unpack to much: the disk belongs to others too."""
+    room = os.statvfs(directory)
+    if needed > room.f_bavail * room.f_frsize:
+        raise RepropackError(
+            f"{directory} has no room for {needed} bytes of code",
+            advice="name another place with TMPDIR",
+        )
+
+
+def _place_material(
+    material: Material,
+    relative: str,
+    project: Path,
+    run: ReleaseRun,
+    values: Mapping[str, str],
+    conditions: Conditions,
+    earlier: Mapping[str, Repeated],
+) -> None:
+    source = _open_material(material, relative, run, values, conditions, earlier)
+    remade = material.origin is not None and material.origin.run in earlier
+    try:
+        found = place_file(project, _filled(relative, values, run), source)
+    except OSError as error:
+        if error.errno not in _PLACE_TAKEN:
+            raise
+        raise DefectError(
+            Code.RECORD_REFERENCE, material.path, found=error.strerror or str(error)
+        ) from error
+    finally:
+        os.close(source)
+    if not remade and found != material.sha256:
+        # It was checked before; since then somebody has changed it.
+        raise RepetitionFailedError(
+            Finding(
+                code=Code.DATA_DIFFERS,
+                subject=material.path,
+                found=f"sha256:{found}",
+                expected=f"sha256:{material.sha256}",
+            )
+        )
+
+
+def _open_material(
+    material: Material,
+    relative: str,
+    run: ReleaseRun,
+    values: Mapping[str, str],
+    conditions: Conditions,
+    earlier: Mapping[str, Repeated],
+) -> int:
+    origin = material.origin
+    if origin is not None and origin.run in earlier:
+        # Made anew by this repetition, at the place where the run before it left it.
+        path = _filled(origin.path.removeprefix("{project}/"), values, run)
+        try:
+            return open_beneath(earlier[origin.run].project, path)
+        except OSError as error:
+            raise RepetitionFailedError(
+                Finding(
+                    code=Code.RUN_FAILED,
+                    subject=f"run {earlier[origin.run].run.number}",
+                    found=f"no file {path}",
+                    expected="the file that a later run reads",
+                )
+            ) from error
+    if origin is not None:
+        member = conditions.release.artifacts.get((origin.run, origin.path, material.sha256 or ""))
+        if member is None:
+            raise DefectError(
+                Code.RECORD_REFERENCE, material.path, expected="its content in the bundle"
+            )
+        return os.open(conditions.unpacked.path(member), os.O_RDONLY | os.O_CLOEXEC)
+    located = conditions.data.get(PROJECT_DATA)
+    if located is None or material.sha256 is None:
+        raise RepetitionFailedError(
+            Finding(
+                code=Code.DATA_MISSING,
+                subject=material.path,
+                found="its content is not known",
+                expected="a record of what the run read",
+            )
+        )
+    # Without O_NONBLOCK a fifo that has taken its place would block for ever.
+    return os.open(located.file(relative), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+# ---------------------------------------------------------------- execution
+
+
+def _values(project: Path, run: ReleaseRun, conditions: Conditions) -> dict[str, str]:
+    """What placeholders stand for in this repetition."""
+    isolated = conditions.bubblewrap is not None
+    environment = conditions.environments[run.packed.environment]
+    values = {
+        "project": SANDBOX_PROJECT if isolated else str(project),
+        "home": SANDBOX_HOME if isolated else str(project.parent),
+        "tmp": "/tmp",  # noqa: S108 - private inside the sandbox; as recorded outside
+        "host": "sandbox",
+        "user": "user",
+    }
+    if environment.directory is not None:
+        values["env"] = str(environment.directory)
+    for name, located in conditions.data.items():
+        if name != PROJECT_DATA:
+            values[data_placeholder(name)] = (
+                f"{SANDBOX_DATA}/{name}" if isolated else str(located.directory)
+            )
+    return values
+
+
+def _filled(text: str, values: Mapping[str, str], run: ReleaseRun) -> str:
+    try:
+        return fill(text, values)
+    except UnfilledError as error:
+        raise RepetitionFailedError(
+            Finding(
+                code=Code.DATA_MISSING,
+                subject=f"run {run.number}",
+                found=f"nothing for {{{error}}}",
+                expected=f"a value for {text}",
+            )
+        ) from error
+
+
+def _variables(
+    segment: Segment, run: ReleaseRun, conditions: Conditions, values: Mapping[str, str]
+) -> tuple[dict[str, str], list[Difference]]:
+    """The recorded variables, the path to the environment, and the recorded number of threads."""
+    recorded = {
+        name: _filled(value, values, run)
+        for name, value in allowed_variables(segment.invocation.variables).items()
+        # A loader's variable would reach the programs that set up the sandbox's first process.
+        if not name.startswith("LD_")
+    }
+    environment = conditions.environments[run.packed.environment]
+    search = "/usr/local/bin:/usr/bin:/bin"
+    if environment.directory is not None:
+        search = f"{environment.directory}/bin:{search}"
+    variables = {"LANG": "C.UTF-8", **recorded, "PATH": search, "HOME": values["home"]}
+    differences = []
+    then = environment.recorded.machine.cpu_count
+    here = len(os.sched_getaffinity(0))
+    if 0 < then < here:
+        for name in _THREAD_VARIABLES:
+            if name not in variables:
+                variables[name] = str(then)
+        differences.append(
+            Difference(
+                subject="threads", recorded=str(then), present=f"limited to {then} of {here}"
+            )
+        )
+    return variables, differences
+
+
+def _execute(
+    run: ReleaseRun,
+    segment: Segment,
+    project: Path,
+    values: Mapping[str, str],
+    variables: dict[str, str],
+    logs: tuple[Path, Path],
+    conditions: Conditions,
+) -> tuple[JobEnd, Isolation]:
+    argv = tuple(_filled(argument, values, run) for argument in segment.invocation.argv)
+    directory = _filled(segment.invocation.directory, values, run)
+    conditions.tell(f"repeating run {run.number}: {' '.join(segment.invocation.argv)}")
+
+    def job(command: tuple[str, ...], start: str, environment: dict[str, str]) -> Job:
+        return Job(
+            argv=command,
+            environment=environment,
+            directory=start,
+            stdout=str(logs[0]),
+            stderr=str(logs[1]),
+            wall_seconds=conditions.wall_seconds or _wall_limit(segment),
+            live=conditions.live,
+        )
+
+    if conditions.bubblewrap is None:
+        program = _find_program(argv[0], variables["PATH"], directory)
+        end = _started(conditions, run, job((program, *argv[1:]), directory, variables))
+        return end, no_isolation()
+    environment = conditions.environments[run.packed.environment]
+    read_only = []
+    if environment.directory is not None and environment.interpreter_prefix is not None:
+        read_only += [
+            Bind(source=path, target=path)
+            for path in (str(environment.directory), environment.interpreter_prefix)
+        ]
+    read_only += _data_binds(conditions.data, [bind.target for bind in read_only])
+    try:
+        spec = SandboxSpec(
+            directory=directory,
+            environment=variables,
+            limits=Limits(),
+            read_only=tuple(read_only),
+            writable=(Bind(source=str(project), target=SANDBOX_PROJECT),),
+        )
+    except ValueError as error:
+        # Nothing recorded can cause this; a work directory at a place of the sandbox can.
+        raise RepropackError(
+            f"{conditions.work} cannot be shown in the sandbox: {error}",
+            advice="name another place with TMPDIR",
+        ) from error
+    with confined(conditions.bubblewrap, spec, argv) as ready:
+        end = _started(conditions, run, job(ready.argv, str(project), {"PATH": "/usr/bin:/bin"}))
+        return end, ready.isolation
+
+
+def _started(conditions: Conditions, run: ReleaseRun, job: Job) -> JobEnd:
+    """What the executor says; that a command cannot be started is a fact about the record."""
+    try:
+        return conditions.executor.execute(job)
+    except RepropackError as error:
+        raise RepetitionFailedError(
+            Finding(code=Code.RUN_FAILED, subject=f"run {run.number}", found=error.message)
+        ) from error
+
+
+def _data_binds(data: Mapping[str, LocatedData], taken: list[str]) -> list[Bind]:
+    """Each data set at its place, and at the path that the author's code may have built in."""
+    binds: list[Bind] = []
+    for name, located in data.items():
+        if name == PROJECT_DATA:
+            continue
+        source = str(located.directory.resolve())
+        binds.append(Bind(source=source, target=f"{SANDBOX_DATA}/{name}"))
+        recorded = located.manifest.recorded_path
+        if recorded is not None and not _overlaps(recorded, [*taken, *(b.target for b in binds)]):
+            try:
+                binds.append(Bind(source=source, target=recorded))
+            except ValueError:
+                # A place that the sandbox keeps for the system: the code sees it by {data:…} only.
+                continue
+    return binds
+
+
+def _overlaps(path: str, taken: list[str]) -> bool:
+    return any(
+        (path + "/").startswith(t + "/") or (t + "/").startswith(path + "/")
+        for t in (SANDBOX_PROJECT, SANDBOX_DATA, SANDBOX_HOME, *taken)
+    )
+
+
+def _find_program(name: str, search: str, directory: str) -> str:
+    if "/" in name:
+        return os.path.normpath(os.path.join(directory, name))
+    found = find_program(name, search)
+    if found is None:
+        raise RepetitionFailedError(
+            Finding(code=Code.RUN_FAILED, subject=name, found="no such program on this machine")
+        )
+    return found
+
+
+def _wall_limit(segment: Segment) -> float:
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    try:
+        took = datetime.datetime.strptime(segment.ended, form) - datetime.datetime.strptime(
+            segment.started, form
+        )
+    except ValueError:
+        return WALL_MINIMUM
+    return min(max(WALL_MINIMUM, WALL_FACTOR * took.total_seconds()), WALL_MAXIMUM)
+
+
+def _check_end(run: ReleaseRun, segment: Segment, end: JobEnd, logs: tuple[Path, Path]) -> None:
+    """A repetition must end as the recorded run did, whatever that was."""
+    if end.timed_out:
+        raise RepetitionFailedError(
+            Finding(code=Code.TIMED_OUT, subject=f"run {run.number}", found=f"{end.seconds:.0f} s")
+        )
+    recorded = segment.outcome
+    if recorded.signal is not None:
+        # bubblewrap reports a signal as a shell does.
+        if end.signal == recorded.signal or end.status == _shell_status(recorded.signal):
+            return
+    elif end.signal is None and end.status == recorded.status:
+        return
+    found = f"signal {end.signal}" if end.signal else f"status {end.status}"
+    raise RepetitionFailedError(
+        Finding(
+            code=Code.RUN_FAILED,
+            subject=f"run {run.number}",
+            found=f"{found}: {_last_words(logs[1]) or _last_words(logs[0]) or 'no output'}",
+            expected=f"signal {recorded.signal}"
+            if recorded.signal
+            else f"status {recorded.status}",
+        )
+    )
+
+
+def _shell_status(name: str) -> int | None:
+    number = signal.Signals.__members__.get(name)
+    return None if number is None else 128 + number
+
+
+def _last_words(log: Path) -> str:
+    """The last line that a program printed: mostly its error message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:300] if lines else ""
