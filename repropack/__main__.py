@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program: turns every outcome into one line and an exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Runs the command line; never shows a traceback unless `REPROPACK_DEBUG` is set."""
+    _keep_apart()
+    _open_standard_files()
+    import click
+
+    from repropack.cli import command_line
+    from repropack.cli.screen import complain
+    from repropack.errors import RepropackError
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+    try:
+        status = command_line.main(standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.UsageError as error:
+        hint = f"see `{error.ctx.command_path} --help`" if error.ctx else ""
+        complain(error.format_message().rstrip("."), hint)
+        sys.exit(2)
+    except click.ClickException as error:
+        complain(error.format_message())
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        complain("stopped; nothing was left half-written")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except RepropackError as error:
+        if os.environ.get("REPROPACK_DEBUG"):
+            raise
+        complain(error.message, error.advice)
+        sys.exit(error.exit_status)
+    except OSError as error:
+        if os.environ.get("REPROPACK_DEBUG"):
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        complain(f"{place}{error.strerror or error}")
+        sys.exit(3)
+    except Exception as error:
+        if os.environ.get("REPROPACK_DEBUG"):
+            raise
+        complain(
+            f"this is a defect of repropack: {type(error).__name__}: {error}",
+            "set REPROPACK_DEBUG=1 to see where, and please report it",
+        )
+        sys.exit(3)
+
+
+def _keep_apart() -> None:
+    """Takes the user's own modules off our search path: a `click.py` of hers is for her command."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    hers = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
+    with contextlib.suppress(OSError):
+        # `python -m repropack` puts the working directory first.
+        hers.add(os.getcwd())
+    sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") not in hers - {ours}]
+
+
+def _open_standard_files() -> None:
+    """Opens what was closed, so that no file of ours is taken for standard output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for our lifetime
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for our lifetime
+
+
+def _end(number: int, frame: object) -> None:
+    """Ends like Ctrl-C does, so that work directories and children go as well."""
+    del frame
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

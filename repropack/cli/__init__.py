@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: one file a command, imported when it is called.
+
+Only this package prints, prompts, reads environment variables and exits. Rules of the screen:
+results on standard output, everything else on standard error; the last line is the outcome and,
+where it helps, the next command to type; foreign text goes through `escaping.show`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Final
+
+import click
+
+from repropack import __version__
+
+__all__ = ["TABLE", "command_line"]
+
+TABLE: Final = {
+    "run": ("repropack.cli.run", "Run a command and record it."),
+    "list": ("repropack.cli.list_runs", "List the recorded runs."),
+    "show": ("repropack.cli.show_run", "Show what is recorded of a run."),
+    "diff": ("repropack.cli.diff_runs", "Show how two runs differ."),
+    "export": ("repropack.cli.export", "Build one signed file from recorded runs."),
+    "verify": ("repropack.cli.verify", "Check a bundle and repeat its runs."),
+    "inspect": ("repropack.cli.inspect_bundle", "Show what is in a bundle; execute nothing."),
+    "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
+    "key": ("repropack.cli.key", "Make, show and trust signing keys."),
+}
+"""Command to module and help; a module has one click command called `command`."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(TABLE)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in TABLE:
+            return None
+        loaded: click.Command = importlib.import_module(TABLE[cmd_name][0]).command
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in TABLE.items()])
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True
+)
+@click.version_option(__version__, prog_name="repropack", message="%(prog)s %(version)s")
+def command_line() -> None:
+    """One signed file that lets a stranger get your paper's numbers."""

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack export`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from repropack import canonical
+from repropack.cli.places import load_key
+from repropack.cli.progress import byte_progress
+from repropack.cli.screen import bold, dim, human_size, plural, say, tell
+from repropack.errors import UsageError
+from repropack.escaping import show
+from repropack.export import (
+    Exported,
+    ExportPlan,
+    ExportRequest,
+    build,
+    describe_claim,
+    plan,
+)
+from repropack.store import Store
+
+__all__ = ["command"]
+
+SHOWN = 12
+"""Lines of one section; a screen holds them all."""
+
+
+@click.command("export")
+@click.option("--run", "run", metavar="ID", default="last", help="Which run; `last` if left out.")
+@click.option("-o", "--output", metavar="FILE", help="The file to write; NAME-ID.rpk if left out.")
+@click.option(
+    "--weights",
+    metavar="PATH",
+    multiple=True,
+    help="An output to pack, or a pattern; instead of the usual choice. Repeatable.",
+)
+@click.option("--include-data", is_flag=True, help="Pack the data sets too, not only their lists.")
+@click.option("--key", "key_file", metavar="KEY", help="An Ed25519 private key (OpenSSH or PEM).")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
+def command(
+    run: str,
+    output: str | None,
+    weights: tuple[str, ...],
+    include_data: bool,
+    key_file: str | None,
+    yes: bool,
+    as_json: bool,
+) -> int:
+    """Build one signed file from a recorded run and the runs it was made from."""
+    store = Store.find(Path.cwd())
+    # What can be refused at once is refused before the package index is asked.
+    store.finished(store.resolve(run))
+    named = _checked_destination(output) if output is not None else None
+    key = load_key(key_file)
+    if not as_json:
+        tell("repropack: looking up the packages' digests")
+    planned = plan(
+        ExportRequest(run=run, weights=weights, include_data=include_data),
+        store,
+        dict(os.environ),
+    )
+    destination = named or _usual_destination(planned)
+    if not as_json:
+        _show_plan(planned, key.public.fingerprint, destination)
+    if not (yes or as_json) and sys.stdin.isatty():
+        click.confirm("Write and sign it?", default=True, abort=True, err=True)
+    total = sum(a.product.size for a in planned.artifacts)
+    with byte_progress("packing", total, quiet=as_json) as advance:
+        exported = build(planned, key, destination, advance)
+    if as_json:
+        say(canonical.encode(_facts(exported)).decode())
+        return 0
+    _show_result(exported)
+    return 0
+
+
+def _usual_destination(planned: ExportPlan) -> Path:
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", planned.title).strip("-.") or "release"
+    return Path.cwd() / f"{stem}-{planned.chain[-1].record.id}.rpk"
+
+
+def _checked_destination(output: str) -> Path:
+    path = Path(os.path.normpath(Path(output).expanduser().absolute()))
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", advice="give the name of a file with -o")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent} is not a directory", advice="make it first")
+    return path
+
+
+def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None:
+    say(f"{bold(show(planned.title))} → {destination.name}")
+    for chained in planned.chain:
+        argv = " ".join(chained.record.segments[-1].invocation.argv)
+        say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {show(argv, limit=100)}")
+    _section("weights", [f"{a.member}  {human_size(a.product.size)}" for a in planned.artifacts])
+    for chosen in planned.data:
+        size = sum(file.size for file in chosen.manifest.files)
+        where = "included" if chosen.manifest.included else "list only"
+        _section(
+            "data",
+            [
+                f"{chosen.manifest.name}  {plural(len(chosen.manifest.files), 'file')}, "
+                f"{human_size(size)} ({where})"
+            ],
+        )
+    for environment in planned.environments:
+        if environment.environment.python is not None:
+            _section(
+                "packages",
+                [
+                    f"Python {environment.environment.python.version}, "
+                    f"{len(environment.locked)} locked with digests"
+                ],
+            )
+    variables = {
+        f"{name}={value}"
+        for chained in planned.chain
+        for segment in chained.record.segments
+        for name, value in segment.invocation.variables.items()
+    }
+    _section("variables", [", ".join(sorted(variables))] if variables else [])
+    _section("licence", [", ".join(planned.licences) or "none found at the top of the code"])
+    _section("claims", [describe_claim(claim) for claim in planned.claims])
+    _section("stays here", list(planned.held_back))
+    _section("note", list(planned.warnings))
+    say(f"{dim('signer')}     {fingerprint}")
+    say(dim("Secrets and names inside the files are not searched for: look through what goes out."))
+
+
+def _section(label: str, lines: list[str]) -> None:
+    for number, line in enumerate(lines[:SHOWN]):
+        say(f"{dim((label if number == 0 else '').ljust(10))} {show(line, limit=300)}")
+    if len(lines) > SHOWN:
+        say(f"{' ' * 10} … and {len(lines) - SHOWN} more")
+
+
+def _show_result(exported: Exported) -> None:
+    bundle = exported.bundle
+    say(
+        f"{dim('written')}    {bundle.path}  {human_size(bundle.size)}, "
+        f"{plural(len(bundle.manifest.members), 'file')} ({human_size(bundle.content_size)})"
+    )
+    say(f"{dim('digest')}     sha256:{bundle.manifest_sha256}  (of its manifest: for the paper)")
+    shortest = min(str(bundle.path), os.path.relpath(bundle.path), key=len)
+    command_line = shlex.join(["repropack", "verify", shortest, "--signer", exported.signer])
+    say(f"next: {bold(command_line)}")
+
+
+def _facts(exported: Exported) -> dict[str, object]:
+    bundle = exported.bundle
+    return {
+        "bundle": str(bundle.path),
+        "size": bundle.size,
+        "content_size": bundle.content_size,
+        "manifest_sha256": bundle.manifest_sha256,
+        "signer": exported.signer,
+        "runs": [chained.record.id for chained in exported.plan.chain],
+        "claims": list(exported.plan.claims),
+        "members": list(bundle.manifest.members),
+        "held_back": list(exported.plan.held_back),
+        "warnings": list(exported.plan.warnings),
+    }

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack extract`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from repropack.bundle import open_bundle
+from repropack.cli.places import trust_policy
+from repropack.cli.progress import byte_progress
+from repropack.cli.screen import bold, plural, say
+from repropack.cli.verify import existing_bundle
+from repropack.errors import UsageError
+from repropack.escaping import show
+from repropack.verify.integrity import read_signed
+
+__all__ = ["command"]
+
+
+@click.command("extract")
+@click.argument("bundle", metavar="FILE")
+@click.argument("directory", metavar="DIR")
+@click.argument("paths", metavar="[PATH…]", nargs=-1)
+def command(bundle: str, directory: str, paths: tuple[str, ...]) -> int:
+    """Write the files of a bundle, or only those named, into a new or empty directory.
+
+    Each file is checked against the signed list while it is written. A PATH may be a directory of
+    the bundle, such as `weights`. Nothing is executed.
+    """
+    destination = Path(directory).expanduser()
+    with open_bundle(existing_bundle(bundle)) as opened:
+        signed = read_signed(opened, trust_policy(()))
+        listed = signed.listed
+        wanted = {
+            member.path: member.size
+            for member in listed.manifest.members
+            if not paths or any(_fits(member.path, path) for path in paths)
+        }
+        for path in paths:
+            if not any(_fits(member, path) for member in wanted):
+                raise UsageError(
+                    f"{path}: the bundle has no such file",
+                    advice=f"`repropack inspect {bundle} --all` lists them",
+                )
+        with byte_progress("writing", sum(wanted.values()), quiet=False) as advance:
+            listed.extract(
+                destination,
+                (lambda member: member.path in wanted) if paths else None,
+                progress=advance,
+            )
+    say(f"{plural(len(wanted), 'file')} written to {bold(show(destination))}")
+    say(f"signed by {signed.signer.fingerprint} ({signed.signer.status.value})")
+    return 0
+
+
+def _fits(member: str, path: str) -> bool:
+    plain = path.rstrip("/")
+    return member == plain or member.startswith(plain + "/")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack inspect`."""
+
+from __future__ import annotations
+
+import click
+
+from repropack import canonical
+from repropack.bundle import open_bundle
+from repropack.cli.places import trust_policy
+from repropack.cli.screen import bold, dim, human_size, plural, say
+from repropack.cli.verify import existing_bundle
+from repropack.escaping import show
+from repropack.model import Role
+from repropack.verify.integrity import read_signed
+
+__all__ = ["command"]
+
+SHOWN = 40
+
+
+@click.command("inspect")
+@click.argument("bundle", metavar="FILE")
+@click.option("--all", "show_all", is_flag=True, help="List every file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
+def command(bundle: str, show_all: bool, as_json: bool) -> int:
+    """Show what is in a bundle. Nothing is executed, and only its list is read and checked."""
+    path = existing_bundle(bundle)
+    with open_bundle(path) as opened:
+        signed = read_signed(opened, trust_policy(()))
+        members = signed.listed.manifest.members
+        predicate = signed.statement.predicate
+        if as_json:
+            say(
+                canonical.encode(
+                    {
+                        "manifest_sha256": signed.listed.manifest_sha256,
+                        "signer": signed.signer,
+                        "statement": predicate,
+                        "members": members,
+                    }
+                ).decode()
+            )
+            return 0
+        say(f"{bold(show(path.name))}  {human_size(opened.size)}")
+    say(f"{dim('signed by')}  {signed.signer.fingerprint} ({signed.signer.status.value})")
+    say(f"{dim('digest')}     sha256:{signed.listed.manifest_sha256}")
+    say(f"{dim('made by')}    {show(predicate.tool)}, run {show(predicate.run)}")
+    for number, claim in enumerate(predicate.claims):
+        say(f"{dim(('claims' if number == 0 else '').ljust(10))} {show(claim)}")
+    for role in Role:
+        chosen = [member for member in members if member.role is role]
+        if chosen:
+            total = sum(member.size for member in chosen)
+            say(f"{bold(role.value)}  {plural(len(chosen), 'file')}, {human_size(total)}")
+            for member in chosen if show_all else chosen[:SHOWN]:
+                say(f"  {human_size(member.size):>10}  {show(member.path, limit=1024)}")
+            if len(chosen) > SHOWN and not show_all:
+                say(f"  … and {len(chosen) - SHOWN} more (--all)")
+    say(f"the list is the signed one; the files are checked by {bold('repropack verify --no-run')}")
+    return 0

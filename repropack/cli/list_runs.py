@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack list`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from repropack import canonical
+from repropack.cli.screen import bold, dim, say, tell
+from repropack.errors import UsageError
+from repropack.escaping import show
+from repropack.model import Metric
+from repropack.store import Store, StoredRun
+
+__all__ = ["command"]
+
+SHOWN_METRICS = 2
+
+
+@click.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
+def command(as_json: bool) -> int:
+    """List the recorded runs, oldest first."""
+    store = Store.find(Path.cwd())
+    runs = store.runs()
+    if as_json:
+        say(canonical.encode([_facts(store, run) for run in runs]).decode())
+        return 0
+    if not runs:
+        tell("repropack: no runs yet; record one with `repropack run -- COMMAND`")
+        return 0
+    rows = [("run", "started (UTC)", "ended", "metrics", "command")]
+    rows += [_row(store, run) for run in runs]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for number, row in enumerate(rows):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        text = f"{line}  {row[4]}"
+        say(dim(text) if number == 0 else text)
+    for run in runs:
+        if run.damage:
+            tell(f"repropack: run {run.id} is damaged: {show(run.damage)}")
+    tell(f"next: {bold('repropack show last')} or {bold('repropack export --run last')}")
+    return 0
+
+
+def ending(run: StoredRun) -> str:
+    """How a run ended, in a word."""
+    if run.damage:
+        return "damaged"
+    if run.record is None:
+        return "no end"
+    outcome = run.record.segments[-1].outcome
+    if outcome.signal is not None:
+        return outcome.signal
+    return "ok" if outcome.status == 0 else f"status {outcome.status}"
+
+
+def short_number(metric: Metric) -> str:
+    """A metric's value, short enough for a table."""
+    return f"{metric.value:.6g}{metric.unit}" if metric.value is not None else metric.text
+
+
+def _metrics(store: Store, run: StoredRun) -> tuple[Metric, ...]:
+    if run.record is None:
+        return ()
+    try:
+        return store.metrics(run).metrics
+    except UsageError as error:
+        # One file that is gone hides nothing else.
+        tell(f"repropack: {error.message}")
+        return ()
+
+
+def _row(store: Store, run: StoredRun) -> tuple[str, str, str, str, str]:
+    metrics = _metrics(store, run)
+    shown = ", ".join(f"{m.name} {short_number(m)}" for m in metrics[:SHOWN_METRICS])
+    if len(metrics) > SHOWN_METRICS:
+        shown += f" +{len(metrics) - SHOWN_METRICS}"
+    name = f"[{run.started.name}] " if run.started.name else ""
+    started = run.started.started.replace("T", " ").rstrip("Z")
+    command_line = show(name + " ".join(run.started.argv), limit=80)
+    return run.id, started, ending(run), show(shown, limit=60), command_line
+
+
+def _facts(store: Store, run: StoredRun) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "name": run.started.name,
+        "started": run.started.started,
+        "argv": list(run.started.argv),
+        "ended": ending(run),
+        "metrics": {m.name: m.value for m in _metrics(store, run)},
+    }

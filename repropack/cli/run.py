@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack run`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from repropack.cli.screen import tell
+from repropack.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command(
+    "run",
+    context_settings={"ignore_unknown_options": False},
+    epilog="The exit status is the command's. The last line on standard error is the run's id.",
+)
+@click.option("--name", metavar="NAME", help="A name for the run, to find it again.")
+@click.option(
+    "--data",
+    metavar="NAME=DIR",
+    multiple=True,
+    help="A data set that the command reads: its name and its directory. Repeatable.",
+)
+@click.argument("argv", nargs=-1, required=True, metavar="-- COMMAND…", type=click.UNPROCESSED)
+def command(name: str | None, data: tuple[str, ...], argv: tuple[str, ...]) -> int:
+    """Run a command and record its code, inputs, outputs, environment and metrics.
+
+    Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
+    """
+    from repropack.capture.recorder import RunRequest, record
+    from repropack.capture.streams import CommandNotStartedError
+
+    request = RunRequest(argv=argv, name=_checked_name(name), data=parse_data(data))
+    try:
+        recorded = record(
+            request,
+            directory=_working_directory(),
+            environment=dict(os.environ),
+            warn=lambda text: tell(f"repropack: {text}"),
+        )
+    except CommandNotStartedError as error:
+        tell(f"repropack: {error}")
+        return error.status
+    if recorded.run_id is not None:
+        tell(f"repropack: recorded run {recorded.run_id}")
+    if recorded.end.signal is not None:
+        _die_by(recorded.end.signal)
+    return recorded.end.status if recorded.end.status is not None else 1
+
+
+def parse_data(pairs: tuple[str, ...]) -> dict[str, Path]:
+    """Reads `NAME=DIR` options.
+
+    Raises:
+        UsageError: One has another form, names no directory, or a name stands twice.
+    """
+    found: dict[str, Path] = {}
+    for pair in pairs:
+        name, equals, directory = pair.partition("=")
+        allowed = name and all(c.isascii() and (c.isalnum() or c in "_.-") for c in name)
+        if not equals or not allowed:
+            raise UsageError(
+                f"--data {pair}: expected NAME=DIR with a name of letters, digits, `_`, `.`, `-`"
+            )
+        place = Path(directory).expanduser().absolute()
+        if not place.is_dir():
+            raise UsageError(f"--data {pair}: {place} is not a directory")
+        if name in found:
+            raise UsageError(f"--data {pair}: the name {name} stands twice")
+        found[name] = Path(os.path.normpath(place))
+    return found
+
+
+def _checked_name(name: str | None) -> str | None:
+    if name is not None and (not name.isprintable() or name in ("", "last") or len(name) > 100):
+        raise UsageError(
+            f"--name {name!r}: expected up to 100 printable characters, and not `last`"
+        )
+    return name
+
+
+def _working_directory() -> Path:
+    try:
+        return Path(os.getcwd())
+    except FileNotFoundError:
+        raise UsageError(
+            "the working directory does not exist any more", advice="change to another one"
+        ) from None
+
+
+def _die_by(number: int) -> None:
+    """Ends as the command did, so that a caller sees the same signal."""
+    import resource
+
+    # The command may have left a core file; ours would only hide it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.stdout.flush()
+    if number not in (signal.SIGKILL, signal.SIGSTOP):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)

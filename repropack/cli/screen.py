@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How repropack speaks: plain lines, a little colour on a terminal, nothing when piped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TextIO
+
+from repropack.escaping import show
+from repropack.model import Verdict
+
+__all__ = ["bold", "complain", "dim", "human_size", "plural", "say", "tell", "verdict_line"]
+
+_STYLES = {
+    Verdict.REPRODUCED: "1;32",
+    Verdict.INTACT: "1",
+    Verdict.NOT_REPRODUCED: "1;31",
+    Verdict.NOT_INTACT: "1;31",
+    Verdict.INCONCLUSIVE: "1;33",
+}
+
+
+def say(text: str = "") -> None:
+    """Prints a result line. Foreign text in it has been through `show`."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def tell(text: str) -> None:
+    """Prints a line beside the result: what goes on, a warning, the id of a run."""
+    # Unbuffered, and no failure: what was asked for does not depend on who hears about it.
+    with contextlib.suppress(OSError):
+        os.write(2, (text + "\n").encode("utf-8", "backslashreplace"))
+
+
+def complain(message: str, advice: str = "") -> None:
+    """Prints an error in one line."""
+    line = f"repropack: {show(message, limit=2000)}"
+    tell(f"{line}; {show(advice, limit=1000)}" if advice else line)
+
+
+def bold(text: str, stream: TextIO | None = None) -> str:
+    """Text that stands out on a terminal."""
+    return _styled(text, "1", stream or sys.stdout)
+
+
+def dim(text: str, stream: TextIO | None = None) -> str:
+    """Text that stands back on a terminal."""
+    return _styled(text, "2", stream or sys.stdout)
+
+
+def verdict_line(verdict: Verdict, reason: str) -> str:
+    """The last line of a check."""
+    return f"{_styled(verdict.value, _STYLES[verdict], sys.stdout)}: {reason}"
+
+
+def human_size(count: int) -> str:
+    """Bytes for people: powers of 1024, as `ls -h`."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _styled(text: str, style: str, stream: TextIO) -> str:
+    if not stream.isatty() or "NO_COLOR" in os.environ:
+        return text
+    return f"\x1b[{style}m{text}\x1b[0m"

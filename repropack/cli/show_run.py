@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from repropack import canonical
+from repropack.cli.list_runs import ending, short_number
+from repropack.cli.screen import bold, dim, human_size, plural, say
+from repropack.escaping import show
+from repropack.model import Environment, Metric, Segment
+from repropack.store import Store
+
+__all__ = ["command"]
+
+SHOWN = 20
+"""Lines of a list before the rest is counted; `--json` has all."""
+
+
+@click.command("show")
+@click.argument("run", metavar="ID", default="last")
+@click.option("--json", "as_json", is_flag=True, help="The whole record as JSON.")
+def command(run: str, as_json: bool) -> int:
+    """Show what is recorded of a run: ID is a unique prefix, a name, or `last`."""
+    store = Store.find(Path.cwd())
+    stored = store.resolve(run)
+    record = store.finished(stored)
+    metrics = store.metrics(stored)
+    if as_json:
+        say(canonical.encode({"run": record, "metrics": metrics.metrics}).decode())
+        return 0
+    title = f"run {record.id}" + (f" [{show(record.name)}]" if record.name else "")
+    say(f"{bold(title)}  {ending(stored)}")
+    for segment in record.segments:
+        _show_segment(segment)
+        if segment.environment is not None:
+            _show_environment(store.environment(segment.environment))
+    _show_metrics(metrics.metrics)
+    for segment in record.segments:
+        for gap in segment.gaps:
+            say(f"{dim('not recorded')}  {show(gap.message)}")
+    return 0
+
+
+def _show_segment(segment: Segment) -> None:
+    invocation = segment.invocation
+    say(f"{dim('command')}   {show(' '.join(invocation.argv))}")
+    say(f"{dim('in')}        {show(invocation.directory)}")
+    say(f"{dim('time')}      {segment.started} to {segment.ended}")
+    source = segment.source
+    if source is None:
+        say(f"{dim('code')}      not recorded")
+    else:
+        state = "as committed" if not source.dirty else "with uncommitted changes"
+        say(f"{dim('code')}      {source.tree} ({state if source.versioned else 'no git'})")
+        _show_names("changed", source.uncommitted)
+        _show_names("untracked", source.untracked)
+        _show_names("left out", tuple(f"{e.path} ({e.reason})" for e in source.excluded))
+    _show_names(
+        "read",
+        tuple(
+            f"{m.path}  {human_size(m.size)}"
+            + (f"  from run {m.origin.run}" if m.origin is not None else "")
+            for m in segment.materials
+        ),
+    )
+    _show_names(
+        "wrote",
+        tuple(
+            f"{p.path}  {human_size(p.size)}" + ("" if p.kept else "  (not kept)")
+            for p in segment.products
+        ),
+    )
+    _show_names("variables", tuple(f"{k}={v}" for k, v in invocation.variables.items()))
+
+
+def _show_environment(environment: Environment) -> None:
+    machine = environment.machine
+    if environment.python is not None:
+        imported = sum(d.imported for d in environment.distributions)
+        say(
+            f"{dim('python')}    {show(environment.python.version)}, "
+            f"{plural(imported, 'package')} used of {len(environment.distributions)} installed"
+        )
+    gpus = ", ".join(machine.accelerators)
+    say(
+        f"{dim('machine')}   {show(machine.distribution)}, {show(machine.cpu)}, "
+        f"{plural(machine.cpu_count, 'processor')}" + (f", {show(gpus)}" if gpus else "")
+    )
+
+
+def _show_metrics(metrics: tuple[Metric, ...]) -> None:
+    _show_names(
+        "metrics",
+        tuple(
+            f"{m.name} = {short_number(m)}"
+            + (f"  ({len(m.points)} values)" if m.points else "")
+            + f"  {m.source.path}"
+            + (f":{m.source.line}" if m.source.line else "")
+            for m in metrics
+        ),
+    )
+
+
+def _show_names(label: str, names: tuple[str, ...]) -> None:
+    for number, name in enumerate(names[:SHOWN]):
+        say(f"{dim((label if number == 0 else '').ljust(9))} {show(name)}")
+    if len(names) > SHOWN:
+        say(f"{' ' * 9} … and {len(names) - SHOWN} more (--json has all)")

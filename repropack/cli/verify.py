@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack verify`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from repropack import durable
+from repropack.cli.places import trust_policy
+from repropack.cli.progress import ProgressLine
+from repropack.cli.run import parse_data
+from repropack.cli.screen import bold, complain, say, tell, verdict_line
+from repropack.errors import UsageError
+from repropack.model import ClaimMode, Report, SignerStatus, Verdict
+from repropack.reports import render
+from repropack.store import now
+from repropack.verify import Mode, Observer, VerifyRequest, verify
+
+__all__ = ["command", "parse_digest"]
+
+
+@click.command("verify")
+@click.argument("bundle", metavar="FILE")
+@click.option("--no-run", is_flag=True, help="Check bytes and signer only.")
+@click.option(
+    "--evaluate", is_flag=True, help="Repeat the claimed run on the packed weights (the default)."
+)
+@click.option("--retrain", is_flag=True, help="Repeat every run, in order.")
+@click.option(
+    "--signer",
+    "signers",
+    metavar="FINGERPRINT|FILE",
+    multiple=True,
+    help="Accept this signer and no other. Repeatable.",
+)
+@click.option("--expect", metavar="sha256:…", help="The manifest digest that the paper states.")
+@click.option("--allow-unknown-signer", is_flag=True, help="Exit with 0 instead of 4.")
+@click.option("--data", metavar="NAME=DIR", multiple=True, help="Where a data set is. Repeatable.")
+@click.option("--no-sandbox", is_flag=True, help="Run the code with all your rights.")
+@click.option("--offline", is_flag=True, help="Download nothing.")
+@click.option("--report", metavar="FILE.html", help="Write a report for people.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON, for programs.")
+@click.option("--keep-work", is_flag=True, help="Keep the work directory and say where it is.")
+def command(
+    bundle: str,
+    no_run: bool,
+    evaluate: bool,
+    retrain: bool,
+    signers: tuple[str, ...],
+    expect: str | None,
+    allow_unknown_signer: bool,
+    data: tuple[str, ...],
+    no_sandbox: bool,
+    offline: bool,
+    report: str | None,
+    as_json: bool,
+    keep_work: bool,
+) -> int:
+    r"""Check a bundle's bytes and signer, rebuild its environment, repeat its runs, compare.
+
+    \b
+    Exit status:
+      0  what was asked for holds
+      1  it was checked and does not hold
+      2  wrong usage
+      3  it could not be decided
+      4  it holds, but the signer is not established
+    """
+    request = VerifyRequest(
+        bundle=existing_bundle(bundle),
+        mode=_mode(no_run=no_run, evaluate=evaluate, retrain=retrain),
+        policy=trust_policy(signers),
+        expected_manifest=parse_digest(expect),
+        allow_unknown_signer=allow_unknown_signer,
+        data=parse_data(data),
+        sandbox=not no_sandbox,
+        offline=offline,
+        keep_work=keep_work,
+    )
+    report_path = _report_path(report)
+    with ProgressLine(quiet=as_json) as line:
+        result = verify(
+            request,
+            dict(os.environ),
+            Observer(tell=line.tell, advance=line.advance, live=line.live),
+            now=now(),
+        )
+    unwritten = _write_report(report_path, result)
+    if as_json:
+        say(render("json", result).rstrip("\n"))
+    else:
+        say(render("text", result).rstrip("\n"))
+        if report_path is not None and not unwritten:
+            say(f"report: {report_path}")
+        if result.work is not None:
+            say(f"work directory: {result.work}")
+        say(verdict_line(result.verdict, result.reason))
+        _say_next(result, bundle, signers)
+    if unwritten:
+        complain(f"--report {report_path}: {unwritten}")
+    return result.exit_status or (3 if unwritten else 0)
+
+
+def _mode(*, no_run: bool, evaluate: bool, retrain: bool) -> Mode:
+    if no_run + evaluate + retrain > 1:
+        raise UsageError("give one of --no-run, --evaluate and --retrain, not several")
+    return Mode.NO_RUN if no_run else Mode.RETRAIN if retrain else Mode.EVALUATE
+
+
+def _write_report(path: Path | None, result: Report) -> str:
+    """Writes the HTML report. Returns why it could not; the verdict is not lost over it."""
+    if path is not None:
+        try:
+            durable.write_file(path, render("html", result).encode("utf-8"))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
+def existing_bundle(text: str) -> Path:
+    """The bundle that an argument names.
+
+    Raises:
+        UsageError: There is no such file, or it is no file.
+    """
+    if "://" in text:
+        raise UsageError(f"{text}: addresses cannot be read yet", advice="download the file first")
+    path = Path(text).expanduser()
+    if path.is_dir():
+        raise UsageError(
+            f"{text} is a directory; found no bundle file", advice="name the .rpk file itself"
+        )
+    if not path.exists():
+        raise UsageError(f"{text}: no such file", advice="give the path of an .rpk file")
+    return path
+
+
+def parse_digest(text: str | None) -> str | None:
+    """The hexadecimal part of `sha256:…`.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    if text is None:
+        return None
+    kind, _, value = text.partition(":")
+    value = value.lower()
+    if kind != "sha256" or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
+        raise UsageError(f"--expect {text}: expected `sha256:` and 64 hexadecimal digits")
+    return value
+
+
+def _report_path(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text).expanduser().absolute()
+    if not path.parent.is_dir():
+        raise UsageError(f"--report {text}: {path.parent} is not a directory")
+    if path.is_dir():
+        raise UsageError(f"--report {text}: is a directory", advice="name a file")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"--report {text}: {path.parent} cannot be written")
+    return path
+
+
+def _say_next(report: Report, bundle: str, signers: tuple[str, ...]) -> None:
+    """The next command to type, where there is one."""
+    if report.signer is None:
+        return
+    if report.signer.status is SignerStatus.UNKNOWN and report.exit_status == 4:
+        tell(
+            "the signer is not established: compare the fingerprint with the author's, then "
+            + bold(f"repropack key trust {report.signer.fingerprint} --name NAME")
+        )
+    elif report.verdict is Verdict.REPRODUCED and report.mode == "evaluate" and _evaluated(report):
+        words = ["repropack", "verify", bundle, "--retrain"]
+        words += [word for signer in signers for word in ("--signer", signer)]
+        tell(f"to train again as well: {bold(shlex.join(words))}")
+
+
+def _evaluated(report: Report) -> bool:
+    """Whether weights were evaluated; a release of a single run has been trained again."""
+    return any(result.claim.mode is ClaimMode.EVALUATE for result in report.claims)

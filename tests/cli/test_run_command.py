@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack run`, `list`, `show`, `diff` as a user meets them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+
+def _fingerprint(directory: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def test_a_dirty_work_tree_is_recorded_and_git_is_left_byte_identical(project: Project) -> None:
+    project.write("staged.py", "x = 1\n")
+    project.git("add", "staged.py")
+    project.write("train.py", "print('loss: 0.5')\n")
+    project.write("notes.txt", "untracked\n")
+    project.git("status")
+    before = _fingerprint(project.root / ".git")
+    status = project.git("status", "--porcelain")
+    project.ok("run", "--", "python", "train.py")
+    assert _fingerprint(project.root / ".git") == before
+    assert project.git("status", "--porcelain") == status
+    source = project.segment()["source"]
+    assert source["dirty"] is True
+    assert set(source["uncommitted"]) == {"staged.py", "train.py"}
+    assert source["untracked"] == ["notes.txt"]
+    project.git("add", "-A")
+    assert project.git("write-tree").strip() == source["tree"]
+
+
+def test_output_status_and_the_last_line(project: Project) -> None:
+    script = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"
+    done = project.repropack("run", "--", "python", "-c", script)
+    assert done.returncode == 7
+    assert done.stdout == "out\n"
+    lines = done.stderr.splitlines()
+    assert lines[0] == "err"
+    run_id = lines[-1].split()[-1]
+    assert lines[-1] == f"repropack: recorded run {run_id}"
+    directory = project.root / ".repropack" / "runs" / run_id
+    assert (directory / "stdout.log").read_text() == "out\n"
+    assert (directory / "stderr.log").read_text() == "err\n"
+    assert project.segment(run_id)["outcome"] == {"status": 7}
+    assert "status 7" in project.ok("list")
+
+
+def test_a_command_that_dies_by_a_signal_ends_us_by_the_same_signal(project: Project) -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    done = project.repropack("run", "--", "python", "-c", script)
+    assert done.returncode == -signal.SIGKILL
+    assert project.segment()["outcome"] == {"signal": "SIGKILL"}
+
+
+def test_outputs_are_kept_also_when_the_run_fails_after_saving(project: Project) -> None:
+    script = "open('model.bin','w').write('weights'); raise SystemExit(3)"
+    assert project.repropack("run", "--", "python", "-c", script).returncode == 3
+    (product,) = project.segment()["products"]
+    assert product["path"] == "{project}/model.bin"
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    assert product["sha256"] == sha256
+    (project.root / "model.bin").write_text("overwritten by tomorrow's run")
+    kept = project.root / ".repropack" / "objects" / sha256[:2] / sha256[2:]
+    assert kept.read_bytes() == b"weights"
+
+
+def test_outputs_of_any_language_are_found_and_inputs_of_children_too(
+    project: Project, tmp_path: Path
+) -> None:
+    data = tmp_path / "elsewhere" / "corpus"
+    data.mkdir(parents=True)
+    (data / "a.txt").write_text("1 2 3\n")
+    child = f"open({str(data / 'a.txt')!r}).read()"
+    parent = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    )
+    project.ok("run", "--", "sh", "-c", 'python -c "$0" && echo made by sh > made.txt', parent)
+    segment = project.segment()
+    assert [p["path"] for p in segment["products"]] == ["{project}/made.txt"]
+    (material,) = segment["materials"]
+    assert material["path"] == "{data:corpus}/a.txt"
+    assert material["sha256"] == hashlib.sha256(b"1 2 3\n").hexdigest()
+
+
+def test_named_data_and_places_in_the_command_become_placeholders(
+    project: Project, tmp_path: Path
+) -> None:
+    data = tmp_path / "numbers"
+    data.mkdir()
+    (data / "a.txt").write_text("1 2 3\n")
+    project.ok("run", "--data", f"mine={data}", "--", "python", "train.py", f"--data={data}")
+    segment = project.segment()
+    assert segment["invocation"]["argv"] == ["python", "train.py", "--data={data:mine}"]
+    assert [m["path"] for m in segment["materials"]] == ["{data:mine}/a.txt"]
+    record = json.dumps(project.show())
+    assert str(tmp_path) not in record
+
+
+def test_lineage_is_found_by_digest_and_survives_being_overwritten(project: Project) -> None:
+    resume = (
+        "import os; n = int(open('ckpt').read()) if os.path.exists('ckpt') else 0; "
+        "open('ckpt', 'w').write(str(n + 1)); print('steps:', n + 1)"
+    )
+    project.write(".gitignore", "ckpt\n")
+    project.ok("run", "--name", "first", "--", "python", "-c", resume)
+    project.ok("run", "--name", "second", "--", "python", "-c", resume)
+    first = project.show("first")["run"]
+    (material,) = project.segment("second")["materials"]
+    assert material["origin"] == {"path": "{project}/ckpt", "run": first["id"]}
+    assert material["sha256"] == hashlib.sha256(b"1").hexdigest()
+    (product,) = project.segment("second")["products"]
+    assert product["sha256"] == hashlib.sha256(b"2").hexdigest()
+
+
+def test_metrics_come_from_json_csv_and_the_console(project: Project) -> None:
+    script = (
+        "import json\n"
+        "json.dump({'test': {'f1': 0.5}, 'bad': float('nan')}, open('r.json', 'w'))\n"
+        "open('log.csv', 'w').write('epoch,loss\\n1,0.9\\n2,0.25\\n')\n"
+        "print('accuracy: 0.75')\n"
+    )
+    project.ok("run", "--", "python", "-c", script)
+    metrics = {m["name"]: m for m in project.show()["metrics"]}
+    assert metrics["test.f1"]["value"] == 0.5
+    assert metrics["bad"]["value"] is None
+    assert metrics["loss"]["value"] == 0.25
+    assert [p["step"] for p in metrics["loss"]["points"]] == [1, 2]
+    assert metrics["accuracy"]["source"]["path"] == "stdout"
+
+
+def test_without_git_the_directory_is_the_code(bare_project: Project) -> None:
+    bare_project.write("a.py", "print('x: 1.5')\n")
+    bare_project.ok("run", "--", "python", "a.py")
+    source = bare_project.segment()["source"]
+    assert source["versioned"] is False
+    assert not (bare_project.root / ".git").exists()
+
+
+def test_a_subdirectory_of_a_larger_repository(project: Project) -> None:
+    project.write("lab/go.py", "open('made', 'w').write('1')")
+    project.ok("run", "--", "python", "go.py", cwd=project.root / "lab")
+    segment = project.segment()
+    assert segment["invocation"]["directory"] == "{project}/lab"
+    assert [p["path"] for p in segment["products"]] == ["{project}/lab/made"]
+
+
+def test_code_that_is_edited_during_the_run_is_named(project: Project) -> None:
+    done = project.repropack("run", "--", "sh", "-c", "echo '# later' >> train.py")
+    assert done.returncode == 0
+    assert "code changed while the run went on" in done.stderr
+    assert project.segment()["source"]["changed_during_run"] == ["train.py"]
+
+
+def test_missing_and_forbidden_commands_have_the_statuses_of_a_shell(project: Project) -> None:
+    done = project.repropack("run", "--", "no-such-program")
+    assert done.returncode == 127
+    assert done.stderr.count("\n") == 1
+    project.write("plain.txt", "no program")
+    assert project.repropack("run", "--", "./plain.txt").returncode == 126
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop its rights")
+@pytest.mark.root
+def test_a_directory_that_cannot_be_written_never_stops_the_command(project: Project) -> None:
+    # As an ordinary user, who may read the project and not write to it.
+    place = project.root
+    for path in (place.parent, *place.parent.parents):
+        if path.stat().st_mode & 0o005 != 0o005:
+            path.chmod(path.stat().st_mode | 0o055)
+    readable = subprocess.run(
+        ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c", ""],
+        check=False,
+    )
+    if readable.returncode != 0:
+        pytest.skip("this interpreter lies where only root can read")
+    done = subprocess.run(
+        [
+            *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+            *(sys.executable, "-m", "repropack", "run", "--", "sh", "-c", "echo worked; exit 5"),
+        ],
+        cwd=place,
+        env={**project.environment, "GIT_CONFIG_COUNT": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "worked\n"
+    assert done.returncode == 5
+    assert "not recorded" in done.stderr
+
+
+def test_without_git_installed_the_command_runs_and_it_is_said(
+    bare_project: Project, tmp_path: Path
+) -> None:
+    only = tmp_path / "bin"
+    only.mkdir()
+    (only / "sh").symlink_to("/bin/sh")
+    done = bare_project.repropack(
+        "run", "--", "sh", "-c", "echo worked", variables={"PATH": str(only)}
+    )
+    assert done.returncode == 0
+    assert done.stdout == "worked\n"
+    assert "git was not found" in done.stderr
+    bare_project.ok("key", "new")
+    refused = bare_project.repropack("export", "--yes")
+    assert refused.returncode == 2
+    assert "without its code" in refused.stderr
+
+
+def test_a_full_disk_is_a_warning(project: Project) -> None:
+    (project.root / ".repropack").mkdir()
+    (project.root / ".repropack" / "runs").symlink_to("/dev/full")
+    done = project.repropack("run", "--", "sh", "-c", "echo worked")
+    assert done.returncode == 0
+    assert done.stdout == "worked\n"
+    assert "not recorded" in done.stderr
+
+
+def test_diff_says_what_differs(project: Project) -> None:
+    project.ok("run", "--name", "a", "--", "python", "train.py", "--seed", "1")
+    project.ok("run", "--name", "b", "--", "python", "train.py", "--seed", "2")
+    done = project.repropack("diff", "a", "b")
+    assert done.returncode == 1
+    assert "command  python train.py --seed 1 → python train.py --seed 2" in done.stdout
+    assert "wrote {project}/out/model.bin" in done.stdout
+    same = project.repropack("diff", "a", "a")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing differs")
+
+
+def test_wrong_usage_is_one_line_and_status_2(project: Project) -> None:
+    for arguments, words in (
+        (("show", "nothing"), "nothing has been recorded"),
+        (("run", "--data", "x", "--", "true"), "expected NAME=DIR"),
+        (("run",), "Missing argument"),
+        (("frobnicate",), "No such command"),
+        (("verify", "absent.rpk"), "no such file"),
+        (("verify", "."), "is a directory"),
+        (("verify", "train.py", "--expect", "sha256:12"), "64 hexadecimal digits"),
+    ):
+        done = project.repropack(*arguments)
+        assert done.returncode == 2, arguments
+        assert words in done.stderr, done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert done.stdout == ""
+
+
+def test_help_names_every_command(project: Project) -> None:
+    text = project.ok("--help")
+    for name in ("run", "list", "show", "diff", "export", "verify", "inspect", "extract", "key"):
+        assert f"  {name} " in text
+        assert project.ok(name, "--help")
+    assert project.ok("--version").startswith("repropack ")
