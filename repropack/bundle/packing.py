@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -25,8 +25,8 @@ from repropack.model import Member, Role
 
 __all__ = ["MemberSource", "Packer", "Sink", "StoredFrame"]
 
-EMPTY: Final = sha256_hex(b"")
-"""The digest of a file of which nothing was read: it had no bytes."""
+SMALL: Final = 256 * 1024
+"""Bytes up to which a file is read while frames are planned."""
 
 WRITEBACK: Final = 32 * 1024 * 1024
 """Bytes after which the kernel is asked to begin writing: many, so that it writes in long runs."""
@@ -59,27 +59,32 @@ class _File(Struct, frozen=True):
     """A source on the disk, as it was when its frames were planned."""
 
     number: int
-    path: Path
+    path: str
     size: int
     identity: tuple[int, ...]
 
 
 class _Extent(Struct, frozen=True):
-    """A part of a file."""
+    """A part of a large file, and where in its frame it goes.
+
+    Attributes:
+        offset: Of its first byte in the file.
+        position: Of its first byte in the frame.
+    """
 
     file: _File
     offset: int
     size: int
+    position: int
 
 
-_Part = memoryview | _Extent
-
-
-class PlannedFrame(Struct, frozen=True):
-    """What a frame of members holds, in order."""
+class PlannedFrame(Struct, frozen=True, kw_only=True):
+    """A frame of members, complete but for the extents, which are read when it is packed."""
 
     number: int
-    parts: tuple[_Part, ...]
+    buffer: bytearray
+    size: int
+    extents: tuple[_Extent, ...]
 
 
 class Packer:
@@ -102,27 +107,39 @@ class Packer:
     def plan(self) -> Iterator[PlannedFrame]:
         """Cuts headers, contents and padding of all members into frames.
 
+        Small files are read at once: threads that make short system calls side by side spend more
+        time on waiting for the interpreter than on the calls.
+
         Raises:
-            RepropackError: A source is missing or no regular file.
+            RepropackError: A source is missing, no regular file, or changed.
         """
-        parts: list[_Part] = []
-        number = filled = 0
-        for part in self._parts():
-            rest: _Part | None = part
-            while rest is not None:
-                size = rest.size if isinstance(rest, _Extent) else len(rest)
-                if not size:
-                    break
-                taken = min(size, FRAME_CONTENT - filled)
-                piece, rest = _split(rest, taken)
-                parts.append(piece)
-                filled += taken
-                self.content_size += taken
-                if filled == FRAME_CONTENT:
-                    yield PlannedFrame(number, tuple(parts))
-                    parts, number, filled = [], number + 1, 0
-        if filled:
-            yield PlannedFrame(number, tuple(parts))
+        frame = _Filling(0, self._buffers)
+        for number, source in enumerate(self._sources):
+            if isinstance(source.content, bytes):
+                size = len(source.content)
+                self._digests[number] = sha256_hex(source.content)
+                frame = yield from frame.append(self._header(source, size))
+                frame = yield from frame.append(source.content)
+            else:
+                path = os.fspath(source.content)
+                descriptor, file = _open(number, path)
+                try:
+                    size = file.size
+                    header = self._header(source, size)
+                    if size <= SMALL and len(header) + size <= frame.room:
+                        frame.put(header)
+                        piece = frame.take(size)
+                        _read(descriptor, file, 0, piece)
+                        self._digests[number] = sha256_hex(piece)
+                    else:
+                        frame = yield from frame.append(header)
+                        frame = yield from frame.append_file(file)
+                finally:
+                    os.close(descriptor)
+            frame = yield from frame.append(ZEROS[: padding(size)])
+        if frame.size:
+            yield frame.planned()
+        self.content_size = frame.number * FRAME_CONTENT + frame.size
 
     def pack(self, planned: PlannedFrame) -> StoredFrame:
         """Reads, hashes and compresses a frame of members; from any thread.
@@ -131,27 +148,26 @@ class Packer:
             RepropackError: A source cannot be read, or changed.
         """
         with self._turns.job(planned.number):
-            buffer = self._buffers.take()
-            view = memoryview(buffer)
-            position = 0
+            view = memoryview(planned.buffer)[: planned.size]
             spanning: list[tuple[_Extent, memoryview]] = []
-            for part in planned.parts:
-                if isinstance(part, _Extent):
-                    piece = view[position : position + part.size]
-                    _read(part, piece)
-                    if part.size == part.file.size:
-                        self._digests[part.file.number] = sha256_hex(piece)
-                    else:
-                        spanning.append((part, piece))
-                    position += part.size
+            for extent in planned.extents:
+                piece = view[extent.position : extent.position + extent.size]
+                descriptor, file = _open(extent.file.number, extent.file.path)
+                try:
+                    if file.identity != extent.file.identity:
+                        raise _changed(file.path)
+                    _read(descriptor, file, extent.offset, piece)
+                finally:
+                    os.close(descriptor)
+                if extent.size == file.size:
+                    self._digests[file.number] = sha256_hex(piece)
                 else:
-                    view[position : position + len(part)] = part
-                    position += len(part)
+                    spanning.append((extent, piece))
             with self._turns.turn(planned.number):
                 for extent, piece in spanning:
                     self._hash_spanning(extent, piece)
-            stored = StoredFrame(data=self._encoder.encode(view[:position]), content_size=position)
-            self._buffers.give(buffer)
+            stored = StoredFrame(data=self._encoder.encode(view), content_size=planned.size)
+            self._buffers.give(planned.buffer)
             return stored
 
     def pack_section(self, content: bytes) -> Iterator[StoredFrame]:
@@ -185,22 +201,9 @@ class Packer:
             )
         return tuple(members)
 
-    def _parts(self) -> Iterator[_Part]:
-        for number, source in enumerate(self._sources):
-            content: _Part
-            if isinstance(source.content, bytes):
-                content = memoryview(source.content)
-                size = len(source.content)
-                self._digests[number] = sha256_hex(source.content)
-            else:
-                file = _look_at(number, source.content)
-                content = _Extent(file, 0, file.size)
-                size = file.size
-                self._digests[number] = EMPTY
-            self._sizes.append(size)
-            yield memoryview(member_header(source.path, size, executable=source.executable))
-            yield content
-            yield memoryview(ZEROS)[: padding(size)]
+    def _header(self, source: MemberSource, size: int) -> bytes:
+        self._sizes.append(size)
+        return member_header(source.path, size, executable=source.executable)
 
     def _hash_spanning(self, extent: _Extent, piece: memoryview) -> None:
         """Goes on with the digest of a file whose pieces come frame by frame."""
@@ -240,58 +243,115 @@ class Sink:
         return len(data)
 
 
-def _split(part: _Part, size: int) -> tuple[_Part, _Part | None]:
-    """The first bytes of a part, and the rest if there is one."""
-    if isinstance(part, _Extent):
-        if part.size == size:
-            return part, None
-        return (
-            _Extent(part.file, part.offset, size),
-            _Extent(part.file, part.offset + size, part.size - size),
+class _Filling:
+    """A frame while it is filled.
+
+    Attributes:
+        number: Which frame of the stream it is.
+        size: Bytes so far.
+    """
+
+    def __init__(self, number: int, buffers: Buffers) -> None:
+        self._buffers = buffers
+        self._buffer = buffers.take()
+        self._view = memoryview(self._buffer)
+        self._extents: list[_Extent] = []
+        self.number = number
+        self.size = 0
+
+    @property
+    def room(self) -> int:
+        """Bytes that still fit."""
+        return FRAME_CONTENT - self.size
+
+    def take(self, size: int) -> memoryview:
+        """The next bytes of the frame, for the caller to fill; they must fit."""
+        start = self.size
+        self.size += size
+        return self._view[start : self.size]
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Adds bytes that fit."""
+        self.take(len(data))[:] = data
+
+    def append(self, data: bytes) -> Generator[PlannedFrame, None, _Filling]:
+        """Adds bytes; yields each frame that they complete, and returns the one that is open."""
+        frame = self
+        view = memoryview(data)
+        while len(view) >= frame.room:
+            room = frame.room
+            frame.put(view[:room])
+            view = view[room:]
+            yield frame.planned()
+            frame = _Filling(frame.number + 1, self._buffers)
+        frame.put(view)
+        return frame
+
+    def append_file(self, file: _File) -> Generator[PlannedFrame, None, _Filling]:
+        """Adds a file, to be read when its frames are packed; else as `append`."""
+        frame = self
+        offset = 0
+        while offset < file.size:
+            size = min(file.size - offset, frame.room)
+            frame._extents.append(_Extent(file, offset, size, frame.size))
+            frame.size += size
+            offset += size
+            if not frame.room:
+                yield frame.planned()
+                frame = _Filling(frame.number + 1, self._buffers)
+        return frame
+
+    def planned(self) -> PlannedFrame:
+        """The frame as it is now."""
+        return PlannedFrame(
+            number=self.number,
+            buffer=self._buffer,
+            size=self.size,
+            extents=tuple(self._extents),
         )
-    return part[:size], part[size:] if len(part) > size else None
 
 
-def _look_at(number: int, path: Path) -> _File:
+def _open(number: int, path: str) -> tuple[int, _File]:
+    """Opens a source and looks at it. The caller closes the descriptor."""
     try:
-        status = os.stat(path)
+        # Without O_NONBLOCK a fifo would block for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RepropackError(f"cannot read {path}: it is not a regular file")
+        except BaseException:
+            os.close(descriptor)
+            raise
     except OSError as error:
         raise _unreadable(path, error) from error
-    if not stat.S_ISREG(status.st_mode):
-        raise RepropackError(f"cannot read {path}: it is not a regular file")
-    return _File(number, path, status.st_size, _identity(status))
+    return descriptor, _File(number, path, status.st_size, _identity(status))
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _read(extent: _Extent, view: memoryview) -> None:
-    """Fills a buffer from a file, which must be the one that was looked at."""
-    path = extent.file.path
+def _read(descriptor: int, file: _File, offset: int, view: memoryview) -> None:
+    """Fills a buffer from a file, which must stay as it was when it was looked at."""
     try:
-        # Without O_NONBLOCK a fifo that took the file's place would block for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            position = 0
-            while position < extent.size:
-                count = os.preadv(descriptor, [view[position:]], extent.offset + position)
-                if not count:
-                    raise _changed(path)
-                position += count
-            if _identity(os.fstat(descriptor)) != extent.file.identity:
-                raise _changed(path)
-        finally:
-            os.close(descriptor)
+        position = 0
+        while position < len(view):
+            count = os.preadv(descriptor, [view[position:]], offset + position)
+            if not count:
+                raise _changed(file.path)
+            position += count
+        if _identity(os.fstat(descriptor)) != file.identity:
+            raise _changed(file.path)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(file.path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> RepropackError:
+def _unreadable(path: str, error: OSError) -> RepropackError:
     return RepropackError(f"cannot read {path}: {error.strerror or error}")
 
 
-def _changed(path: Path) -> RepropackError:
+def _changed(path: str) -> RepropackError:
     return RepropackError(
         f"{path} changed while it was read", advice="export again when nothing writes to it"
     )
