@@ -140,7 +140,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     """`manifest.json`: every member but itself and the attestation, in archive order."""
 
     format: Annotated[str, Meta(description="always 'rpk'")]
-    version: Annotated[int, Meta(ge=1)]
+    version: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     members: tuple[Member, ...]
 
 

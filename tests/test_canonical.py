@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from repropack.canonical import (
     MAX_DEPTH,
     NotCanonicalError,
+    _is_plain,
     decode,
     decode_canonical,
     encode,
@@ -238,3 +239,30 @@ def test_large_integers_are_refused() -> None:
     with pytest.raises(NotCanonicalError):
         encode(2**53)
     assert math.isfinite(decode(b"1e308", float))
+
+
+def test_a_large_manifest_is_compared_by_the_fast_writer() -> None:
+    assert _is_plain(Manifest)
+
+
+@pytest.mark.parametrize("kind", [Claim, Absolute, dict, MetricSource])
+def test_types_whose_spelling_could_differ_are_not(kind: type) -> None:
+    assert not _is_plain(kind)
+
+
+PATHS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+MEMBERS = st.builds(
+    Member,
+    path=PATHS,
+    size=st.integers(0, 2**53 - 1),
+    sha256=st.just("0" * 64),
+    executable=st.booleans(),
+    role=st.sampled_from(Role),
+)
+
+
+@given(st.builds(Manifest, format=PATHS, version=st.integers(1, 9), members=st.tuples(MEMBERS)))
+def test_both_writers_agree(manifest: Manifest) -> None:
+    data = encode(manifest)
+    assert msgspec.json.encode(manifest, order="sorted") == data
+    assert decode_canonical(data, Manifest) == manifest
