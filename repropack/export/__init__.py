@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +34,7 @@ from repropack.export.chain import (
 from repropack.export.claims import claim_metrics
 from repropack.export.data import ChosenData, choose_data
 from repropack.export.documents import Documents, write_documents
+from repropack.export.ro_crate import RO_CRATE, write_ro_crate
 from repropack.model import (
     FORMAT_VERSION,
     PREDICATE_TYPE,
@@ -94,7 +96,11 @@ class PlannedEnvironment(Struct, frozen=True, kw_only=True):
 
 
 class ExportPlan(Struct, frozen=True, kw_only=True):
-    """Everything that goes out, and what stays."""
+    """Everything that goes out, and what stays.
+
+    Attributes:
+        published: The date that the release bears, RFC 3339.
+    """
 
     store: Store
     chain: tuple[ChainedRun, ...]
@@ -105,6 +111,7 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
     environment_of: dict[str, str]
     licences: dict[str, bytes]
     title: str
+    published: str
     held_back: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -156,6 +163,7 @@ def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> 
         environment_of=environment_of,
         licences=_licences(store, chain),
         title=declared.title or project.name,
+        published=_published(chain, variables),
         held_back=_held_back(chain, artifacts, data),
         warnings=_warnings(store, chain, claims, environments, data),
     )
@@ -198,6 +206,7 @@ def build(
             for path, text in planned.licences.items()
         ]
         sources += _document_members(planned, code, key, destination.name)
+        sources.append(_ro_crate_member(planned, code, sources))
         bundle = write_bundle(
             destination, sources, seal=lambda m, at: _seal(planned, key, m, at), progress=progress
         )
@@ -428,6 +437,44 @@ def _document_members(
         MemberSource(path="README.md", role=Role.DOCUMENT, content=documents.readme),
         MemberSource(path="REPRODUCING.md", role=Role.DOCUMENT, content=documents.reproducing),
     ]
+
+
+def _ro_crate_member(
+    planned: ExportPlan, code: dict[str, CodeMember], sources: Sequence[MemberSource]
+) -> MemberSource:
+    described = write_ro_crate(
+        title=planned.title,
+        published=planned.published,
+        chain=planned.chain,
+        code=code,
+        artifacts=planned.artifacts,
+        data=tuple(d.manifest for d in planned.data),
+        environment_of=planned.environment_of,
+        claims=planned.claims,
+        members=sources,
+    )
+    return MemberSource(path=RO_CRATE, role=Role.DOCUMENT, content=described)
+
+
+def _published(chain: tuple[ChainedRun, ...], variables: Mapping[str, str]) -> str:
+    """The date that a release bears: the same inputs give the same bytes, so it is not today's.
+
+    It is that of `SOURCE_DATE_EPOCH` (https://reproducible-builds.org/specs/source-date-epoch/),
+    or else of the end of the claimed run.
+    """
+    text = variables.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return chain[-1].record.segments[-1].ended
+    try:
+        if not (text.isascii() and text.isdigit()):
+            raise ValueError(text)  # `int` takes more than the specification
+        moment = datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is {text!r}; expected seconds since 1970 in decimal",
+            advice="mend or unset it",
+        ) from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _licences(store: Store, chain: tuple[ChainedRun, ...]) -> dict[str, bytes]:
