@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint schemas bench clean
+.PHONY: demo test lint schemas vectors bench clean
 
 demo: $(VENV)/.ready
 	sh examples/digits/demo.sh
@@ -21,6 +21,9 @@ lint: $(VENV)/.ready-dev
 
 schemas: $(VENV)/.ready
 	$(BIN)/python -m repropack.schema schemas
+
+vectors: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.vectors.generate
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m benchmarks

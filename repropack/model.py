@@ -79,18 +79,22 @@ FORMAT_VERSION: Final = 1
 RECORD_VERSION: Final = 1
 """The version of the records."""
 
-Sha256: TypeAlias = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="SHA-256, hex")]
+# Python's `$` also matches before a line feed at the end; other readers of the schemas know better.
+Sha256: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)", description="SHA-256, hex")
+]
 GitOid: TypeAlias = Annotated[
-    str, Meta(pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="a git object id")
+    str, Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$(?!\n)", description="a git object id")
 ]
 RunId: TypeAlias = Annotated[
-    str, Meta(pattern="^[0-9a-z]{12}$", description="12 random lower-case letters and digits")
+    str,
+    Meta(pattern=r"^[0-9a-z]{12}$(?!\n)", description="12 random lower-case letters and digits"),
 ]
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1, description="bytes")]
 Timestamp: TypeAlias = Annotated[
     str,
     Meta(
-        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$",
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)",
         description="UTC, RFC 3339, whole seconds",
     ),
 ]
