@@ -38,6 +38,10 @@ if [ "$group" = dev ]; then
     need openssl openssl
     need ssh-keygen openssh-client
     need bsdtar libarchive-tools
+    # What lets system calls fail in the fault tests is compiled there.
+    need cc gcc
+    [ -e /usr/include/dlfcn.h ] || install_package libc6-dev 'the headers of the C library'
+    need mkfs.ext4 e2fsprogs
 fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"

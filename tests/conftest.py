@@ -18,6 +18,14 @@ settings.register_profile("calm", deadline=None)
 settings.load_profile("calm")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--every-call",
+        action="store_true",
+        help="fault tests: let every call fail, not only one of each kind (minutes)",
+    )
+
+
 @pytest.fixture(scope="session")
 def python_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with no package in it: it can be rebuilt without any index."""

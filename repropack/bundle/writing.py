@@ -7,6 +7,7 @@ frame each, one more writes. In memory is a fixed number of frames, whatever the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from pathlib import Path
@@ -28,7 +29,7 @@ from repropack.bundle.packing import MemberSource, Packer, Sink, StoredFrame
 from repropack.bundle.pipeline import in_order, worker_count
 from repropack.bundle.tar_layer import ZEROS, attestation_tail, member_header, padding
 from repropack.digest import sha256_hex
-from repropack.durable import replacing
+from repropack.durable import UnconfirmedError, remove_abandoned, replacing
 from repropack.errors import RepropackError
 from repropack.model import Manifest
 
@@ -80,6 +81,8 @@ def write_bundle(
         raise RepropackError(f"no bundle can have these members: {defect.subject}: {reason}")
     packing = _Packing(ordered, seal, worker_count(workers))
     entries: list[tuple[int, int]] = []
+    # What killed exports to this name have left would fill the disk, one after the other.
+    remove_abandoned(destination.parent, destination.name)
     try:
         with replacing(destination) as file:
             sink = Sink(file)
@@ -97,6 +100,12 @@ def write_bundle(
                     if progress is not None:
                         progress(entry[1])
             sink.write(encode_seek_table(entries))
+    except UnconfirmedError as error:
+        raise RepropackError(
+            f"{destination} is whole and in place, but it is unknown whether it survives a power "
+            f"cut: {os.strerror(error.errno or 0)}",
+            advice="check the disk and export again",
+        ) from error
     except OSError as error:
         raise RepropackError(
             f"cannot write {destination}: {error.strerror or error}",

@@ -23,9 +23,18 @@ _STYLES = {
 
 
 def say(text: str = "") -> None:
-    """Prints a result line. Foreign text in it has been through `show`."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Prints a result line. Foreign text in it has been through `show`.
+
+    Raises:
+        OSError: Nobody takes it (`BrokenPipeError`), or it cannot be written.
+    """
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        # What is still in the buffer would fail once more when Python ends, with a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 def tell(text: str) -> None:

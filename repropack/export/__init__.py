@@ -187,7 +187,10 @@ def build(
         RepropackError: A file changed or vanished, git refused, or the bundle could not be written.
         OSError: The destination cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="repropack-export-") as scratch:
+    # A release that is on the disk has not failed because a temporary file could not be removed.
+    with tempfile.TemporaryDirectory(
+        prefix="repropack-export-", ignore_cleanup_errors=True
+    ) as scratch:
         code, sources = _squash_code(planned, Path(scratch))
         sources += _record_members(planned, code)
         sources += [

@@ -164,8 +164,11 @@ class Store:
         store = cls(project / STORE_NAME)
         (store.directory / "runs").mkdir(parents=True, exist_ok=True)
         (store.directory / "objects").mkdir(exist_ok=True)
+        durable.remove_abandoned(store.directory / "objects")
         ignore = store.directory / ".gitignore"
         if not ignore.exists():
+            # This file comes last: where it is, the directories are on the disk for good.
+            durable.sync_directory(project)
             durable.write_file(ignore, b"*\n")
         return store
 
@@ -238,12 +241,19 @@ class Store:
         Raises:
             OSError: The store cannot be written; the run is then shown as unfinished.
         """
-        products = (product for segment in record.segments for product in segment.products)
-        for directory in {self.object_path(p.sha256).parent for p in products if p.kept}:
+        kept = {p.sha256 for s in record.segments for p in s.products if p.kept}
+        # Others may have put it there, and may have been killed before they synced.
+        kept |= {s.environment for s in record.segments if s.environment is not None}
+        for directory in {self.object_path(sha256).parent for sha256 in kept}:
             durable.sync_directory(directory)
+        if kept:
+            durable.sync_directory(self.directory / "objects")
+        for name in ("stdout.log", "stderr.log"):
+            _sync_file(run.directory / name)
         # Nanoseconds exceed the integers of RFC 8785, and nobody else reads this file.
         durable.write_file(run.directory / "private.json", msgspec.json.encode(private))
         durable.write_file(run.directory / "metrics.json", canonical.encode(metrics))
+        durable.sync_directory(self.directory / "runs")
         durable.write_file(run.directory / "run.json", canonical.encode(record))
 
     # ------------------------------------------------------------ reading
@@ -381,7 +391,7 @@ class Store:
         """
         sha256 = digest.sha256_hex(data)
         path = self.object_path(sha256)
-        if not path.exists():
+        if not _is_whole(path, len(data)):
             path.parent.mkdir(parents=True, exist_ok=True)
             durable.write_file(path, data, mode=0o444)
         return sha256
@@ -396,28 +406,28 @@ class Store:
         Raises:
             OSError: It cannot be read or copied, or is no regular file.
         """
-        temporary = self.directory / "objects" / f".{secrets.token_hex(8)}.partial"
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
             if not stat.S_ISREG(os.fstat(reader).st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(source))
-            writer = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+            temporary, writer = durable.create_partial(self.directory / "objects", "kept", 0o444)
             try:
-                sha256, size = _copy_hashing(reader, writer)
-                os.fsync(writer)
-            finally:
-                os.close(writer)
-            path = self.object_path(sha256)
-            if path.exists():
-                os.unlink(temporary)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.rename(temporary, path)
+                try:
+                    sha256, size = _copy_hashing(reader, writer)
+                    os.fsync(writer)
+                finally:
+                    os.close(writer)
+                path = self.object_path(sha256)
+                if _is_whole(path, size):
+                    os.unlink(temporary)
+                else:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    os.rename(temporary, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
             return HashedFile(sha256=sha256, size=size, stamp=stamp_of(os.fstat(reader)))
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
         finally:
             os.close(reader)
 
@@ -495,6 +505,27 @@ def _is_locked(directory: Path) -> bool:
         return False
     else:
         return False
+    finally:
+        os.close(descriptor)
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a kept file is there and was not cut short by a disk that lost what it confirmed."""
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _sync_file(path: Path) -> None:
+    """Makes what another part of us wrote survive a power cut, if it wrote anything."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        if os.fstat(descriptor).st_size:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
