@@ -12,6 +12,7 @@ from pathlib import Path
 
 TABLE = {
     "container": "benchmarks.container",
+    "archivers": "benchmarks.archivers",
     "recording": "benchmarks.recording",
 }
 """Each module has `measure(scratch: Path) -> str`, which returns a Markdown section."""
@@ -20,7 +21,7 @@ TABLE = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TABLE))
-    parser.add_argument("--scratch", type=Path, help="where temporary files go; 8 GiB are needed")
+    parser.add_argument("--scratch", type=Path, help="where temporary files go; 60 GiB are needed")
     arguments = parser.parse_args()
     unknown = set(arguments.names) - TABLE.keys()
     if unknown:

@@ -43,6 +43,15 @@ if [ "$group" = dev ]; then
     [ -e /usr/include/dlfcn.h ] || install_package libc6-dev 'the headers of the C library'
     need mkfs.ext4 e2fsprogs
 fi
+if [ "$group" = bench ]; then
+    # What repropack is measured against.
+    need time time
+    need zstd zstd
+    need openssl openssl
+    need zip zip
+    need borg borgbackup
+    need restic restic
+fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
