@@ -20,7 +20,7 @@ SIZES = {1: 3, 4: 2, 16: 1}
 """GiB of weights, and rounds."""
 
 SLOW = ("zip -1", "reprozip pack")
-"""One thread and deflate: a quarter of an hour for 16 GiB, so they take part in the smallest size."""
+"""One thread and deflate: a quarter of an hour for 16 GiB, so only the smallest size has them."""
 
 PARTS = {
     "repropack export": "pack, compress, hash, sign",
