@@ -233,7 +233,28 @@ def test_nothing_of_the_private_history_or_of_the_author_is_inside(exported: Pro
                 assert term.encode() not in data, (path, term)
 
 
-def test_the_recipes_of_the_readme_work_by_hand(exported: Project) -> None:
+@pytest.fixture(params=["sh", "bash", "busybox"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """A PATH for somebody without repropack. With busybox the usual tools are its own, too."""
+    if request.param == "busybox":
+        if (busybox := shutil.which("busybox")) is None:
+            pytest.skip("busybox is not installed")
+        tools = tmp_path / "busybox"
+        tools.mkdir()
+        applets = ["base64", "cat", "cut", "find", "grep", "mkdir", "printf", "sed", "sh", "sort"]
+        for name in [*applets, "tr", "uniq", "wc"]:
+            (tools / name).symlink_to(busybox)
+        # Its tar knows neither zstd nor long names; git calls programs of its own.
+        for name in ("git", "openssl", "tar", "zstd"):
+            (tools / name).symlink_to(str(shutil.which(name)))
+        return {"PATH": str(tools)}
+    program = tmp_path / "shell"
+    program.mkdir()
+    (program / "sh").symlink_to(str(shutil.which(request.param)))
+    return {"PATH": f"{program}:/usr/bin:/bin"}
+
+
+def test_the_recipes_of_the_readme_work_by_hand(exported: Project, shell: dict[str, str]) -> None:
     place = exported.root.parent / "byhand"
     place.mkdir()
     bundle = place / "release.rpk"
@@ -241,14 +262,21 @@ def test_the_recipes_of_the_readme_work_by_hand(exported: Project) -> None:
     readme = subprocess.run(
         ["tar", "--zstd", "-xOf", bundle, "README.md"], check=True, capture_output=True, text=True
     ).stdout
-    unpack = next(line.strip() for line in readme.splitlines() if "tar --zstd -xf" in line)
+    unpack, other = (
+        line.strip() for line in readme.splitlines() if "tar " in line and " -C " in line
+    )
     recipes = re.findall(r"```sh\n(.*?)```", readme, flags=re.DOTALL)
     assert len(recipes) == 3
     release = place / "release"
 
     def by_hand(script: str, *, where: Path = place) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", "-e", "-c", script], cwd=where, capture_output=True, text=True, check=False
+            [f"{shell['PATH'].partition(':')[0]}/sh", "-e", "-c", script],
+            cwd=where,
+            env=shell,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def refused(recipe: str, words: str) -> None:
@@ -259,6 +287,8 @@ def test_the_recipes_of_the_readme_work_by_hand(exported: Project) -> None:
         shutil.rmtree(release)
         assert by_hand(unpack).returncode == 0
 
+    assert by_hand(other).returncode == 0
+    shutil.rmtree(release)
     done = by_hand(unpack + "\n" + "\n".join(recipes))
     assert done.returncode == 0, done.stderr
     assert "every file is listed and whole" in done.stdout
@@ -271,11 +301,15 @@ def test_the_recipes_of_the_readme_work_by_hand(exported: Project) -> None:
     files, signed = recipes[:2]
     manifest = release / "manifest.json"
     (release / "weights" / "out" / "model.bin").write_text("tampered")
-    refused(files, "weights/out/model.bin: FAILED")
+    refused(files, "weights/out/model.bin")
+    (release / "weights" / "out" / "model.bin").unlink()
+    refused(files, "weights/out/model.bin")
     (release / "weights" / "more.bin").write_text("not listed")
     refused(files, "weights/more.bin")
     (release / "weights" / "more.bin").symlink_to("out/model.bin")
     refused(files, "weights/more.bin")
+    (release / "weights" / "\x1b[2J").write_text("would clear the screen")
+    refused(files, "weights/?[2J")
     manifest.write_text(manifest.read_text().replace('"role":"weights"', '"role":"wei\\"ghts"'))
     refused(files, "the files are NOT the listed ones")
     manifest.unlink()
