@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from repropack.metric_log import log_metric
+
+__all__ = ["__version__", "log_metric"]
 
 __version__ = "0.1.0"

@@ -54,7 +54,13 @@ from repropack.capture.unobserved import (
     unseen_parts,
 )
 from repropack.environment.machine import allowed_variables
-from repropack.importers.run_metrics import read_run_metrics
+from repropack.importers.run_metrics import (
+    MAX_LOGGED,
+    RunMetrics,
+    is_searched,
+    read_run_metrics,
+)
+from repropack.metric_log import VARIABLE as METRICS_VARIABLE
 from repropack.model import (
     RECORD_VERSION,
     Evidence,
@@ -62,11 +68,13 @@ from repropack.model import (
     Invocation,
     MetricSet,
     Outcome,
+    Product,
     RunRecord,
     Segment,
     SourceSnapshot,
     UncapturedFile,
 )
+from repropack.paths import read_beneath
 from repropack.placeholders import Recording, data_placeholder
 from repropack.source.reading import list_paths
 from repropack.source.snapshot import changed_since, find_root, preserve, take
@@ -77,6 +85,7 @@ __all__ = ["Recorded", "RunRequest", "record"]
 
 AGENT_DIRECTORY: Final = Path(__file__).with_name("agent")
 AGENT_VARIABLE: Final = "REPROPACK_AGENT"
+METRIC_LOG: Final = "metrics.log"
 
 CLOCK_OF_FILES: Final = 5
 """CLOCK_REALTIME_COARSE of linux/time.h."""
@@ -143,7 +152,10 @@ def record(
         try:
             end = run_command(
                 request.argv,
-                environment=_with_agent(environment, agent_output),
+                environment={
+                    **_with_agent(environment, agent_output),
+                    METRICS_VARIABLE: str(prepared.run.directory / METRIC_LOG),
+                },
                 directory=directory,
                 stdout_log=prepared.run.directory / "stdout.log",
                 stderr_log=prepared.run.directory / "stderr.log",
@@ -180,6 +192,7 @@ def _prepare(
     prefixes = _prefixes(request, root, directory, environment)
     paths = Recording(prefixes=prefixes, words=_host_words())
     run = store.start_run(request.name, tuple(paths.text(plain(a)) for a in request.argv))
+    (run.directory / METRIC_LOG).touch(mode=0o600)
     before = scan(root)
     console = _console(root)
     taken = gaps.attempt(
@@ -351,6 +364,9 @@ def _finish(
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
     materials += materials_outside(data, evidence, prepared, paths, gaps)
 
+    metrics = gaps.attempt(
+        "metrics", lambda: _metrics(prepared, products, gaps), RunMetrics(metrics=())
+    ).metrics
     variables = allowed_variables(environment)
     environment_id = gaps.attempt(
         "environment", lambda: _environment(store, processes, environment), None
@@ -375,13 +391,6 @@ def _finish(
         # Messages may name paths of this machine; inside the record they are placeholders.
         gaps=tuple(Gap(code=g.code, message=paths.text(plain(g.message))) for g in gaps.found),
     )
-    kept = {p.path: store.object_path(p.sha256) for p in products if p.kept}
-    metrics = read_run_metrics(
-        [(p.path, p.size) for p in products if p.kept],
-        lambda path: kept[path].read_bytes(),
-        stdout=run.directory / "stdout.log",
-        stderr=run.directory / "stderr.log",
-    )
     store.finish_run(
         run,
         RunRecord(version=RECORD_VERSION, id=run.id, name=run.started.name, segments=(segment,)),
@@ -396,6 +405,28 @@ def _finish(
         ),
     )
     return True
+
+
+def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> RunMetrics:
+    """What the importers find in outputs, console and log; what they cannot read is a gap."""
+    directory = prepared.run.directory
+    kept = {p.path: prepared.store.object_path(p.sha256) for p in products if p.kept}
+    logged = gaps.attempt(
+        "metrics", lambda: read_beneath(directory, METRIC_LOG, limit=MAX_LOGGED), b""
+    )
+    found = read_run_metrics(
+        [(p.path, p.size) for p in products if p.kept],
+        # Objects of the store: regular files that nobody changes any more.
+        lambda path: kept[path].read_bytes(),
+        stdout=directory / "stdout.log",
+        stderr=directory / "stderr.log",
+        logged=logged,
+    )
+    for remark in found.remarks:
+        gaps.add("metrics", remark)
+    if missed := [p.path for p in products if not p.kept and is_searched(p.path)]:
+        gaps.add("metrics", f"not kept, so not searched for metrics: {some(missed)}")
+    return found
 
 
 def _signal_name(number: int) -> str:

@@ -97,12 +97,20 @@ def _show_metrics(metrics: tuple[Metric, ...]) -> None:
         "metrics",
         tuple(
             f"{m.name} = {short_number(m)}"
-            + (f"  ({len(m.points)} values)" if m.points else "")
+            + _length(m)
             + f"  {m.source.path}"
             + (f":{m.source.line}" if m.source.line else "")
             for m in metrics
         ),
     )
+
+
+def _length(metric: Metric) -> str:
+    """How many values a metric has, and how many of them are kept."""
+    if metric.series is None:
+        return ""
+    kept, length = len(metric.series.values), metric.series.length
+    return f"  ({kept} of {length} values)" if length else f"  ({plural(kept, 'value')})"
 
 
 def _show_names(label: str, names: tuple[str, ...]) -> None:

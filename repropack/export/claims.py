@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which numbers a release claims, and how near a repetition must come.
 
-The author says so in `repropack.yaml`; without it, the final metrics in result files are claimed,
-or, where there are none, the printed ones whose name says that they are results.
+The author says so in `repropack.yaml`; without it, the first of these that there are: what the
+program said by `repropack.log_metric`; the final metrics in result files; what experiment trackers
+hold (TensorBoard, …) and what was printed, each as far as the name says that it is a result.
 
 Defaults of tolerances: an evaluation of the same weights is deterministic but for the order of
 floating-point additions, so 1e-5 relative (the scale of torch's and JAX's own test tolerances for
@@ -18,6 +19,8 @@ from typing import Final
 
 from repropack.comparators import comparator_for
 from repropack.errors import UsageError
+from repropack.importers import CONSOLE, LOGGED
+from repropack.importers.recurring import is_random
 from repropack.model import (
     Absolute,
     Claim,
@@ -58,6 +61,18 @@ _RESULT: Final = re.compile(
     re.IGNORECASE,
 )
 """Names of results. Consoles show many numbers, most of which nobody would claim."""
+
+_HELD_OUT: Final = re.compile(
+    r"(?:^|[\s._/@-])(?:val|valid|validation|test|eval|evaluation|dev|holdout)(?:$|[\s._/@-])",
+    re.IGNORECASE,
+)
+"""Names of results on data that was not trained on: where there are some, a tracker's training
+curves are not claimed."""
+
+_RESULT_FILES: Final = ("json", "table")
+"""Importers of files in which a program writes what it found, in full precision."""
+
+_CHECKPOINT: Final = re.compile(r"(?<=/)checkpoint-[0-9]+/")
 
 _SETTINGS_FILE: Final = re.compile(
     r"(?:^|/)(?:(?:[^/]*[_-])?(?:config|args|settings|hparams|hyperparams|hyperparameters|params|"
@@ -101,19 +116,63 @@ def _chosen(
 ) -> list[tuple[Metric, DeclaredClaim | None]]:
     if declared is not None:
         return [(_find(metrics, choice), choice) for choice in declared]
-    finite = [m for m in metrics if m.value is not None and not _NO_RESULT.search(m.name)]
-    # A number in a file has its full precision; what the console shows is often the same, rounded.
-    chosen = [
+    finite = [
         m
-        for m in finite
-        if m.source.importer != "console" and not _SETTINGS_FILE.search(m.source.path)
-    ] or [m for m in finite if m.source.importer == "console" and _RESULT.search(m.name)]
+        for m in metrics
+        if m.value is not None
+        and not _NO_RESULT.search(m.name)
+        # Of files that are named by chance nobody finds the same again.
+        and (m.source.place or not is_random(m.source.path))
+    ]
+    # A number in a file has its full precision; what the console shows is often the same, rounded.
+    chosen = (
+        [m for m in finite if m.source.importer == LOGGED]
+        or [
+            m
+            for m in finite
+            if m.source.importer in _RESULT_FILES and not _SETTINGS_FILE.search(m.source.path)
+        ]
+        or _tracked(finite)
+        or _printed(finite)
+    )
     if len(chosen) > MAX_DEFAULT_CLAIMS:
         raise UsageError(
             f"the run has {len(chosen)} metrics, too many to claim all of them",
             advice="name the claims in repropack.yaml",
         )
     return [(metric, None) for metric in chosen]
+
+
+def _tracked(metrics: Sequence[Metric]) -> list[Metric]:
+    """The results that experiment trackers hold, of checkpoints the longest history."""
+    others = (LOGGED, CONSOLE, *_RESULT_FILES)
+    results = [
+        m
+        for m in metrics
+        if m.source.importer not in others and (_RESULT.search(m.name) or m.name == "result")
+    ]
+    longest: dict[tuple[str, str, str], Metric] = {}
+    for metric in results:
+        source = metric.source
+        same = (source.importer, _CHECKPOINT.sub("", source.path), source.key)
+        if same not in longest or _length(metric) >= _length(longest[same]):
+            longest[same] = metric
+    found = list(longest.values())
+    return [m for m in found if _HELD_OUT.search(m.name.replace("_", " "))] or found
+
+
+def _length(metric: Metric) -> int:
+    return 1 if metric.series is None else metric.series.length or len(metric.series.values)
+
+
+def _printed(metrics: Sequence[Metric]) -> list[Metric]:
+    """The results that the console shows; of log files those that it does not show."""
+    found: dict[str, Metric] = {}
+    printed = [m for m in metrics if m.source.importer == CONSOLE and _RESULT.search(m.name)]
+    for metric in sorted(printed, key=lambda m: m.source.path not in ("stdout", "stderr")):
+        if metric.source.path == "stdout" or metric.name not in found:
+            found[metric.name] = metric
+    return list(found.values())
 
 
 def _find(metrics: Sequence[Metric], choice: DeclaredClaim) -> Metric:
@@ -124,7 +183,7 @@ def _find(metrics: Sequence[Metric], choice: DeclaredClaim) -> Metric:
         and (choice.file is None or m.source.path in (choice.file, "{project}/" + choice.file))
     ]
     # What a program prints it often writes as well; the file has the full precision.
-    fitting = [m for m in fitting if m.source.importer != "console"] or fitting
+    fitting = [m for m in fitting if m.source.importer != CONSOLE] or fitting
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:

@@ -11,20 +11,52 @@ from __future__ import annotations
 import importlib
 from typing import Final, Protocol, cast
 
+from msgspec import Struct
+
 from repropack.errors import RepropackError
 from repropack.model import Metric
 
-__all__ = ["CONSOLE", "MAX_METRIC_FILE", "TABLE", "Importer", "UnreadableMetricsError", "importer"]
+__all__ = [
+    "CONSOLE",
+    "LOGGED",
+    "MAX_METRIC_FILE",
+    "TABLE",
+    "Importer",
+    "NotMetricsError",
+    "Reading",
+    "UnreadableMetricsError",
+    "importer",
+]
 
 MAX_METRIC_FILE: Final = 64 * 1024 * 1024
-"""Bytes of a file that is searched for metrics: a million rows of a CSV log."""
+"""Bytes of a file that is searched for metrics: a million rows of a CSV log, or of scalars that
+TensorBoard shows."""
 
 CONSOLE: Final = "console"
-"""The importer for what a command prints; it is chosen by name, for it has no file of its own."""
+"""The importer for what a command prints; log files hold the same."""
+
+LOGGED: Final = "log_metric"
+"""The importer for what programs say by `repropack.log_metric`; it is chosen by name."""
+
+
+class NotMetricsError(RepropackError):
+    """A file holds something else than this importer reads. No failure: another may read it."""
 
 
 class UnreadableMetricsError(RepropackError):
-    """A file that an importer handles by name does not have the form that the importer reads."""
+    """A file should hold metrics and does not: it is damaged, or larger than is read."""
+
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """What an importer found in a file.
+
+    Attributes:
+        metrics: Whatever could be read.
+        remarks: What could not, each a sentence without the file's name.
+    """
+
+    metrics: tuple[Metric, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 class Importer(Protocol):
@@ -33,19 +65,28 @@ class Importer(Protocol):
     def handles(self, path: str) -> bool:
         """Whether a file of this name may hold metrics in this importer's form."""
 
-    def read(self, data: bytes, path: str) -> tuple[Metric, ...]:
+    def read(self, data: bytes, path: str) -> Reading:
         """The metrics in a file; `path` is its recorded path.
 
         Raises:
-            UnreadableMetricsError: It does not have this form.
+            NotMetricsError: It has another form.
+            UnreadableMetricsError: It has this form, and is damaged.
         """
 
 
 TABLE: Final = {
+    "tensorboard": "repropack.importers.tensorboard",
+    "trainer_state": "repropack.importers.trainer_state",
+    "dvclive": "repropack.importers.dvclive",
+    "mlflow": "repropack.importers.mlflow",
+    "sacred": "repropack.importers.sacred",
     "json": "repropack.importers.json_file",
     "table": "repropack.importers.table_file",
     CONSOLE: "repropack.importers.console",
+    LOGGED: "repropack.importers.logged",
 }
+"""The first that handles a file and finds its form in it reads it: the special before the general.
+"""
 
 
 def importer(name: str) -> Importer:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics in what a command prints: `accuracy: 0.97`, `{'loss': 0.31}`, `test_acc = 97.2%`.
+"""Metrics in what a command prints: `accuracy: 0.97`, `{'loss': 0.31}`, `test_acc = 97.2%`, tables.
 
 A name that is printed again and again is a series; its last value is the metric, and the line of
 that value is named. A percent sign is kept as the unit, never divided away. Where it is not plain
@@ -12,16 +12,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from repropack.importers.series import point, thin
-from repropack.model import Metric, MetricSource
+from repropack.importers import Reading
+from repropack.importers.console_layout import MAX_NUMBER, NUMBER, Printed, tables, unwrapped
+from repropack.importers.series import Sample, metric
+from repropack.model import MetricSource
 
 __all__ = ["handles", "read"]
 
 MAX_NAME: Final = 100
 """Characters of a name; what is longer is no word that somebody chose."""
-
-MAX_NUMBER: Final = 40
-"""Characters of a number: a float64 has at most 24."""
 
 MAX_NAMES: Final = 1_000
 """Distinct names of one log; beyond that the text is data that happens to look like metrics."""
@@ -32,21 +31,20 @@ _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x0
 _WORD: Final = r"[A-Za-z_][A-Za-z0-9_@/\-]*+(?:\.[A-Za-z0-9_@/\-]++)*+"
 _NAME: Final = rf"(?<![A-Za-z0-9_@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})"
 _EXPONENT: Final = r"(?:[eE][-+]?[0-9]++)?+"
-_NUMBER: Final = (
-    rf"(?:[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++){_EXPONENT}|[-+]?(?:nan|inf(?:inity)?+))"
-)
 _FRACTION: Final = rf"[-+]?[0-9]*+\.[0-9]++{_EXPONENT}"
 _END: Final = r"(?![\w:/%\\-]|\.\w|,[0-9])"
 # What numpy, torch and JAX print for a scalar: `np.float64(0.9)`, `tensor(0.9, device='cuda:0')`.
 _CALL: Final = (
     r"(?:(?:np|numpy|torch|jnp)\.)?+(?:float[0-9]*+|int[0-9]*+|tensor|array)"
-    rf"\([ \t]*+(?P<scalar>{_NUMBER})(?:,[ \t][^()]*+)?+\)"
+    rf"\([ \t]*+(?P<scalar>{NUMBER})(?:,[ \t][^()]*+)?+\)"
 )
-# `9910/10000 (99%)`: the share is the metric.
-_SHARE: Final = rf"[0-9]++/[0-9]++[ ]?\([ ]*+(?P<share>{_NUMBER})[ ]?%\)"
+# `9906/10000 (99%)`: the share is the metric, and the counts say it exactly.
+_SHARE: Final = (
+    rf"(?P<part>[0-9]{{1,15}}+)/(?P<whole>[0-9]{{1,15}}+)[ ]?\([ ]*+(?P<share>{NUMBER})[ ]?%\)"
+)
 _PAIR: Final = re.compile(
     rf"{_NAME}['\"]?+[ \t]*+[:=][ \t]*+"
-    rf"(?:{_SHARE}|{_CALL}|(?P<number>{_NUMBER})(?P<unit>[ ]?%)?{_END})",
+    rf"(?:{_SHARE}|{_CALL}|(?P<number>{NUMBER})(?P<unit>[ ]?%)?{_END})",
     re.IGNORECASE,
 )
 _AT_RANK: Final = re.compile(
@@ -68,68 +66,106 @@ _LOG_WORDS: Final = frozenset(
 )  # fmt: skip
 """What a logger puts before the message, in its own spelling: `error rate` is a name."""
 
+_CODE_FILE: Final = re.compile(r"\.(?:py|cc?|cpp|cu|h|go|jl|js|rs|R|sh)$")
+"""`train.py:12] loss: 0.5`: where a logger says that it was called."""
+
 _FILLERS: Final = frozenset(("with", "is", "the", "a", "an", "and", "of"))
 
 
+_LOG_FILE: Final = re.compile(r"(?:\.log|\.out|(?:^|[/_-])log\.txt)$", re.IGNORECASE)
+
+
 def handles(path: str) -> bool:
-    """No file is chosen by its name: consoles have none, and a log file may hold anything."""
-    del path
-    return False
+    """Files that end in `.log` or `.out`, or are called `log.txt`; the console has no file."""
+    return _LOG_FILE.search(path) is not None
 
 
-def read(data: bytes, path: str) -> tuple[Metric, ...]:
+def read(data: bytes, path: str) -> Reading:
     """The metrics in a console log. Never raises: any bytes are text to it.
 
     Args:
         data: What the command printed. With a NUL byte in it, it is no text and has no metrics.
-        path: `stdout` or `stderr`.
+        path: `stdout`, `stderr`, or the recorded path of a log file.
     """
     if b"\0" in data:
-        return ()
+        return Reading()
     text = _ESCAPE.sub("", data.decode("utf-8", "replace"))
-    values: dict[str, list[tuple[float, str]]] = {}
-    last: dict[str, tuple[str, str, int]] = {}
-    for number, line in enumerate(text.split("\n"), 1):
+    samples: dict[str, list[Sample]] = {}
+    last: dict[str, Printed] = {}
+    left_out = False
+    for found in _all(text):
+        name = found.name
+        if not name or len(name) > MAX_NAME or len(found.number) > MAX_NUMBER:
+            continue
+        if name not in samples:
+            if len(samples) >= MAX_NAMES:
+                left_out = True
+                continue
+            samples[name] = []
+        step = float(len(samples[name])) if found.step is None else found.step
+        samples[name].append((step, found.value))
+        last[name] = found
+    return Reading(
+        metrics=tuple(
+            metric(
+                name,
+                series,
+                MetricSource(importer="console", path=path, key=name, line=last[name].line),
+                text=last[name].number,
+                unit=last[name].unit,
+            )
+            for name, series in samples.items()
+        ),
+        remarks=(f"more than {MAX_NAMES} names of numbers; the others were not read",)
+        if left_out
+        else (),
+    )
+
+
+def _all(text: str) -> Iterator[Printed]:
+    """Every metric of a text, from top to bottom."""
+    lines = text.split("\n")
+    in_tables: dict[int, list[Printed]] = {}
+    for found in tables(lines):
+        in_tables.setdefault(found.line, []).append(found)
+    for number, line in unwrapped(lines, skip=in_tables.keys()):
+        if number in in_tables:
+            yield from in_tables[number]
+            continue
         # A progress bar rewrites its line with carriage returns; each version counts.
         for piece in line.split("\r"):
-            for written, spelled, unit in _found(piece):
-                name = _short(written)
-                if not name or len(name) > MAX_NAME or len(spelled) > MAX_NUMBER:
-                    continue
-                if name not in values and len(values) >= MAX_NAMES:
-                    continue
-                values.setdefault(name, []).append((float(spelled), spelled))
-                last[name] = (spelled, unit, number)
-    metrics = []
-    for name, series in values.items():
-        points = thin([point(float(i), value, text) for i, (value, text) in enumerate(series)])
-        spelled, unit, number = last[name]
-        metrics.append(
-            Metric(
-                name=name,
-                value=points[-1].value,
-                text=spelled,
-                unit=unit,
-                source=MetricSource(importer="console", path=path, key=name, line=number),
-                points=points if len(points) > 1 else (),
-            )
-        )
-    return tuple(metrics)
+            for written, spelled, value, unit in _found(piece):
+                yield Printed(_short(written), spelled, value, unit, number, None)
 
 
-def _found(line: str) -> Iterator[tuple[str, str, str]]:
-    """Name, number and unit of each metric in a line, as they are written."""
+def _found(line: str) -> Iterator[tuple[str, str, float, str]]:
+    """Name, number as it is written, its value and unit of each metric in a line."""
     whole = _WHOLE_LINE.fullmatch(line)
     if whole:
-        yield whole["name"], whole["number"], "%" if whole["unit"] else ""
+        yield whole["name"], whole["number"], float(whole["number"]), _unit(whole)
         return
     for match in _PAIR.finditer(line):
         if match["share"]:
-            yield match["name"], match["share"], "%"
+            yield match["name"], *_exact_share(match), "%"
         else:
-            yield match["name"], match["number"] or match["scalar"], "%" if match["unit"] else ""
+            number = match["number"] or match["scalar"]
+            yield match["name"], number, float(number), _unit(match)
     for match in _AT_RANK.finditer(line):
-        yield match["name"], match["number"], "%" if match["unit"] else ""
+        yield match["name"], match["number"], float(match["number"]), _unit(match)
+
+
+def _unit(match: re.Match[str]) -> str:
+    return "%" if match["unit"] else ""
+
+
+def _exact_share(match: re.Match[str]) -> tuple[str, float]:
+    """The per cent of `9906/10000 (99%)`: 99.06, if the rounded share is of these counts."""
+    printed = float(match["share"])
+    part, whole = int(match["part"]), int(match["whole"])
+    resolution = 10.0 ** -len(match["share"].partition(".")[2])
+    if whole and abs(100 * part / whole - printed) <= resolution:
+        return f"{part}/{whole}", 100 * part / whole
+    return match["share"], printed
 
 
 def _short(written: str) -> str:
@@ -142,4 +178,6 @@ def _short(written: str) -> str:
     words = words[-2:]
     if words and words[0].lower() in _FILLERS:
         del words[0]
+    if words and _CODE_FILE.search(words[-1]):
+        return ""
     return " ".join(words)

@@ -2,8 +2,9 @@
 """Metrics in JSON and JSON Lines files: each number in an object, a list of numbers, or of objects.
 
 `{"test": {"accuracy": 0.97}}` gives `test.accuracy`; `{"loss": [0.9, 0.5]}` gives a series, and
-so does each number of `[{"step": 1, "loss": 0.9}, …]` (Hugging Face's `log_history`). A file with
-one object a line (https://jsonlines.org) is read as the list of these objects.
+so does each number of `[{"step": 1, "loss": 0.9}, …]`. A file with one object a line
+(https://jsonlines.org) is read as the list of these objects, whatever its name ends in; the last
+line of a run that was killed may be cut off, and then it is left out and said.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import math
 from typing import Final
 
 from repropack import canonical
-from repropack.importers import UnreadableMetricsError
-from repropack.importers.series import STEP_NAMES, point, thin
-from repropack.model import Metric, MetricSource, Point
+from repropack.importers import NotMetricsError, Reading, UnreadableMetricsError
+from repropack.importers.series import STEP_NAMES, Sample, metric
+from repropack.model import Metric, MetricSource
 
-__all__ = ["handles", "read"]
+__all__ = ["handles", "pointer", "read", "rows_of"]
 
 _LINES: Final = (".jsonl", ".ndjson")
 
@@ -29,41 +30,55 @@ def handles(path: str) -> bool:
     return path.lower().endswith((".json", *_LINES))
 
 
-def read(data: bytes, path: str) -> tuple[Metric, ...]:
+def read(data: bytes, path: str) -> Reading:
     """The metrics in a JSON document.
 
     Raises:
-        UnreadableMetricsError: It is not JSON, or holds more than `MAX_METRICS` numbers.
+        NotMetricsError: It holds more than `MAX_METRICS` numbers with a name of their own.
+        UnreadableMetricsError: It is not JSON.
     """
     metrics: list[Metric] = []
-    try:
-        if path.lower().endswith(_LINES):
-            _rows(_lines(data, path), (), path, metrics)
-        else:
+    remarks: tuple[str, ...] = ()
+    if path.lower().endswith(_LINES):
+        rows, remarks = _lines(data)
+        _rows(rows, (), path, metrics)
+    else:
+        try:
             _walk(canonical.decode_foreign(data), (), path, metrics)
-    except canonical.NotCanonicalError as error:
-        raise UnreadableMetricsError(f"{path}: not JSON: {error}") from error
+        except canonical.NotCanonicalError as error:
+            try:
+                rows, remarks = _lines(data)
+            except UnreadableMetricsError:
+                raise UnreadableMetricsError(f"not JSON: {error}") from error
+            if len(rows) < 2:
+                raise UnreadableMetricsError(f"not JSON: {error}") from error
+            _rows(rows, (), path, metrics)
     if len(metrics) > MAX_METRICS:
-        raise UnreadableMetricsError(
-            f"{path}: more than {MAX_METRICS} numbers, not taken as metrics"
-        )
-    return tuple(metrics)
+        raise NotMetricsError(f"more than {MAX_METRICS} numbers")
+    return Reading(metrics=tuple(metrics), remarks=remarks)
 
 
-def _lines(data: bytes, path: str) -> list[dict[str, object]]:
+def _lines(data: bytes) -> tuple[list[dict[str, object]], tuple[str, ...]]:
     rows: list[dict[str, object]] = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if line.strip():
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
             row = canonical.decode_foreign(line)
-            if not isinstance(row, dict):
-                raise UnreadableMetricsError(f"{path}: not JSON: line {number} is no object")
-            rows.append(row)
-    return rows
+        except canonical.NotCanonicalError as error:
+            if number == len(lines) and rows:
+                return rows, (f"line {number} is cut off and was left out",)
+            raise UnreadableMetricsError(f"not JSON: line {number}: {error}") from error
+        if not isinstance(row, dict):
+            raise UnreadableMetricsError(f"not JSON Lines: line {number} is no object")
+        rows.append(row)
+    return rows, ()
 
 
 def _walk(value: object, keys: tuple[str, ...], path: str, out: list[Metric]) -> None:
     if isinstance(value, canonical.Number):
-        out.append(_metric(keys, path, (_point(None, value),), series=False))
+        out.append(_metric(keys, path, [(None, value.value)], value.text, always=False))
     elif isinstance(value, dict):
         for key, inner in value.items():
             _walk(inner, (*keys, key), path, out)
@@ -71,8 +86,8 @@ def _walk(value: object, keys: tuple[str, ...], path: str, out: list[Metric]) ->
         numbers = [item for item in value if isinstance(item, canonical.Number)]
         rows = [item for item in value if isinstance(item, dict)]
         if len(numbers) == len(value):
-            points = tuple(_point(float(i), number) for i, number in enumerate(numbers))
-            out.append(_metric(keys, path, points, series=True))
+            samples: list[Sample] = [(float(i), number.value) for i, number in enumerate(numbers)]
+            out.append(_metric(keys, path, samples, numbers[-1].text, always=True))
         elif len(rows) == len(value):
             _rows(rows, keys, path, out)
 
@@ -83,7 +98,13 @@ def _rows(
     if len(rows) > 1 and not any(name in row for row in rows for name in STEP_NAMES):
         # Rows that nothing counts are data, a list of predictions say, as in a table.
         return
-    series: dict[str, list[Point]] = {}
+    for key, (samples, text) in rows_of(rows).items():
+        out.append(_metric((*keys, key), path, samples, text, always=True))
+
+
+def rows_of(rows: list[dict[str, object]]) -> dict[str, tuple[list[Sample], str]]:
+    """By key, the samples of rows that a step counts, and how the last one is spelled."""
+    found: dict[str, tuple[list[Sample], str]] = {}
     for index, row in enumerate(rows):
         counter = next(
             (row[k] for k in STEP_NAMES if isinstance(row.get(k), canonical.Number)), None
@@ -91,24 +112,19 @@ def _rows(
         step = counter.value if isinstance(counter, canonical.Number) else float(index)
         for key, number in row.items():
             if isinstance(number, canonical.Number) and key not in STEP_NAMES:
-                series.setdefault(key, []).append(
-                    _point(step if math.isfinite(step) else None, number)
-                )
-    for key, points in series.items():
-        out.append(_metric((*keys, key), path, tuple(points), series=True))
+                samples = found[key][0] if key in found else []
+                samples.append((step if math.isfinite(step) else None, number.value))
+                found[key] = (samples, number.text)
+    return found
 
 
-def _point(step: float | None, number: canonical.Number) -> Point:
-    return point(step, number.value, number.text)
+def pointer(keys: tuple[str, ...]) -> str:
+    """The JSON Pointer (RFC 6901) of a value."""
+    return "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def _metric(keys: tuple[str, ...], path: str, points: tuple[Point, ...], *, series: bool) -> Metric:
-    pointer = "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in keys)
-    last = points[-1]
-    return Metric(
-        name=".".join(keys) or "value",
-        value=last.value,
-        text=last.text or repr(last.value),
-        source=MetricSource(importer="json", path=path, key=pointer),
-        points=thin(points) if series else (),
-    )
+def _metric(
+    keys: tuple[str, ...], path: str, samples: list[Sample], text: str, *, always: bool
+) -> Metric:
+    source = MetricSource(importer="json", path=path, key=pointer(keys))
+    return metric(".".join(keys) or "value", samples, source, text=text, always=always)

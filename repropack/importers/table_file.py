@@ -6,7 +6,8 @@ each other column of numbers is a series. With the two columns `metric` and `val
 metric. With a single row it is a result: each number is a metric. Any other table is data, such as
 the predictions for each sample, where the last row means nothing.
 
-Cells may be empty (Lightning's CSV logger leaves a column empty where another was logged).
+Cells may be empty (Lightning's CSV logger leaves a column empty where another was logged). A
+percent sign is the unit of its column. A decimal comma is no number here.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
 from typing import Final
 
-from repropack.importers import UnreadableMetricsError
-from repropack.importers.series import STEP_NAMES, point, thin
-from repropack.model import Metric, MetricSource, Point
+from repropack.importers import NotMetricsError, Reading
+from repropack.importers.series import STEP_NAMES, Sample, metric
+from repropack.model import Metric, MetricSource
 
 __all__ = ["handles", "read"]
 
@@ -35,28 +35,28 @@ def handles(path: str) -> bool:
     return path.lower().endswith((".csv", ".tsv"))
 
 
-def read(data: bytes, path: str) -> tuple[Metric, ...]:
+def read(data: bytes, path: str) -> Reading:
     """The metrics in a table.
 
     Raises:
-        UnreadableMetricsError: It is not UTF-8, has no header of distinct names, or is too wide.
+        NotMetricsError: It is not UTF-8, has no header of distinct names, or is too wide.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnreadableMetricsError(f"{path}: not UTF-8 at byte {error.start}") from error
+        raise NotMetricsError(f"not UTF-8 at byte {error.start}") from error
     header_line = text.partition("\n")[0]
     delimiter = "\t" if "\t" in header_line else ";" if ";" in header_line else ","
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         header = [name.strip() for name in next(rows, [])]
         if not header or len(set(header)) != len(header) or any(_number(n) for n in header):
-            raise UnreadableMetricsError(f"{path}: no header line with distinct names")
+            raise NotMetricsError("no header line with distinct names")
         if len(header) > MAX_COLUMNS:
-            raise UnreadableMetricsError(f"{path}: more than {MAX_COLUMNS} columns")
-        return _metrics(header, list(rows), path)
+            raise NotMetricsError(f"more than {MAX_COLUMNS} columns")
+        return Reading(metrics=_metrics(header, list(rows), path))
     except csv.Error as error:
-        raise UnreadableMetricsError(f"{path}: not a table: {error}") from error
+        raise NotMetricsError(f"not a table: {error}") from error
 
 
 def _metrics(header: list[str], rows: list[list[str]], path: str) -> tuple[Metric, ...]:
@@ -73,12 +73,13 @@ def _named_rows(rows: list[list[str]], path: str) -> tuple[Metric, ...]:
     metrics: dict[str, Metric] = {}
     for number, row in enumerate(rows):
         name = row[0].strip() if len(row) == 2 else ""
-        value = _number(row[1]) if name else None
+        cell = row[1].strip() if name else ""
+        value = _number(cell)
         if value is None:
             continue
         if name in metrics or len(metrics) >= MAX_COLUMNS:
             return ()
-        metrics[name] = _metric(name, (point(None, value[0], row[1].strip()),), path, number + 2)
+        metrics[name] = _metric(name, [(None, value[0])], path, number + 2, cell)
     return tuple(metrics.values())
 
 
@@ -89,8 +90,9 @@ def _columns(
     for column, name in enumerate(header):
         if not name or name.lower() in STEP_NAMES:
             continue
-        points: list[Point] = []
-        line = None
+        samples: list[Sample] = []
+        units = set()
+        text, line = "", 0
         for number, row in enumerate(rows):
             cell = row[column].strip() if column < len(row) else ""
             if not cell:
@@ -99,22 +101,22 @@ def _columns(
             if value is None:
                 break
             step = _step(row, step_column)
-            points.append(point(float(number) if step is None else step, value[0], cell))
-            line = number + 2
+            samples.append((float(number) if step is None else step, value[0]))
+            text, line = cell, number + 2
+            units.add(cell.endswith("%"))
         else:
-            if points:
-                metrics.append(_metric(name, points, path, line))
+            if len(units) == 1:
+                metrics.append(_metric(name, samples, path, line, text))
     return tuple(metrics)
 
 
-def _metric(name: str, points: Sequence[Point], path: str, line: int | None) -> Metric:
-    last = points[-1]
-    return Metric(
-        name=name,
-        value=last.value,
-        text=last.text or repr(last.value),
-        source=MetricSource(importer="table", path=path, key=name, line=line),
-        points=thin(points) if len(points) > 1 else (),
+def _metric(name: str, samples: list[Sample], path: str, line: int, cell: str) -> Metric:
+    return metric(
+        name,
+        samples,
+        MetricSource(importer="table", path=path, key=name, line=line),
+        text=cell.removesuffix("%").rstrip(),
+        unit="%" if cell.endswith("%") else "",
     )
 
 
@@ -128,6 +130,7 @@ def _step(row: list[str], column: int | None) -> float | None:
 def _number(text: str) -> tuple[float] | None:
     # A tuple, so that the number 0 is not taken for "no number".
     try:
-        return (float(text),)
+        # Python's 1_000 is nobody's number in a file.
+        return None if "_" in text else (float(text.removesuffix("%")),)
     except ValueError:
         return None

@@ -262,14 +262,10 @@ def _repeat(
 def _judge(
     claims: tuple[Claim, ...], metrics: tuple[Metric, ...], ladder: Ladder, *, others: int
 ) -> tuple[Verdict, str]:
-    fresh: dict[tuple[str, str, str], list[Metric]] = {}
+    fresh: dict[tuple[str, str, int, str], list[Metric]] = {}
     for metric in metrics:
-        source = metric.source
-        fresh.setdefault((source.importer, source.path, source.key), []).append(metric)
-    ladder.claims = tuple(
-        judge(claim, fresh.get((claim.source.importer, claim.source.path, claim.source.key), ()))
-        for claim in claims
-    )
+        fresh.setdefault(metric.source.identity, []).append(metric)
+    ladder.claims = tuple(judge(claim, fresh.get(claim.source.identity, ())) for claim in claims)
     verdict = overall(ladder.claims)
     reproduced = sum(result.verdict is Verdict.REPRODUCED for result in ladder.claims)
     status = {

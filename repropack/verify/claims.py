@@ -25,16 +25,8 @@ _MODE_WORDS = {
 
 
 def find_metric(claim: Claim, metrics: Sequence[Metric]) -> Metric | None:
-    """The fresh metric that a claim is about: same importer, same file, same key."""
-    for metric in metrics:
-        source = metric.source
-        if (source.importer, source.path, source.key) == (
-            claim.source.importer,
-            claim.source.path,
-            claim.source.key,
-        ):
-            return metric
-    return None
+    """The fresh metric that a claim is about: same importer, same place, same key."""
+    return next((m for m in metrics if m.source.identity == claim.source.identity), None)
 
 
 def judge(claim: Claim, metrics: Sequence[Metric]) -> ClaimResult:
@@ -56,6 +48,7 @@ def _printable(claim: Claim) -> Claim:
             importer=show(source.importer),
             path=show(source.path),
             key=show(source.key),
+            place=show(source.place),
         ),
     )
 

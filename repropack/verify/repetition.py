@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import errno
 import os
+import secrets
 import signal
 import tempfile
 from collections.abc import Callable, Mapping
@@ -24,7 +25,9 @@ from repropack.errors import RepropackError
 from repropack.executors import Executor, Job, JobEnd
 from repropack.findings import Code, DefectError, Finding
 from repropack.importers import MAX_METRIC_FILE
-from repropack.importers.run_metrics import read_run_metrics
+from repropack.importers.recurring import place_of
+from repropack.importers.run_metrics import MAX_LOGGED, read_run_metrics
+from repropack.metric_log import VARIABLE as METRICS_VARIABLE
 from repropack.model import Claim, CodeMember, Difference, Isolation, Material, Metric, Segment
 from repropack.paths import descend_beneath, open_beneath, read_beneath
 from repropack.placeholders import PROJECT_DATA, UnfilledError, data_placeholder, fill, split_data
@@ -49,6 +52,9 @@ WALL_MINIMUM: Final = 600.0
 at least ten minutes, before it is taken for hung."""
 WALL_MAXIMUM: Final = 20.0 * 24 * 3600
 """Seconds: whatever times a record states. The kernel's timers count to 24 days."""
+
+MAX_ALIKE: Final = 1_000
+"""Files at the places of claimed metrics that are read: more than the folds of any training."""
 
 _PLACE_TAKEN: Final = frozenset(
     {errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
@@ -137,6 +143,9 @@ def _repeat_run(
         before = scan(project)
         logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
         variables, changed = _variables(segment, run, conditions, values)
+        metric_log = _metric_log(project)
+        if metric_log:
+            variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
         differences += changed
         end, isolation = _execute(run, segment, project, values, variables, logs, conditions)
         seconds += end.seconds
@@ -152,12 +161,7 @@ def _repeat_run(
                 )
             ) from error
         written = set(compare(before, after).written)
-        # Only what is claimed is read: the code may have written any number of other files.
-        names = {
-            path: _filled(path.removeprefix("{project}/"), values, run)
-            for path in (claim.source.path for claim in claims)
-            if path.startswith("{project}/")
-        }
+        names = _claimed_files(claims, written, values, run)
         metrics = read_run_metrics(
             [(path, after.files[name].size) for path, name in names.items() if name in written],
             lambda path, names=names: read_beneath(  # type: ignore[misc]
@@ -165,7 +169,8 @@ def _repeat_run(
             ),
             stdout=logs[0],
             stderr=logs[1],
-        )
+            logged=_read_log(project, metric_log),
+        ).metrics
     return Repeated(
         run=run,
         project=project,
@@ -174,6 +179,61 @@ def _repeat_run(
         differences=tuple(dict.fromkeys(differences)),
         seconds=seconds,
     )
+
+
+def _claimed_files(
+    claims: tuple[Claim, ...], written: set[str], values: Mapping[str, str], run: ReleaseRun
+) -> dict[str, str]:
+    """Recorded path to name, of files that may hold what is claimed.
+
+    Only these are read: the code may have written any number of other files.
+    """
+    sources = [c.source for c in claims if c.source.path.startswith("{project}/")]
+    names = {
+        source.path: _filled(source.path.removeprefix("{project}/"), values, run)
+        for source in sources
+        if not source.place
+    }
+    places = {source.place for source in sources} - {""}
+    if places:
+        alike = [name for name in sorted(written) if place_of("{project}/" + name) in places]
+        names.update(("{project}/" + name, name) for name in alike[:MAX_ALIKE])
+    return names
+
+
+def _metric_log(project: Path) -> str:
+    """A new log for `repropack.log_metric`, below the project: only that is writable there.
+
+    Its name cannot be known to whoever made the bundle, so that nothing lies there already; its
+    directory is one that was there too when the run was recorded.
+
+    Returns:
+        Its path below the project; none where the code has something else at that place.
+    """
+    name = f"metrics-{secrets.token_hex(8)}.log"
+    top = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        directory = descend_beneath(top, [".repropack"], create=True)
+    except OSError:
+        return ""
+    finally:
+        os.close(top)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        os.close(os.open(name, flags, 0o600, dir_fd=directory))
+    finally:
+        os.close(directory)
+    return f".repropack/{name}"
+
+
+def _read_log(project: Path, name: str) -> bytes:
+    """What was logged; nothing where the code has put something else in the log's place."""
+    if not name:
+        return b""
+    try:
+        return read_beneath(project, name, limit=MAX_LOGGED)
+    except OSError:
+        return b""
 
 
 # ---------------------------------------------------------------- the work directory

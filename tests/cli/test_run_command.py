@@ -138,7 +138,7 @@ def test_metrics_come_from_json_csv_and_the_console(project: Project) -> None:
     assert metrics["test.f1"]["value"] == 0.5
     assert metrics["bad"]["value"] is None
     assert metrics["loss"]["value"] == 0.25
-    assert [p["step"] for p in metrics["loss"]["points"]] == [1, 2]
+    assert (metrics["loss"]["series"]["first"], len(metrics["loss"]["series"]["values"])) == (1, 2)
     assert metrics["accuracy"]["source"]["path"] == "stdout"
 
 

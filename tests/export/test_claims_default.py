@@ -7,8 +7,8 @@ import pytest
 
 from repropack.errors import UsageError
 from repropack.export.claims import claim_metrics
-from repropack.importers import CONSOLE
-from repropack.model import Metric, MetricSource
+from repropack.importers import CONSOLE, LOGGED
+from repropack.model import Metric, MetricSource, Series
 from repropack.project_file import DeclaredClaim
 
 RESULTS = [
@@ -33,6 +33,14 @@ def _metric(name: str, path: str = "stdout", value: float | None = 0.5) -> Metri
     kind = CONSOLE if path == "stdout" else "json"
     source = MetricSource(importer=kind, path=path, key=name)
     return Metric(name=name, value=value, text=str(value), source=source)
+
+
+def _tracked(
+    name: str, importer: str, path: str = "{project}/tb/events", length: int = 1
+) -> Metric:
+    source = MetricSource(importer=importer, path=path, key=name)
+    series = Series(values=(0.5,) * length)
+    return Metric(name=name, value=0.5, text="0.5", source=source, series=series)
 
 
 def _claimed(*metrics: Metric) -> list[tuple[str, str]]:
@@ -99,3 +107,49 @@ def test_the_author_may_claim_any_printed_number() -> None:
 def test_more_results_than_anybody_means_have_to_be_chosen() -> None:
     with pytest.raises(UsageError, match="too many"):
         _claimed(*(_metric(f"loss {letter}{n}") for letter in "abcdef" for n in range(10)))
+
+
+def test_of_five_hundred_tags_only_results_on_held_out_data_are_claimed() -> None:
+    tags = [f"layer{n}/grad_norm" for n in range(500)]
+    metrics = [_tracked(tag, "tensorboard") for tag in (*tags, "train/loss", "val/loss", "lr")]
+    assert [name for name, _ in _claimed(*metrics)] == ["val/loss"]
+    assert [name for name, _ in _claimed(*metrics[:-2])] == ["train/loss"]
+    assert [name for name, _ in _claimed(_tracked("eval_accuracy", "trainer_state"))]
+
+
+def test_what_the_program_logged_goes_first_then_files_then_trackers_then_the_console() -> None:
+    path = "{project}/m.json"
+    logged = _tracked("anything", LOGGED, "log_metric")
+    file, tracked, printed = _metric("f1", path), _tracked("val_acc", "dvclive"), _metric("acc")
+    assert _claimed(printed, tracked, file, logged) == [("anything", "log_metric")]
+    assert _claimed(printed, tracked, file) == [("f1", path)]
+    assert _claimed(printed, tracked) == [("val_acc", "{project}/tb/events")]
+    assert _claimed(printed) == [("acc", "stdout")]
+
+
+def test_of_checkpoints_the_longest_history_is_claimed() -> None:
+    paths = [
+        "{project}/out/checkpoint-500/trainer_state.json",
+        "{project}/out/trainer_state.json",
+        "{project}/out/checkpoint-1000/trainer_state.json",
+    ]
+    metrics = [
+        _tracked("eval_loss", "trainer_state", path, n)
+        for path, n in zip(paths, (1, 3, 2), strict=True)
+    ]
+    assert _claimed(*metrics) == [("eval_loss", paths[1])]
+    assert _claimed(metrics[0], metrics[2]) == [("eval_loss", paths[2])]
+
+
+def test_a_log_file_that_repeats_the_console_is_claimed_once() -> None:
+    log = Metric(
+        name="acc", value=0.5, text="0.5",
+        source=MetricSource(importer=CONSOLE, path="{project}/train.log", key="acc"),
+    )  # fmt: skip
+    assert _claimed(log, _metric("acc")) == [("acc", "stdout")]
+    assert _claimed(log) == [("acc", "{project}/train.log")]
+
+
+def test_a_file_named_by_chance_among_others_is_not_claimed() -> None:
+    path = "{project}/mlruns/0/" + "a" * 32 + "/metrics/val_acc"
+    assert _claimed(_tracked("val_acc", "mlflow", path)) == []

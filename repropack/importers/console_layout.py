@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers that a console lays out in more than one line: tables, and lines that were wrapped.
+
+Tables: with borders, as rich, tabulate and Lightning draw them, and the report of scikit-learn's
+`classification_report`. Wrapped lines: a name at the end of a line and its number on the next, and
+a number that was cut at the width of the terminal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from repropack.importers.series import STEP_NAMES
+
+__all__ = ["MAX_NUMBER", "NUMBER", "Printed", "tables", "unwrapped"]
+
+MAX_NUMBER: Final = 40
+"""Characters of a number: a float64 has at most 24."""
+
+MAX_CELLS: Final = 200
+"""Cells of a row; a wider one is no table for people."""
+
+# Possessive throughout: linear time, whatever is printed.
+NUMBER: Final = (
+    r"(?:[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+"
+    r"|[-+]?(?:nan|inf(?:inity)?+))"
+)
+
+
+class Printed(NamedTuple):
+    """A metric as a console shows it; `line` counts from 1, `step` where a table has one."""
+
+    name: str
+    number: str
+    value: float
+    unit: str
+    line: int
+    step: float | None
+
+
+# ---------------------------------------------------------------- tables
+
+_BORDERS: Final = "|│┃║"
+_SPLIT: Final = re.compile(f"[{_BORDERS}]")
+_RULE: Final = re.compile(r"[\s+|:=\-─━═│┃║╔╗╚╝╠╣╦╩╬┌┐└┘├┤┬┴┼┏┓┗┛┣┫┳┻╋┡┩╇╈╞╡╪╤╧╟╢╫╥╨╭╮╰╯┝┥┿]+")
+_CELL: Final = re.compile(rf"({NUMBER})[ ]?(%?)", re.IGNORECASE)
+_REPORT: Final = re.compile(r"\s*precision\s+recall\s+f1-score\s+support\s*")
+_REPORT_ROW: Final = re.compile(r"\s*(\S[^\n]{0,80}?)\s{2,}([0-9.]+(?:\s+[0-9.]+){1,3})\s*")
+
+
+def tables(lines: Sequence[str]) -> Iterator[Printed]:
+    """The metrics in the tables of a text, from top to bottom."""
+    header: list[str] | None = None
+    report = False
+    for number, line in enumerate(lines, 1):
+        if report:
+            row = _REPORT_ROW.fullmatch(line) if line.strip() and len(line) < 500 else None
+            if row is not None:
+                yield from _report_row(row[1], row[2].split(), number)
+                continue
+            report = not line.strip()
+            if report:
+                continue
+        if len(line) < 500 and _REPORT.fullmatch(line):
+            report = True
+            continue
+        cells = _cells(line)
+        if cells is None:
+            # Rules lie between the rows of a table; anything else ends it.
+            if not line.strip() or not _RULE.fullmatch(line.strip()):
+                header = None
+            continue
+        if not any(_CELL.fullmatch(cell) for cell in cells):
+            header = cells
+            continue
+        yield from _row(header, cells, number)
+
+
+def _cells(line: str) -> list[str] | None:
+    stripped = line.strip()
+    if len(stripped) < 3 or stripped[0] not in _BORDERS or stripped[-1] not in _BORDERS:
+        return None
+    cells = [cell.strip() for cell in _SPLIT.split(stripped[1:-1])]
+    if not 2 <= len(cells) <= MAX_CELLS or all(_RULE.fullmatch(c) for c in cells if c):
+        return None
+    return cells
+
+
+def _row(header: list[str] | None, cells: list[str], line: int) -> Iterator[Printed]:
+    label = "" if _CELL.fullmatch(cells[0]) else cells[0]
+    if len(cells) == 2 and label:
+        yield from _cell(label, cells[1], line, None)
+        return
+    if header is None or len(header) != len(cells):
+        return
+    counted = next((i for i, name in enumerate(header) if name.lower() in STEP_NAMES), None)
+    step = None
+    if counted is not None:
+        found = _CELL.fullmatch(cells[counted])
+        step = float(found[1]) if found and len(found[1]) <= MAX_NUMBER else None
+    if not label and step is None:
+        # Rows that nothing counts and nothing names are data.
+        return
+    for name, cell in list(zip(header, cells, strict=True))[1 if label else 0 :]:
+        if name and name.lower() not in STEP_NAMES:
+            whole = f"{label} {name}" if label and counted is None else name
+            yield from _cell(whole, cell, line, step)
+
+
+def _cell(name: str, cell: str, line: int, step: float | None) -> Iterator[Printed]:
+    found = _CELL.fullmatch(cell)
+    if found and len(found[1]) <= MAX_NUMBER and name[:1].isalnum():
+        yield Printed(name, found[1], float(found[1]), found[2], line, step)
+
+
+def _report_row(label: str, numbers: list[str], line: int) -> Iterator[Printed]:
+    columns = ("precision", "recall", "f1-score")
+    # `accuracy` has no precision and recall of its own: its number and the support.
+    named = [label] if len(numbers) == 2 else [f"{label} {column}" for column in columns]
+    for name, number in zip(named, numbers[:-1], strict=False):
+        yield from _cell(name, number, line, None)
+
+
+# ---------------------------------------------------------------- wrapped lines
+
+_WIDTHS: Final = frozenset((79, 80, 100, 120, 132, 160))
+"""Where programs wrap that do not see a terminal, and where people set theirs."""
+
+_DANGLING: Final = re.compile(r"[A-Za-z0-9_)\]]['\"]?[ \t]*[:=][ \t]*$")
+_ALONE: Final = re.compile(rf"\s*(?:{NUMBER})[ ]?%?\s*(?:[,;)\]}}].*)?", re.IGNORECASE | re.DOTALL)
+_FIRST_WORD: Final = re.compile(r"[A-Za-z]+")
+
+
+def unwrapped(lines: Sequence[str], *, skip: Collection[int]) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line; a line that was wrapped is joined with its rest.
+
+    Args:
+        lines: The text.
+        skip: Numbers of lines that are joined with nothing: the rows of tables.
+    """
+    width = max(map(len, lines), default=0)
+    number = 0
+    while number < len(lines):
+        start, text = number + 1, lines[number]
+        number += 1
+        while number < len(lines) and number not in skip and number + 1 not in skip:
+            following = lines[number]
+            if _DANGLING.search(text[-MAX_NUMBER:]) and _ALONE.fullmatch(following[:1000]):
+                text = f"{text.rstrip()} {following.lstrip()}"
+            elif len(lines[number - 1]) == width and _is_cut(lines[number - 1], following, width):
+                text += following
+            else:
+                break
+            number += 1
+        yield start, text
+
+
+def _is_cut(line: str, following: str, width: int) -> bool:
+    """Whether a line goes on in the next one, as far as anybody can tell."""
+    if width not in _WIDTHS or not following or following[0].isspace() or line[-1].isspace():
+        return False
+    # A log whose lines all happen to be as long as this repeats how they begin.
+    return _start(line) != _start(following)
+
+
+def _start(line: str) -> str:
+    word = _FIRST_WORD.match(line)
+    return word[0] if word else re.sub(r"[0-9]", "0", line[:10])

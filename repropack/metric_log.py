@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack.log_metric`: a number said by the training itself, in one call.
+
+The recorder names a file in the variable REPROPACK_METRICS; each call appends a line to it. Nothing
+but the standard library is imported, and nothing happens where no recorder is. The line is what
+docs/concepts.md describes, so that a program can also write it without this package.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["VARIABLE", "log_metric"]
+
+VARIABLE = "REPROPACK_METRICS"
+"""The environment variable that names the log; every process of a run inherits it."""
+
+_JSON = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+"""What Python's `json` writes for the values that JSON has not."""
+
+_RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+
+
+class _Log:
+    """The log as this process has it open; a child that was forked may use the same descriptor."""
+
+    descriptor = -1
+    identity: tuple[int, int] | None = None
+    path = ""
+
+
+def log_metric(name: str, value: object, step: float | None = None) -> None:
+    """Records a metric of the run that is going on; does nothing where none is recorded.
+
+    Never raises: what cannot be recorded must not end a training. The record then says so.
+
+    Args:
+        name: For example `val/loss`.
+        value: A number, or what `float` makes one of: a scalar of numpy, a tensor of one element.
+        step: Where in the training: a step or an epoch. Without it the values are counted.
+    """
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return
+    try:
+        _write(path, _line(name, value, step))
+    except Exception:  # noqa: BLE001 - the training goes on, whatever a disk or a value does
+        return
+
+
+def _line(name: str, value: object, step: float | None) -> bytes:
+    import binascii
+    from json.encoder import encode_basestring_ascii
+
+    fields = [f'"name":{encode_basestring_ascii(str(name))}']
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - whatever a user's type raises
+        fields.append(f'"refused":{encode_basestring_ascii(type(value).__name__)}')
+    else:
+        fields.append(f'"value":{_spelled(number)}')
+        kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
+        if kind in ("float32", "float16", "bfloat16"):
+            fields.append(f'"dtype":"{kind}"')
+    if step is not None:
+        fields.append(f'"step":{_spelled(float(step))}')
+    if rank := next((os.environ[v] for v in _RANKS if os.environ.get(v, "").isdigit()), ""):
+        fields.append(f'"rank":{int(rank)}')
+    fields.append(f'"pid":{os.getpid()}')
+    body = ("{" + ",".join(fields) + "}").encode("ascii")
+    return b"%08x %s\n" % (binascii.crc32(body), body)
+
+
+def _spelled(number: float) -> str:
+    text = repr(number)
+    return _JSON.get(text, text)
+
+
+def _write(path: str, line: bytes) -> None:
+    """Appends a line by one `write`, which a killed process has done wholly or not at all."""
+    if _Log.path != path or not _is_open():
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        status = os.fstat(descriptor)
+        _Log.descriptor, _Log.path = descriptor, path
+        _Log.identity = (status.st_dev, status.st_ino)
+    os.write(_Log.descriptor, line)
+
+
+def _is_open() -> bool:
+    """Whether the descriptor is still the log: programs close all that they did not open."""
+    try:
+        status = os.fstat(_Log.descriptor)
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == _Log.identity
