@@ -158,11 +158,11 @@ def create_beneath(root: int, path: str, *, executable: bool) -> int:
         os.close(directory)
 
 
-def open_beneath(root: Path, path: str) -> int:
+def open_beneath(root: Path | int, path: str) -> int:
     """Opens a regular file below a directory for reading, following no link on the way.
 
     Args:
-        root: The directory; what is below may be hostile.
+        root: The directory, or a descriptor of it; what is below may be hostile.
         path: A relative path with `/`. Not necessarily logical: programs name files as they like.
 
     Raises:
@@ -171,11 +171,14 @@ def open_beneath(root: Path, path: str) -> int:
     components = path.split("/")
     if any(c in ("", ".", "..") for c in components):
         raise OSError(errno.EINVAL, f"{path!r} is not a plain relative path")
-    top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        directory = descend_beneath(top, components[:-1], create=False)
-    finally:
-        os.close(top)
+    if isinstance(root, int):
+        directory = descend_beneath(root, components[:-1], create=False)
+    else:
+        top = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            directory = descend_beneath(top, components[:-1], create=False)
+        finally:
+            os.close(top)
     try:
         descriptor = os.open(
             components[-1],
@@ -190,7 +193,7 @@ def open_beneath(root: Path, path: str) -> int:
     return descriptor
 
 
-def read_beneath(root: Path, path: str, *, limit: int) -> bytes:
+def read_beneath(root: Path | int, path: str, *, limit: int) -> bytes:
     """Reads a small regular file below a directory, following no link on the way.
 
     Raises:

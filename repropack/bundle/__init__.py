@@ -8,10 +8,13 @@ writer asks a callback for the attestation, the reader hands out its bytes.
 from __future__ import annotations
 
 from repropack.bundle.reading import ListedBundle, UnverifiedBundle, VerifiedBundle, open_bundle
+from repropack.bundle.sources import Access, Location
 from repropack.bundle.writing import MemberSource, WrittenBundle, write_bundle
 
 __all__ = [
+    "Access",
     "ListedBundle",
+    "Location",
     "MemberSource",
     "UnverifiedBundle",
     "VerifiedBundle",

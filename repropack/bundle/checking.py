@@ -11,7 +11,7 @@ import bisect
 import contextlib
 from collections.abc import Callable, Sequence
 
-from repropack.bundle.container import Container
+from repropack.bundle.container import Frames
 from repropack.bundle.limits import FRAME_CONTENT
 from repropack.bundle.pipeline import Buffers, Turns, in_order, worker_count
 from repropack.bundle.tar_layer import ZEROS, Layout, frame_sizes, member_header
@@ -23,7 +23,7 @@ __all__ = ["check_digest", "check_members"]
 
 
 def check_members(
-    container: Container,
+    stored: Frames,
     members: Sequence[Member],
     layout: Layout,
     *,
@@ -44,7 +44,7 @@ def check_members(
         with turns.job(index):
             buffer = buffers.take()
             first = bisect.bisect_right(layout.headers, index * FRAME_CONTENT) - 1
-            size = len(container.frame(index, members[first].path, buffer))
+            size = len(stored.frame(index, members[first].path, buffer))
             pieces = _check_frame(buffer, size, index, members, layout, first=first)
             with turns.turn(index):
                 for member, piece in pieces:
@@ -53,9 +53,11 @@ def check_members(
             return size
 
     count, _ = frame_sizes(layout.end)
-    with contextlib.closing(
-        in_order(range(count), check, workers=worker_count(workers))
-    ) as checked:
+    # What is read ahead is given up first: a thread may be waiting for it.
+    with (
+        contextlib.closing(in_order(range(count), check, workers=worker_count(workers))) as checked,
+        stored.ahead(range(count)),
+    ):
         for size in checked:
             if progress is not None:
                 progress(size)

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An open `.rpk` file: its frames, read and decoded one by one, from any thread.
+"""An open bundle: its frames, read and decoded one by one, from any thread.
 
 Knows zstd and the seek table, and nothing of members (docs/spec/rpk-v1.md, section 3).
 """
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
-from pathlib import Path
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from repropack.bundle.frames import (
     FOOTER,
@@ -21,25 +21,35 @@ from repropack.bundle.frames import (
     seek_table_size,
 )
 from repropack.bundle.limits import MAX_FRAME_STORED
-from repropack.errors import RepropackError, UsageError
+from repropack.bundle.sources import Source
 from repropack.findings import Code, DefectError
 
-__all__ = ["Container", "open_container"]
+__all__ = ["Container", "Frames", "open_container"]
+
+
+class Frames(Protocol):
+    """The tar stream of a bundle before `manifest.json`, one frame at a time, from any thread."""
+
+    def frame(self, index: int, subject: str, buffer: bytearray | None = None) -> memoryview:
+        """The content of a frame; see `Container.frame`."""
+
+    def ahead(self, frames: Iterable[int]) -> AbstractContextManager[None]:
+        """Says which frames will be asked for soon, each once, in about this order."""
 
 
 class Container:
-    """The frames of an open file.
+    """The frames of an open bundle, wherever its bytes are.
 
     Attributes:
-        size: Bytes of the file when it was opened.
+        size: Bytes of the bundle when it was opened.
         table: Where its frames lie. Only its form was checked.
     """
 
-    def __init__(self, descriptor: int, size: int, table: SeekTable) -> None:
-        self._descriptor = descriptor
+    def __init__(self, source: Source, table: SeekTable) -> None:
+        self._source = source
         self._decoder = FrameDecoder()
         self._threads = threading.local()
-        self.size = size
+        self.size = source.size
         self.table = table
 
     def frame(self, index: int, subject: str, buffer: bytearray | None = None) -> memoryview:
@@ -53,7 +63,7 @@ class Container:
         Raises:
             DefectError: The frame has a form that is not allowed, or does not decode to the size
                 that the seek table states.
-            RepropackError: The file cannot be read.
+            RepropackError: The bytes cannot be read.
         """
         if buffer is None:
             buffer = bytearray(self.table.sizes[index])
@@ -63,66 +73,68 @@ class Container:
             stored = self._threads.stored = memoryview(bytearray(MAX_FRAME_STORED))
         start = self.table.offsets[index]
         frame = stored[: self.table.offsets[index + 1] - start]
-        _read_into(self._descriptor, frame, start)
-        self._decoder.decode(frame, content, subject)
+        self._source.read_into(frame, start)
+        try:
+            self._decoder.decode(frame, content, subject)
+        except DefectError as error:
+            place = self._source.place(start)
+            if not place:
+                raise
+            finding = error.finding
+            raise DefectError(
+                finding.code,
+                finding.subject,
+                found=f"{finding.found} in {place}",
+                expected=finding.expected,
+            ) from error
         return content
 
+    def ahead(self, frames: Iterable[int]) -> AbstractContextManager[None]:
+        """Says which frames will be asked for soon, each once, in about this order."""
+        offsets = self.table.offsets
+        return self._source.ahead([(offsets[i], offsets[i + 1] - offsets[i]) for i in frames])
+
     def close(self) -> None:
-        """Closes the file; closing twice does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Closes the source; closing twice does nothing."""
+        self._source.close()
 
 
-def open_container(path: Path) -> Container:
-    """Opens a file and reads its seek table.
+def open_container(source: Source) -> Container:
+    """Reads the seek table of a bundle. The container closes the source, this function does not.
 
     Raises:
-        UsageError: There is no such file, or it is not a regular file.
-        DefectError: It is no `.rpk` file, was cut off, or its seek table does not describe it.
+        DefectError: It is no bundle, was cut off, or its seek table does not describe it.
         RepropackError: It cannot be read.
     """
-    try:
-        # Without O_NONBLOCK a fifo would block for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        raise UsageError(f"cannot open {path}: {error.strerror or error}") from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"{path} is not a regular file")
-        return Container(descriptor, status.st_size, _read_table(descriptor, status.st_size))
-    except BaseException:
-        os.close(descriptor)
-        raise
+    return Container(source, _read_table(source))
 
 
-def _read_table(descriptor: int, size: int) -> SeekTable:
-    if size < len(FRAME_MAGIC) or _read(descriptor, len(FRAME_MAGIC), 0) != FRAME_MAGIC:
-        raise DefectError(Code.NOT_RPK)
+def _read_table(source: Source) -> SeekTable:
+    size = source.size
+    if size < len(FRAME_MAGIC) or _read(source, len(FRAME_MAGIC), 0) != FRAME_MAGIC:
+        raise DefectError(Code.NOT_RPK, source.place(0))
     if size < len(FRAME_MAGIC) + FOOTER.size:
-        raise DefectError(Code.TRUNCATED, found=f"{size} bytes")
-    count = frame_count(_read(descriptor, FOOTER.size, size - FOOTER.size))
-    length = seek_table_size(count)
-    if length > size:
-        raise DefectError(Code.SEEK_TABLE, found=f"{count} frames in a file of {size} bytes")
-    return decode_seek_table(_read(descriptor, length, size - length), count, size)
+        raise DefectError(Code.TRUNCATED, source.place(0), found=f"{size} bytes")
+    try:
+        count = frame_count(_read(source, FOOTER.size, size - FOOTER.size))
+        length = seek_table_size(count)
+        if length > size:
+            raise DefectError(Code.SEEK_TABLE, found=f"{count} frames in a file of {size} bytes")
+        return decode_seek_table(_read(source, length, size - length), count, size)
+    except DefectError as error:
+        place = source.place(size - 1)
+        if not place:
+            raise
+        finding = error.finding
+        raise DefectError(
+            finding.code,
+            place,
+            found=f"{finding.found}, so that it is not the last volume of these",
+            expected=finding.expected,
+        ) from error
 
 
-def _read(descriptor: int, count: int, offset: int) -> bytes:
+def _read(source: Source, count: int, offset: int) -> bytes:
     data = bytearray(count)
-    _read_into(descriptor, memoryview(data), offset)
+    source.read_into(memoryview(data), offset)
     return bytes(data)
-
-
-def _read_into(descriptor: int, view: memoryview, offset: int) -> None:
-    """Fills a buffer from an offset at which the file had that many bytes when it was opened."""
-    while view:
-        try:
-            count = os.preadv(descriptor, [view], offset)
-        except OSError as error:
-            raise RepropackError(f"the file cannot be read: {error.strerror or error}") from error
-        if not count:
-            raise DefectError(Code.TRUNCATED, found="the file became shorter while it was read")
-        view = view[count:]
-        offset += count

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 from repropack.bundle.checking import check_digest
-from repropack.bundle.container import Container
+from repropack.bundle.container import Frames
 from repropack.bundle.limits import FRAME_CONTENT
 from repropack.bundle.pipeline import Buffers, in_order, worker_count
 from repropack.digest import new_sha256
@@ -27,11 +27,11 @@ from repropack.paths import create_beneath
 __all__ = ["extract_members", "read_member"]
 
 
-def read_member(container: Container, member: Member, content_at: int, limit: int) -> bytes:
+def read_member(stored: Frames, member: Member, content_at: int, limit: int) -> bytes:
     """The content of one member, with its digest checked.
 
     Args:
-        container: The open file.
+        stored: The members.
         member: Which.
         content_at: The offset of its content in the tar stream.
         limit: The most bytes that are accepted.
@@ -49,7 +49,7 @@ def read_member(container: Container, member: Member, content_at: int, limit: in
         )
     running = new_sha256()
     pieces = []
-    with contextlib.closing(_walk(container, [(member, content_at)])) as walk:
+    with contextlib.closing(_walk(stored, [(member, content_at)])) as walk:
         for piece in walk:
             running.update(piece)
             pieces.append(bytes(piece))
@@ -58,7 +58,7 @@ def read_member(container: Container, member: Member, content_at: int, limit: in
 
 
 def extract_members(
-    container: Container,
+    stored: Frames,
     chosen: Sequence[tuple[Member, int]],
     destination: Path,
     *,
@@ -68,7 +68,7 @@ def extract_members(
     """Writes members below a directory, which gets its name only when all of them are there.
 
     Args:
-        container: The open file.
+        stored: The members.
         chosen: Members in archive order, each with the offset of its content in the tar stream.
         destination: A directory that does not exist yet, or is empty.
         extra: Further files: paths and contents.
@@ -87,7 +87,7 @@ def extract_members(
     except OSError as error:
         raise UsageError(f"cannot use {destination}: {error.strerror or error}") from error
     try:
-        _extract_into(container, chosen, partial, extra, progress)
+        _extract_into(stored, chosen, partial, extra, progress)
         # Takes the place of an empty directory, and of nothing else.
         os.rename(partial, destination)
     except OSError as error:
@@ -97,7 +97,7 @@ def extract_members(
 
 
 def _extract_into(
-    container: Container,
+    stored: Frames,
     chosen: Sequence[tuple[Member, int]],
     directory: Path,
     extra: Sequence[tuple[str, bytes]],
@@ -114,7 +114,7 @@ def _extract_into(
         for path, content in extra:
             with os.fdopen(create_beneath(root, path, executable=False), "wb") as file:
                 file.write(content)
-        with contextlib.closing(_walk(container, chosen)) as pieces:
+        with contextlib.closing(_walk(stored, chosen)) as pieces:
             for member, _ in chosen:
                 _write_member(member, root, pieces)
                 if progress is not None:
@@ -153,7 +153,7 @@ def _write_member(member: Member, root: int, pieces: Iterator[memoryview]) -> No
 
 
 def _walk(
-    container: Container, chosen: Sequence[tuple[Member, int]]
+    stored: Frames, chosen: Sequence[tuple[Member, int]]
 ) -> Generator[memoryview, None, None]:
     """The contents of members in archive order, in pieces that do not cross members.
 
@@ -163,12 +163,16 @@ def _walk(
 
     def decode(job: tuple[int, str]) -> tuple[bytearray, memoryview]:
         buffer = buffers.take()
-        return buffer, container.frame(*job, buffer)
+        return buffer, stored.frame(*job, buffer)
 
     current, buffer, content = -1, buffers.take(), memoryview(b"")
-    with contextlib.closing(
-        in_order(_frames_of(chosen), decode, workers=worker_count(None))
-    ) as frames:
+    # What is read ahead is given up first: a thread may be waiting for it.
+    with (
+        contextlib.closing(
+            in_order(_frames_of(chosen), decode, workers=worker_count(None))
+        ) as frames,
+        stored.ahead(index for index, _ in _frames_of(chosen)),
+    ):
         for member, content_at in chosen:
             position, end = content_at, content_at + member.size
             while position < end:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a bundle that anybody may have made, in three steps that are three types.
 
-`UnverifiedBundle`: the file has the form of a bundle; its attestation can be read, nothing else.
+`UnverifiedBundle`: it has the form of a bundle; its attestation can be read, nothing else.
 `ListedBundle`: `manifest.json` is what the caller's signed statement says; members are not checked.
 `VerifiedBundle`: every byte is what the manifest says.
 
@@ -14,34 +14,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
 from repropack import canonical
 from repropack.bundle.checking import check_members
-from repropack.bundle.container import Container, open_container
+from repropack.bundle.container import Frames
+from repropack.bundle.directory import open_directory
 from repropack.bundle.extraction import extract_members, read_member
 from repropack.bundle.limits import (
     ATTESTATION,
     FORMAT,
-    FRAME_CONTENT,
     MANIFEST,
-    MAX_ATTESTATION,
     MAX_CONTENT,
     MAX_MANIFEST,
     VERSION,
 )
 from repropack.bundle.members import member_list_defect
-from repropack.bundle.tar_layer import (
-    BLOCK,
-    Layout,
-    attestation_tail,
-    frame_sizes,
-    lay_out,
-    member_header,
-    stored_size,
-)
+from repropack.bundle.packed import open_packed
+from repropack.bundle.sources import Access, Location
+from repropack.bundle.tar_layer import Layout, lay_out
 from repropack.digest import sha256_hex
 from repropack.findings import Code, DefectError
 from repropack.model import Manifest, Member
@@ -49,20 +42,54 @@ from repropack.model import Manifest, Member
 __all__ = ["ListedBundle", "UnverifiedBundle", "VerifiedBundle", "open_bundle"]
 
 
+class Form(Protocol):
+    """How a bundle lies there: packed, or extracted into a directory.
+
+    Attributes:
+        attestation: The bytes of `attestation.dsse.json`.
+        size: Bytes of all of it.
+    """
+
+    attestation: bytes
+    size: int
+
+    def manifest(self, offset: int, size: int) -> bytes:
+        """The bytes of `manifest.json`, whose place the caller has checked against the limits.
+
+        Raises:
+            DefectError: It is not there.
+            RepropackError: It cannot be read.
+        """
+
+    def frames(self, manifest: Manifest, layout: Layout) -> Frames:
+        """The tar stream with the members.
+
+        Raises:
+            DefectError: There is something that the manifest does not list.
+            RepropackError: It cannot be read.
+        """
+
+    def close(self) -> None:
+        """Gives back what is open; closing twice does nothing."""
+
+
 class UnverifiedBundle:
-    """A file with the form of a bundle. A context manager that closes the file.
+    """Something with the form of a bundle. A context manager that closes it.
 
     Made by `open_bundle` only.
 
     Attributes:
         attestation: The bytes of `attestation.dsse.json`, from whomever.
-        size: Bytes of the file.
     """
 
-    def __init__(self, container: Container, attestation: bytes) -> None:
-        self._container = container
-        self.attestation = attestation
-        self.size = container.size
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self.attestation = form.attestation
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file; of a directory, those of all listed files, once they are known."""
+        return self._form.size
 
     def __enter__(self) -> Self:
         return self
@@ -76,8 +103,8 @@ class UnverifiedBundle:
         self.close()
 
     def close(self) -> None:
-        """Closes the file, also for the bundles that were made from this one."""
-        self._container.close()
+        """Closes it, also for the bundles that were made from this one."""
+        self._form.close()
 
     def read_manifest(self, *, offset: int, size: int, sha256: str) -> ListedBundle:
         """Reads `manifest.json`, and nothing else, where a signed statement says it is.
@@ -92,7 +119,14 @@ class UnverifiedBundle:
                 lists members that are not allowed, or the frames are not cut as they should be.
             RepropackError: The file cannot be read.
         """
-        manifest_bytes = _read_manifest_bytes(self._container, offset, size)
+        if not (0 < size <= MAX_MANIFEST and offset <= MAX_CONTENT):
+            raise DefectError(
+                Code.TOO_LARGE,
+                MANIFEST,
+                found=f"{size} bytes at {offset}",
+                expected=f"at most {MAX_MANIFEST} at most at {MAX_CONTENT}",
+            )
+        manifest_bytes = self._form.manifest(offset, size)
         found = sha256_hex(manifest_bytes)
         if found != sha256:
             raise DefectError(
@@ -115,7 +149,8 @@ class UnverifiedBundle:
                 found=f"offset {offset}",
                 expected=f"offset {layout.end}",
             )
-        return ListedBundle(self._container, manifest, layout, manifest_bytes, self.attestation)
+        frames = self._form.frames(manifest, layout)
+        return ListedBundle(frames, manifest, layout, manifest_bytes, self.attestation)
 
 
 class ListedBundle:
@@ -132,13 +167,13 @@ class ListedBundle:
 
     def __init__(
         self,
-        container: Container,
+        frames: Frames,
         manifest: Manifest,
         layout: Layout,
         manifest_bytes: bytes,
         attestation: bytes,
     ) -> None:
-        self._container = container
+        self._frames = frames
         self._manifest_bytes = manifest_bytes
         self._attestation = attestation
         self._layout = layout
@@ -161,14 +196,14 @@ class ListedBundle:
             RepropackError: The file cannot be read.
         """
         check_members(
-            self._container,
+            self._frames,
             self.manifest.members,
             self._layout,
             workers=workers,
             progress=progress,
         )
         return VerifiedBundle(
-            self._container, self.manifest, self._layout, self._manifest_bytes, self._attestation
+            self._frames, self.manifest, self._layout, self._manifest_bytes, self._attestation
         )
 
     def read(self, path: str, *, limit: int) -> bytes:
@@ -187,7 +222,7 @@ class ListedBundle:
         if number is None:
             raise DefectError(Code.MEMBER_MISSING, path)
         member = self.manifest.members[number]
-        return read_member(self._container, member, self._layout.contents[number], limit)
+        return read_member(self._frames, member, self._layout.contents[number], limit)
 
     def extract(
         self,
@@ -216,7 +251,7 @@ class ListedBundle:
         extra = (
             () if select else ((MANIFEST, self._manifest_bytes), (ATTESTATION, self._attestation))
         )
-        extract_members(self._container, chosen, destination, extra=extra, progress=progress)
+        extract_members(self._frames, chosen, destination, extra=extra, progress=progress)
 
 
 class VerifiedBundle(ListedBundle):
@@ -230,81 +265,24 @@ class _Versioned(Struct, frozen=True):
     version: int
 
 
-def open_bundle(path: Path) -> UnverifiedBundle:
+def open_bundle(location: Location, access: Access | None = None) -> UnverifiedBundle:
     """Opens a bundle and reads its end: the seek table and the attestation.
 
-    The file is opened once; what is swapped in under its name later is never read.
+    It is opened once; what is swapped in under its name later is never read.
+
+    Args:
+        location: A file, the first of several volumes, a directory into which a bundle was
+            extracted, or an address.
+        access: How far-away bytes are reached; None for the usual way.
 
     Raises:
-        UsageError: There is no such file, or it is not a regular file.
+        UsageError: There is nothing like that.
         DefectError: It does not have the form of a bundle.
-        RepropackError: It cannot be read.
+        RepropackError: It cannot be reached or read.
     """
-    container = open_container(path)
-    try:
-        return UnverifiedBundle(container, _read_attestation(container))
-    except BaseException:
-        container.close()
-        raise
-
-
-def _read_attestation(container: Container) -> bytes:
-    last = len(container.table.sizes) - 1
-    size = container.table.sizes[last]
-    most = len(attestation_tail(bytes(MAX_ATTESTATION)))
-    if size > most:
-        raise DefectError(
-            Code.TOO_LARGE, ATTESTATION, found=f"{size} bytes", expected=f"at most {most}"
-        )
-    frame = bytes(container.frame(last, ATTESTATION))
-    # An attestation is JSON text, which ends with no NUL: what is left is the content.
-    content = frame[BLOCK:].rstrip(b"\0")
-    if not frame.startswith(member_header(ATTESTATION, len(content))):
-        raise DefectError(Code.TAR_HEADER, ATTESTATION)
-    if frame != attestation_tail(content):
-        raise DefectError(Code.TAR_PADDING, ATTESTATION)
-    return content
-
-
-def _read_manifest_bytes(container: Container, offset: int, size: int) -> bytes:
-    if not (0 < size <= MAX_MANIFEST and offset <= MAX_CONTENT):
-        raise DefectError(
-            Code.TOO_LARGE,
-            MANIFEST,
-            found=f"{size} bytes at {offset}",
-            expected=f"at most {MAX_MANIFEST} at most at {MAX_CONTENT}",
-        )
-    length = stored_size(MANIFEST, size)
-    first = _check_section(container, 0, offset, "members")
-    end = _check_section(container, first, length, MANIFEST)
-    if end != len(container.table.sizes) - 1:
-        raise DefectError(
-            Code.FRAME_LAYOUT,
-            found=f"{len(container.table.sizes)} frames",
-            expected=f"{end + 1} frames",
-        )
-    stored = b"".join(container.frame(index, MANIFEST) for index in range(first, end))
-    header = member_header(MANIFEST, size)
-    if not stored.startswith(header):
-        raise DefectError(Code.TAR_HEADER, MANIFEST)
-    if stored.count(b"\0", len(header) + size) != len(stored) - len(header) - size:
-        raise DefectError(Code.TAR_PADDING, MANIFEST)
-    return stored[len(header) : len(header) + size]
-
-
-def _check_section(container: Container, first: int, length: int, subject: str) -> int:
-    """Checks that frames from `first` on hold a section of the stream; returns the frame after."""
-    count, last = frame_sizes(length)
-    sizes = container.table.sizes[first : first + count]
-    if (
-        len(sizes) != count
-        or (count and sizes[-1] != last)
-        or min(sizes[:-1], default=FRAME_CONTENT) != FRAME_CONTENT
-    ):
-        raise DefectError(
-            Code.FRAME_LAYOUT, subject, expected=f"{count} frames with {length} bytes from {first}"
-        )
-    return first + count
+    if isinstance(location, Path) and location.is_dir():
+        return UnverifiedBundle(open_directory(location))
+    return UnverifiedBundle(open_packed(location, access or Access()))
 
 
 def _decode_manifest(data: bytes) -> Manifest:

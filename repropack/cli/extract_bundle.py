@@ -7,11 +7,10 @@ from pathlib import Path
 
 import click
 
-from repropack.bundle import open_bundle
+from repropack.cli.location import existing_bundle, open_named
 from repropack.cli.places import trust_policy
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, plural, say
-from repropack.cli.verify import existing_bundle
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.verify.integrity import read_signed
@@ -20,17 +19,18 @@ __all__ = ["command"]
 
 
 @click.command("extract")
-@click.argument("bundle", metavar="FILE")
+@click.argument("bundle", metavar="FILE|DIR|URL")
 @click.argument("directory", metavar="DIR")
 @click.argument("paths", metavar="[PATH…]", nargs=-1)
 def command(bundle: str, directory: str, paths: tuple[str, ...]) -> int:
     """Write the files of a bundle, or only those named, into a new or empty directory.
 
     Each file is checked against the signed list while it is written. A PATH may be a directory of
-    the bundle, such as `weights`. Nothing is executed.
+    the bundle, such as `weights`. Nothing is executed. Of an https address only what holds these
+    files is fetched.
     """
     destination = Path(directory).expanduser()
-    with open_bundle(existing_bundle(bundle)) as opened:
+    with open_named(existing_bundle(bundle), quiet=False) as opened:
         signed = read_signed(opened, trust_policy(()))
         listed = signed.listed
         wanted = {

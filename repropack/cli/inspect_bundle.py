@@ -6,10 +6,9 @@ from __future__ import annotations
 import click
 
 from repropack import canonical
-from repropack.bundle import open_bundle
+from repropack.cli.location import existing_bundle, open_named
 from repropack.cli.places import trust_policy
 from repropack.cli.screen import bold, dim, human_size, plural, say
-from repropack.cli.verify import existing_bundle
 from repropack.escaping import show
 from repropack.model import Role
 from repropack.verify.integrity import read_signed
@@ -20,13 +19,16 @@ SHOWN = 40
 
 
 @click.command("inspect")
-@click.argument("bundle", metavar="FILE")
+@click.argument("bundle", metavar="FILE|DIR|URL")
 @click.option("--all", "show_all", is_flag=True, help="List every file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(bundle: str, show_all: bool, as_json: bool) -> int:
-    """Show what is in a bundle. Nothing is executed, and only its list is read and checked."""
-    path = existing_bundle(bundle)
-    with open_bundle(path) as opened:
+    """Show what is in a bundle. Nothing is executed, and only its list is read and checked.
+
+    Of an https address only the end and the list are fetched.
+    """
+    location = existing_bundle(bundle)
+    with open_named(location, quiet=as_json) as opened:
         signed = read_signed(opened, trust_policy(()))
         members = signed.listed.manifest.members
         predicate = signed.statement.predicate
@@ -42,7 +44,7 @@ def command(bundle: str, show_all: bool, as_json: bool) -> int:
                 ).decode()
             )
             return 0
-        say(f"{bold(show(path.name))}  {human_size(opened.size)}")
+        say(f"{bold(show(location.name))}  {human_size(opened.size)}")
     say(f"{dim('signed by')}  {signed.signer.fingerprint} ({signed.signer.status.value})")
     say(f"{dim('digest')}     sha256:{signed.listed.manifest_sha256}")
     say(f"{dim('made by')}    {show(predicate.tool)}, run {show(predicate.run)}")

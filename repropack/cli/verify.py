@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from repropack import durable
+from repropack.cli.location import existing_bundle
 from repropack.cli.places import trust_policy
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
@@ -24,7 +25,7 @@ __all__ = ["command", "parse_digest"]
 
 
 @click.command("verify")
-@click.argument("bundle", metavar="FILE")
+@click.argument("bundle", metavar="FILE|DIR|URL")
 @click.option("--no-run", is_flag=True, help="Check bytes and signer only.")
 @click.option(
     "--evaluate", is_flag=True, help="Repeat the claimed run on the packed weights (the default)."
@@ -61,6 +62,9 @@ def command(
     keep_work: bool,
 ) -> int:
     r"""Check a bundle's bytes and signer, rebuild its environment, repeat its runs, compare.
+
+    The bundle is an .rpk file, the first of its volumes (.rpk.001), a directory into which it was
+    extracted, or an https address.
 
     \b
     Exit status:
@@ -119,24 +123,6 @@ def _write_report(path: Path | None, result: Report) -> str:
         except OSError as error:
             return error.strerror or str(error)
     return ""
-
-
-def existing_bundle(text: str) -> Path:
-    """The bundle that an argument names.
-
-    Raises:
-        UsageError: There is no such file, or it is no file.
-    """
-    if "://" in text:
-        raise UsageError(f"{text}: addresses cannot be read yet", advice="download the file first")
-    path = Path(text).expanduser()
-    if path.is_dir():
-        raise UsageError(
-            f"{text} is a directory; found no bundle file", advice="name the .rpk file itself"
-        )
-    if not path.exists():
-        raise UsageError(f"{text}: no such file", advice="give the path of an .rpk file")
-    return path
 
 
 def parse_digest(text: str | None) -> str | None:

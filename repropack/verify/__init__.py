@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from repropack.bundle import VerifiedBundle, open_bundle
+from repropack.bundle import Access, Location, VerifiedBundle, open_bundle
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.executors import executor
@@ -32,7 +32,6 @@ from repropack.model import (
 from repropack.sandbox import Bubblewrap, find_bubblewrap, probe
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import judge, overall
-from repropack.verify.code_check import check_code
 from repropack.verify.environments import build_environments
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
@@ -65,13 +64,14 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
 
     Attributes:
         expected_manifest: Digest of `manifest.json` that she knows from elsewhere.
+        bundle: A file, the first of several volumes, an extracted directory, or an address.
         data: Data set name to directory.
         sandbox: False only if she typed `--no-sandbox`.
         wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
         temporary: Where the work directory is made; None for the system's place.
     """
 
-    bundle: Path
+    bundle: Location
     mode: Mode
     policy: TrustPolicy
     expected_manifest: str | None = None
@@ -116,7 +116,9 @@ def verify(
         OSError: The disk is full, a directory cannot be made.
     """
     ladder = Ladder(
-        request.bundle, request.mode.value, allow_unknown_signer=request.allow_unknown_signer
+        request.bundle.name or ".",
+        request.mode.value,
+        allow_unknown_signer=request.allow_unknown_signer,
     )
     safe = Observer(
         tell=lambda text: observer.tell(show(text)), advance=observer.advance, live=observer.live
@@ -141,7 +143,7 @@ def _climb(
     ladder: Ladder,
     work: Path,
 ) -> tuple[Verdict, str]:
-    with open_bundle(request.bundle) as opened:
+    with open_bundle(request.bundle, _access(request, variables, observer, work)) as opened:
         signed = read_signed(opened, request.policy, expected_manifest=request.expected_manifest)
         ladder.signer = signed.signer
         ladder.manifest_sha256 = signed.listed.manifest_sha256
@@ -152,9 +154,26 @@ def _climb(
         ladder.rung = "records"
         release = read_release(verified, signed.statement)
         _check_data_names(request, release)
-        check_code(release, verified, work)
         ladder.rung = "integrity"
         return _repeat(request, variables, observer, ladder, work, verified, release)
+
+
+def _access(
+    request: VerifyRequest, variables: Mapping[str, str], observer: Observer, work: Path
+) -> Access:
+    """How an address is reached. What will be used is kept, so that it is what was checked."""
+    if request.offline and not isinstance(request.bundle, Path):
+        raise UsageError(
+            f"--offline: {request.bundle} would have to be downloaded",
+            advice="download it first, and name the file",
+        )
+    return Access(
+        variables=variables,
+        tell=observer.tell,
+        advance=observer.advance,
+        copies=work,
+        keep=request.mode is not Mode.NO_RUN,
+    )
 
 
 def _check_bytes(signed: Signed, observer: Observer, ladder: Ladder) -> VerifiedBundle:

@@ -42,7 +42,7 @@ class Ladder:
         rung: What is being checked now: where a defect of the container belongs.
     """
 
-    def __init__(self, bundle: Path, mode: str, *, allow_unknown_signer: bool) -> None:
+    def __init__(self, bundle: str, mode: str, *, allow_unknown_signer: bool) -> None:
         self._bundle = bundle
         self._mode = mode
         self._allow_unknown_signer = allow_unknown_signer
@@ -97,7 +97,7 @@ class Ladder:
         """The report of everything so far."""
         return Report(
             version=RECORD_VERSION,
-            bundle=show(self._bundle.name),
+            bundle=show(self._bundle),
             manifest_sha256=self.manifest_sha256,
             verdict=verdict,
             reason=reason,

@@ -213,7 +213,7 @@ def test_extraction_refuses_what_does_not_fit(tmp_path: Path) -> None:
 
     with pytest.raises(RepropackError, match="no room"):
         extract_members(
-            listed._container,
+            listed._frames,
             [(msgspec.structs.replace(huge, size=2**43), 1024)],
             tmp_path / "out",
             extra=(),

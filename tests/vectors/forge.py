@@ -40,7 +40,6 @@ __all__ = [
     "commit",
     "compress",
     "cut",
-    "deflated",
     "pack",
     "release",
     "signature",

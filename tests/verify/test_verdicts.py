@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from repropack.bundle import open_bundle
+from repropack.bundle.container import open_container
+from repropack.bundle.sources.file import open_file
 from repropack.canonical import decode
 from repropack.digest import sha256_hex
 from repropack.environment.lock import LockedPackage, write_lock
@@ -93,9 +94,10 @@ def test_no_run_executes_nothing(tmp_path: Path) -> None:
 
 def regions(bundle: Path) -> dict[str, int]:
     """An offset in the middle of each frame, of the seek table and of its footer."""
-    with open_bundle(bundle) as opened:
-        offsets = opened._container.table.offsets
-        count = len(opened._container.table.sizes)
+    source = open_file(bundle)
+    table = open_container(source).table
+    source.close()
+    offsets, count = table.offsets, len(table.sizes)
     size = bundle.stat().st_size
     frames = {f"frame {i}": (offsets[i] + offsets[i + 1]) // 2 for i in range(count)}
     return {**frames, "magic": 0, "seek table": offsets[count] + 9, "footer": size - 1}
