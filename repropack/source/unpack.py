@@ -26,6 +26,7 @@ from repropack.findings import Code, DefectError
 from repropack.paths import MAX_COMPONENTS, descend_beneath
 from repropack.process import ProcessFailedError
 from repropack.source.git import Git, TimedOutError, bare, initialise
+from repropack.source.pack_scan import PackLimits, excess
 from repropack.source.trees import (
     LINK,
     MAX_FILES,
@@ -159,7 +160,8 @@ def unpack(bundle: Path, scratch: Path, *, tree: str, commit: str) -> CodeTree:
     repository = Path(tempfile.mkdtemp(prefix="code-", dir=scratch))
     try:
         with bundle.open("rb") as file:
-            _check_header(file, commit)
+            objects = _check_header(file, commit)
+            _check_sizes(file, objects, len(commit) // 2)
             initialise(repository, "sha256" if len(commit) == 64 else "sha1")
             git = _repository(repository)
             _index_pack(git, file)
@@ -185,8 +187,8 @@ def _repository(repository: Path) -> Git:
     )
 
 
-def _check_header(file: BinaryIO, commit: str) -> None:
-    """Leaves the file at the first byte of the pack."""
+def _check_header(file: BinaryIO, commit: str) -> int:
+    """Returns how many objects the pack states, and leaves the file at its first byte."""
     size = os.fstat(file.fileno()).st_size
     if size > MAX_BUNDLE:
         raise DefectError(
@@ -209,6 +211,20 @@ def _check_header(file: BinaryIO, commit: str) -> None:
             Code.CODE_LIMIT, found=f"{objects} objects", expected=f"at most {MAX_OBJECTS}"
         )
     os.lseek(file.fileno(), len(expected), os.SEEK_SET)
+    return objects
+
+
+def _check_sizes(file: BinaryIO, objects: int, id_size: int) -> None:
+    """Refuses what would take git too long; leaves the file where it stood."""
+    start = file.tell()
+    file.seek(start + _PACK_HEADER)
+    limits = PackLimits(commit=MAX_COMMIT, trees=MAX_TREE_BYTES, total=MAX_BUNDLE)
+    found = excess(file, objects, id_size, limits)
+    if found:
+        raise DefectError(Code.CODE_LIMIT, found=found)
+    file.seek(start)
+    # git reads the descriptor, not this object and its buffer.
+    os.lseek(file.fileno(), start, os.SEEK_SET)
 
 
 def _index_pack(git: Git, file: BinaryIO) -> None:

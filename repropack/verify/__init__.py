@@ -32,6 +32,7 @@ from repropack.model import (
 from repropack.sandbox import Bubblewrap, find_bubblewrap, probe
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import judge, overall
+from repropack.verify.code_check import check_code
 from repropack.verify.environments import build_environments
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
@@ -154,6 +155,7 @@ def _climb(
         ladder.rung = "records"
         release = read_release(verified, signed.statement)
         _check_data_names(request, release)
+        check_code(release, verified, work)
         ladder.rung = "integrity"
         return _repeat(request, variables, observer, ladder, work, verified, release)
 

@@ -40,6 +40,7 @@ __all__ = [
     "commit",
     "compress",
     "cut",
+    "deflated",
     "pack",
     "release",
     "signature",

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import zstandard
 
-from tests.vectors import attestation, container, manifest
+from tests.vectors import attestation, code, container, manifest, records
 from tests.vectors.forge import release
 from tests.vectors.vector import Vector, good, kind_of
 
@@ -24,6 +24,8 @@ VECTORS: Final[list[Vector]] = [
     *container.VECTORS,
     *manifest.VECTORS,
     *attestation.VECTORS,
+    *records.VECTORS,
+    *code.VECTORS,
 ]
 
 
@@ -43,6 +45,8 @@ def entry(vector: Vector, data: bytes) -> dict[str, Any]:
         row |= {"step": vector.step, "twin": f"good/{vector.twin}.rpk"}
     else:
         row["manifest_sha256"] = sha256(vector.draft.manifest_content()).hexdigest()
+    if vector.also:
+        row["also"] = list(vector.also)
     if vector.arguments:
         row["arguments"] = list(vector.arguments)
     return row

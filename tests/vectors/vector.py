@@ -42,6 +42,7 @@ class Vector:
         rows: Rows of the hostile corpus that it covers.
         step: The step that finds the defect, of `STEPS`; empty for a good one.
         twin: The good vector that has everything but the defect.
+        also: Codes that a reader with another version of git may give instead.
         arguments: Options for the reader: `--signer FINGERPRINT`, `--expect sha256:…`.
     """
 
@@ -52,6 +53,7 @@ class Vector:
     rows: tuple[int, ...] = ()
     step: str = ""
     twin: str = ""
+    also: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
 
     @property

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The code of a release, checked before anything is rebuilt or executed.
+
+A release whose code is not in order is malformed, whatever this machine has or lacks: the reader
+learns it without a sandbox, an interpreter or data.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from repropack.bundle import VerifiedBundle
+from repropack.findings import Code, DefectError
+from repropack.model import CodeMember
+from repropack.process import ProcessFailedError
+from repropack.source.git import TimedOutError
+from repropack.source.unpack import CodeTree, unpack
+from repropack.verify.release import Release
+from repropack.verify.workspace import unpack_members
+
+__all__ = ["check_code", "checked_tree"]
+
+
+def check_code(release: Release, bundle: VerifiedBundle, work: Path) -> None:
+    """Checks every code bundle that a run of the release names (specification section 8).
+
+    Raises:
+        DefectError: `RPK401` to `RPK407`, with the member.
+        RepropackError: git is missing, or something cannot be written.
+    """
+    codes = dict.fromkeys(code for run in release.runs for code in run.packed.code)
+    with tempfile.TemporaryDirectory(prefix="check-", dir=work) as scratch:
+        place = Path(scratch)
+        unpacked = unpack_members(bundle, place / "bundle", {code.member for code in codes})
+        for code in codes:
+            checked_tree(code, unpacked.path(code.member), place)
+
+
+def checked_tree(code: CodeMember, bundle: Path, scratch: Path) -> CodeTree:
+    """Reads a code bundle that lies in a file; what is wrong with it names the member.
+
+    Raises:
+        DefectError: `RPK401` to `RPK407`.
+        RepropackError: git is missing.
+    """
+    try:
+        return unpack(bundle, scratch, tree=code.tree, commit=code.commit)
+    except DefectError as error:
+        finding = error.finding
+        subject = f"{code.member}: {finding.subject}" if finding.subject else code.member
+        raise DefectError(
+            finding.code, subject, found=finding.found, expected=finding.expected
+        ) from error
+    except TimedOutError as error:
+        raise DefectError(Code.CODE_LIMIT, code.member, found=error.message) from error
+    except ProcessFailedError as error:
+        if error.completed is None:
+            raise
+        raise DefectError(Code.CODE_OBJECTS, code.member, found=error.message) from error

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors of section 6: the records, and what they say of each other."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Final
+
+from repropack import canonical
+from tests.vectors.attestation import NASTY
+from tests.vectors.forge import Draft, Edit, release
+from tests.vectors.vector import Vector, bad, good
+
+BASE: Final = release()
+RUN: Final = "runs/1/run.json"
+
+
+def _run(edit: Edit) -> Draft:
+    return BASE.with_record(RUN, edit)
+
+
+def _segment(edit: Edit) -> Draft:
+    return _run(lambda r: edit(r["record"]["segments"][0]))
+
+
+def _claim(edit: Edit) -> Draft:
+    return BASE.with_record("claims.json", lambda c: edit(c["claims"][0]))
+
+
+def _json(name: str, content: bytes, why: str, rules: str) -> Vector:
+    draft = BASE.with_file("claims.json", content)
+    return bad(f"RPK501-{name}", draft, why, rules=rules, step="records", rows=(22,))
+
+
+def _head(more: bytes) -> bytes:
+    return b'{"claims":[],"run":"run000000001",' + more + b"}"
+
+
+JSON: Final = [
+    _json("empty", b"", "A record without a byte.", "2.1 6.1"),
+    _json("byte-order-mark", b"\xef\xbb\xbf" + _head(b'"version":1'), "A byte order mark.", "2.1"),
+    _json("not-utf-8", _head(b'"version":1,"x":"\xff"'), "A byte that is not UTF-8.", "2.1"),
+    _json("second-value", _head(b'"version":1') + b" {}", "A second value.", "2.1"),
+    _json("name-twice", _head(b'"version":1,"version":1'), "A name twice.", "2.2"),
+    _json("name-twice-by-an-escape", _head(b'"version":1,"\\u0076ersion":1'), "A name twice, once with an escape.", "2.2"),
+    _json("nan", _head(b'"version":NaN'), "NaN.", "2.3"),
+    _json("1e999", _head(b'"version":1e999'), "A number beyond all doubles.", "2.3"),
+    _json("integer-of-10000-digits", _head(b'"version":1' + b"0" * 10_000), "An integer of ten thousand digits.", "2.7"),
+    _json("nested-100000-deep", b"[" * 100_000 + b"]" * 100_000, "A hundred thousand arrays in each other.", "2.5"),
+    _json("nested-65-deep", _head(b'"version":' + b"[" * 64 + b"]" * 64), "One level deeper than allowed.", "2.5 2.7"),
+    _json("unknown-field", _head(b'"version":1,"extra":1'), "A field that version 1 does not have.", "2.7"),
+    _json("array", b"[]", "An array instead of an object.", "2.7"),
+    bad("RPK501-lone-surrogate", BASE.with_file("claims.json", next(f.content for f in BASE.files if f.path == "claims.json").replace(b'"metric":"accuracy"', b'"metric":"\\ud800"')), "A lone surrogate.", rules="2.4", step="records", rows=(22,)),
+    bad("RPK501-unknown-tolerance", _claim(lambda c: c.update(tolerance={"kind": "always"})), "A kind of tolerance that version 1 does not have.", rules="2.7", step="records"),
+    bad("RPK501-tolerance-negative", _claim(lambda c: c["tolerance"].update(within=-1)), "A negative tolerance.", rules="2.7", step="records"),
+    bad("RPK501-expected-as-text", _claim(lambda c: c.update(expected="0.91")), "A claimed number in quotes.", rules="2.7", step="records"),
+    bad("RPK501-integer-as-truth", _segment(lambda s: s["outcome"].update(status=True)), "A truth value for an exit status.", rules="2.7", step="records"),
+    bad("RPK501-run-id-in-capitals", _run(lambda r: r["record"].update(id="RUN000000001")), "A run id in capitals.", rules="2.7", step="records"),
+    bad("RPK501-no-segments", _run(lambda r: r["record"].update(segments=[])), "A run without an execution.", rules="2.7", step="records"),
+    bad("RPK202-record-version-2", BASE.with_record("claims.json", lambda c: c.update(version=2)), "A record of a later version.", rules="11.1", step="records", rows=(26,)),
+]  # fmt: skip
+
+
+def _material(path: str, **fields: Any) -> dict[str, Any]:
+    return {"path": path, "size": 1, "sha256": "0" * 64, "evidence": ["trace"], **fields}
+
+
+def _data(content: bytes = b"x", **fields: Any) -> Draft:
+    """A release with a data set named `d`."""
+    manifest = {
+        "version": 1,
+        "name": "d",
+        "files": [{"path": "x", "size": 1, "sha256": sha256(b"x").hexdigest()}],
+        **fields,
+    }
+    draft = BASE.with_file("data/d.json", canonical.encode(manifest), role="data-manifest")
+    return draft.with_file("data/d/x", content, role="data") if "included" in fields else draft
+
+
+def _reference(name: str, draft: Draft, why: str, *rows: int, rules: str = "6.2") -> Vector:
+    return bad(f"RPK502-{name}", draft, why, rules=rules, step="records", rows=rows)
+
+
+REFERENCES: Final = [
+    _reference("code-not-there", _run(lambda r: r["code"][0].update(member="code/none.bundle")), "A run whose code is not in the bundle.", 19),
+    _reference("code-elsewhere", _run(lambda r: r["code"][0].update(member="README.md")), "A run whose code is a member outside of code/.", rules="6.2"),
+    _reference("tree-not-there", _run(lambda r: r["code"][0].update(tree="0" * 40)), "An execution whose tree is not among the run's code."),
+    _reference("artifact-not-there", _run(lambda r: r.update(artifacts=[{"path": "{project}/x", "member": "weights/x", "sha256": "0" * 64}])), "A file of the run that is not in the bundle.", 19),
+    _reference("artifact-of-another-digest", _run(lambda r: r.update(artifacts=[{"path": "{project}/x", "member": "README.md", "sha256": "0" * 64}])), "A file of the run under another digest.", 19),
+    _reference("data-not-there", _run(lambda r: r.update(data=["none"])), "A data set that is not in the bundle."),
+    _reference("environment-elsewhere", _run(lambda r: r.update(environment="../environment")), "An environment outside of the bundle.", 1),
+    _reference("claims-of-another-run", BASE.with_record("claims.json", lambda c: c.update(run="run000000002")), "Claims about a run that is not here.", rules="6.3"),
+    _reference("statement-of-another-run", BASE(statement=lambda s: s["predicate"].update(run="run000000002")), "A statement about a run that is not here.", rules="6.3"),
+    _reference("material-of-no-run", _segment(lambda s: s.update(materials=[_material("{project}/x", origin={"run": "run000000009", "path": "{project}/x"})])), "A file that comes from a run that is not here.", rules="6.3"),
+    _reference("material-of-itself", _segment(lambda s: s.update(materials=[_material("{project}/x", origin={"run": "run000000001", "path": "{project}/x"})])), "A file that comes from the run that reads it.", rules="6.3"),
+    _reference("material-without-data", _segment(lambda s: s.update(materials=[_material("{project}/x")])), "A file of the project that no data manifest lists."),
+    _reference("directory-that-climbs", _segment(lambda s: s["invocation"].update(directory="{project}/../..")), "A working directory outside of the project.", 1, rules="6.4"),
+    _reference("directory-absolute", _segment(lambda s: s["invocation"].update(directory="/etc")), "A working directory without placeholder.", 1, rules="6.4"),
+    _reference("product-that-climbs", _segment(lambda s: s.update(products=[{"path": "{project}/../x", "size": 1, "sha256": "0" * 64}])), "An output outside of the project.", 1, rules="6.4"),
+    _reference("command-with-nul", _segment(lambda s: s["invocation"].update(argv=["sh", "a\0b"])), "A command with a NUL.", rules="6.4"),
+    _reference("data-of-another-name", _data(name="e"), "A data manifest that has another name inside.", rules="6.7"),
+    _reference("data-included-elsewhere", _data(included="weights"), "Included data in the directory of something else.", rules="6.7"),
+    _reference("data-file-changed", _data(b"y", included="data/d"), "Included data with another digest than its manifest states.", 19, rules="6.7"),
+    _reference("data-file-that-climbs", _data(files=[{"path": "../x", "size": 1, "sha256": "0" * 64}]), "A file of a data set that leads out of it.", 1, rules="6.4"),
+    _reference("data-file-twice", _data(files=[{"path": "x", "size": 1, "sha256": "0" * 64}] * 2), "A file twice in a data set.", 4, rules="6.7"),
+    _reference("data-recorded-path-relative", _data(recorded_path="../x"), "A recorded path that is not absolute.", 1, rules="6.7"),
+]  # fmt: skip
+
+LIMITS: Final = [
+    bad("RPK109-claims-beyond-the-limit", BASE.with_record("claims.json", lambda c: c.update(claims=c["claims"] * 10_001)), "10,001 claims.", rules="10.1", step="records", rows=(6,)),
+    bad("RPK109-executions-beyond-the-limit", _run(lambda r: r["record"].update(segments=r["record"]["segments"] * 1_001)), "1,001 executions.", rules="10.1", step="records", rows=(6,)),
+]  # fmt: skip
+
+
+def _hostile_records() -> Draft:
+    draft = _claim(lambda c: c.update(metric="accuracy", note=NASTY, unit=""))
+    return draft.with_record(RUN, lambda r: r["record"].update(name=NASTY)).with_record(
+        "environment/environment.json",
+        lambda e: e["machine"].update(cpu=NASTY, accelerators=[NASTY]),
+    )
+
+
+GOOD: Final = [
+    good("records-with-spaces", BASE.with_file("claims.json", b' {"version" : 1, "run":"run000000001" ,\n"claims": [ ] }\n'), "A record that is not canonical, which only the manifest and the statement must be.", rules="6.1", rows=(22,)),
+    good("data-included", _data(included="data/d"), "A data set in the bundle.", rules="6.7"),
+    good("data-with-hostile-address", _data(address="http://169.254.169.254/latest/meta-data/", recorded_path="/proc/self/root"), "Data at the address of a cloud's own service, and a recorded path that is the reader's machine: nothing is fetched or shown.", rules="6.7", rows=(40,)),
+    good("hostile-text-in-records", _hostile_records(), "Terminal escapes, bidirectional overrides and HTML in the records' text.", rules="6.1", rows=(39,)),
+]  # fmt: skip
+
+VECTORS: Final[list[Vector]] = [*JSON, *REFERENCES, *LIMITS, *GOOD]
