@@ -30,6 +30,7 @@ __all__ = [
     "ClaimResult",
     "ClaimSet",
     "CodeMember",
+    "CodeRoot",
     "DataFile",
     "DataManifest",
     "Difference",
@@ -261,6 +262,8 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
         untracked: Files that git did not track.
         excluded: Files left out of the tree, each with its reason.
         changed_during_run: Files of the tree that had changed when the command ended.
+        submodules: Where the tree has a commit of another repository instead of files (mode
+            160000). Those that were checked out are code roots of their own.
     """
 
     tree: GitOid
@@ -270,6 +273,25 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
     untracked: tuple[str, ...] = ()
     excluded: tuple[UncapturedFile, ...] = ()
     changed_during_run: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
+
+
+class CodeRoot(SparseRecord, frozen=True, kw_only=True):
+    """A further tree of code that a run used beside that of the project.
+
+    Attributes:
+        root: Where it belongs. `{project}/PATH`: a submodule, or another repository inside the
+            project. `{project}`: files that the project's tree does not have as they were on the
+            disk, such as ignored modules; they replace what is there. `{code:NAME}`: code from
+            outside the project; `{code:NAME}/PATH`: a submodule of that.
+        source: Its snapshot.
+        position: Where it stood as seen from the project's root, such as `../lib`, for code that
+            finds it so; None where that would say more of the author's machine.
+    """
+
+    root: str
+    source: SourceSnapshot
+    position: str | None = None
 
 
 class Invocation(Record, frozen=True, kw_only=True):
@@ -300,6 +322,10 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
     Attributes:
         directories: Directories that were there before the run and that it wrote in: git keeps no
             empty ones, and a command may expect its `out/`.
+        roots: Further code: submodules, and code from outside the project.
+        python_path: Directories of the code from which Python loaded modules because of an
+            installation (a `.pth` file, an editable install), or from outside the project.
+        editable: The distributions that are installed in that way, by normalised name.
     """
 
     invocation: Invocation
@@ -312,6 +338,9 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
     products: tuple[Product, ...] = ()
     directories: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    roots: tuple[CodeRoot, ...] = ()
+    python_path: tuple[str, ...] = ()
+    editable: tuple[str, ...] = ()
 
 
 class RunRecord(SparseRecord, frozen=True, kw_only=True):
@@ -473,6 +502,7 @@ class Distribution(SparseRecord, frozen=True, kw_only=True):
         editable: Whether it is an editable install, whose code is a code root.
         origin: `index`, `local` (a file or directory), `url` (an archive elsewhere), or `vcs`.
         archive: The wheel that was installed, where the installer wrote its name and digest down.
+        entry_points: Of an editable install: group to name to `module:attribute`.
     """
 
     name: str
@@ -484,6 +514,7 @@ class Distribution(SparseRecord, frozen=True, kw_only=True):
     origin: str = "index"
     requires: tuple[str, ...] = ()
     archive: Wheel | None = None
+    entry_points: dict[str, dict[str, str]] = {}
 
 
 class Python(SparseRecord, frozen=True, kw_only=True):
@@ -574,7 +605,12 @@ class DataManifest(SparseRecord, frozen=True, kw_only=True):
 
 
 class CodeMember(Record, frozen=True, kw_only=True):
-    """A squashed code snapshot in a bundle: the tree ran, the commit has no parents."""
+    """A squashed code snapshot in a bundle: the tree ran, the commit has no parents.
+
+    Attributes:
+        root: `{project}` for the project's own tree and what replaces files in it, or the `root`
+            of the `CodeRoot` whose tree it is.
+    """
 
     root: str
     tree: GitOid
@@ -595,7 +631,7 @@ class PackedRun(SparseRecord, frozen=True, kw_only=True):
 
     Attributes:
         environment: The member directory with its `environment.json` and `pylock.toml`.
-        code: For each segment, its code.
+        code: The code of all segments: each tree at each place once.
         artifacts: Files of this run that the bundle holds: weights, and what a later run read.
     """
 

@@ -5,9 +5,9 @@
 the machine that repeats the run. Both are pure.
 
 The placeholders: `{project}` root of the code tree, `{env}` the interpreter's prefix, `{home}`,
-`{tmp}`, `{host}`, `{user}` and `{data:NAME}`. Text that happens to look like one is recorded with
-doubled braces: `{{project}`; so are the braces before a placeholder: `{{{project}` is `{` and then
-the root.
+`{tmp}`, `{host}`, `{user}`, `{data:NAME}` and `{code:NAME}`. Text that happens to look like one is
+recorded with doubled braces: `{{project}`; so are the braces before a placeholder: `{{{project}` is
+`{` and then the root.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ __all__ = [
     "PROJECT_DATA",
     "Recording",
     "UnfilledError",
+    "code_placeholder",
     "data_placeholder",
     "fill",
     "names_in",
+    "split_code",
     "split_data",
 ]
 
 PROJECT_DATA: Final = "project"
 """The name of the data set of files inside the project that git ignores."""
 
-_NAME: Final = r"project|env|home|tmp|host|user|data:[A-Za-z0-9_.-]+"
+_NAME: Final = r"project|env|home|tmp|host|user|(?:data|code):[A-Za-z0-9_.-]+"
+_CODE: Final = re.compile(r"\{(?:project|code:([A-Za-z0-9_.-]+))\}(?:/(.+))?", re.DOTALL)
 _LITERAL: Final = re.compile(r"\{(?=\{*(?:" + _NAME + r")\})")
 _TOKEN: Final = re.compile(r"(\{+)(" + _NAME + r")\}")
 
@@ -79,6 +82,20 @@ class Recording(Struct, frozen=True, kw_only=True):
 def data_placeholder(name: str) -> str:
     """The placeholder of a data set, without braces."""
     return f"data:{name}"
+
+
+def code_placeholder(name: str) -> str:
+    """The placeholder of code from outside the project, without braces."""
+    return f"code:{name}"
+
+
+def split_code(path: str) -> tuple[str | None, str] | None:
+    """Where a recorded path of code lies: the name in `{code:NAME}`, and the path below it.
+
+    The name is None for the project; the path is empty for the place itself. None for other places.
+    """
+    found = _CODE.fullmatch(path)
+    return (found[1], found[2] or "") if found else None
 
 
 def split_data(path: str) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from repropack.placeholders import (
     UnfilledError,
     fill,
     names_in,
+    split_code,
     split_data,
 )
 
@@ -80,3 +81,22 @@ def test_the_data_set_of_a_path() -> None:
     assert split_data("{project}/b") == ("project", "b")
     assert split_data("{home}/b") is None
     assert split_data("{data:a") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("{project}", (None, "")),
+        ("{project}/a/b", (None, "a/b")),
+        ("{code:lib}", ("lib", "")),
+        ("{code:lib}/a", ("lib", "a")),
+        ("{project}/", None),
+        ("{project}x", None),
+        ("{code:}", None),
+        ("{code:a/b}", None),
+        ("{data:lib}/a", None),
+        ("/etc", None),
+    ],
+)
+def test_places_of_code(path: str, split: tuple[str | None, str] | None) -> None:
+    assert split_code(path) == split

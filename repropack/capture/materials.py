@@ -22,10 +22,14 @@ __all__ = [
     "DataRoot",
     "Surroundings",
     "candidates",
+    "free_name",
     "group_data",
+    "is_below",
     "is_broad",
     "is_system",
+    "loaded_code",
     "outside_code",
+    "public_name",
     "written_outside",
 ]
 
@@ -76,7 +80,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
         home: Absolute path of the home directory, or an empty string.
         interpreters: Prefixes of the Python interpreters that ran.
         library_paths: Directories of installed packages.
-        code: Project-relative paths of the code snapshot.
+        code: Project-relative paths of the code, submodules included.
+        code_outside: Directories outside the project whose code is recorded, with the paths below.
         temporary: Absolute path of the directory for temporary files, or an empty string.
     """
 
@@ -86,6 +91,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     library_paths: tuple[str, ...]
     code: frozenset[str]
     temporary: str = ""
+    code_outside: dict[str, frozenset[str]] = {}
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -125,11 +131,11 @@ def candidates(
             seen.setdefault(settle(path), set()).add(Evidence.PYTHON_OPEN)
         for path in map(settle, process.modules.values()):
             # Python may load a module from its bytecode, without opening the file.
-            if _below(path, around.project):
+            if is_below(path, around.project):
                 seen.setdefault(path, set()).add(Evidence.PYTHON_OPEN)
         own.update(map(settle, process.created))
     for path in own & seen.keys():
-        if not _below(os.path.realpath(path), around.project):
+        if not is_below(os.path.realpath(path), around.project):
             # In the project the scan before the run says better what was there.
             del seen[path]
     for argument in arguments:
@@ -145,8 +151,8 @@ def candidates(
     )
 
 
-def outside_code(processes: Iterable[ProcessObservation], around: Surroundings) -> tuple[str, ...]:
-    """Code that was loaded from outside the project and the interpreter, and not made by the run.
+def loaded_code(processes: Iterable[ProcessObservation], around: Surroundings) -> tuple[str, ...]:
+    """Code that was loaded, but not from an interpreter, and not made by the run.
 
     Whatever opens a Python file (an import, `runpy`, `exec`) most likely executes it.
     """
@@ -160,11 +166,19 @@ def outside_code(processes: Iterable[ProcessObservation], around: Surroundings) 
             if (
                 path.endswith((".py", ".pyc", ".so"))
                 and path not in own
-                and not _below(path, around.project)
-                and not is_system(path, around)
+                and not _belongs_to_interpreter(path, around)
             ):
                 found.add(path)
     return tuple(sorted(found))
+
+
+def outside_code(processes: Iterable[ProcessObservation], around: Surroundings) -> tuple[str, ...]:
+    """Code that was loaded from outside the project, the interpreter and the system."""
+    return tuple(
+        path
+        for path in loaded_code(processes, around)
+        if not is_below(path, around.project) and not is_system(path, around)
+    )
 
 
 def written_outside(
@@ -183,12 +197,14 @@ def written_outside(
     passing = {
         path
         for path in created & read
-        if around.temporary and _below(path, around.temporary) and not _below(path, around.project)
+        if around.temporary
+        and is_below(path, around.temporary)
+        and not is_below(path, around.project)
     }
     return tuple(
         path
         for path in sorted(written - passing)
-        if not _below(os.path.realpath(path), around.project)
+        if not is_below(os.path.realpath(path), around.project)
         and _is_data(path, around)
         and os.path.isfile(path)
     )
@@ -206,7 +222,7 @@ def group_data(
     groups: dict[str, list[str]] = {}
     for path in sorted(paths):
         chosen = next(
-            (d for d in sorted(named.values(), key=len, reverse=True) if _below(path, d)), None
+            (d for d in sorted(named.values(), key=len, reverse=True) if is_below(path, d)), None
         )
         groups.setdefault(chosen or os.path.dirname(path), []).append(path)
     given = set(named.values())
@@ -233,7 +249,7 @@ def group_data(
     for directory, files in sorted(groups.items()):
         name = names.get(directory)
         if name is None:
-            name = _free_name(_public_name(directory, around), taken)
+            name = free_name(public_name(directory, around), taken)
             taken.add(name)
         roots.append(
             DataRoot(
@@ -263,13 +279,13 @@ class _Settle:
         place = os.path.join(real, name)
         if os.path.islink(place):
             place = os.path.realpath(place)
-        if _below(place, self._project) or "/../" in path:
+        if is_below(place, self._project) or "/../" in path:
             return place
         return path
 
 
 def _is_data(path: str, around: Surroundings) -> bool:
-    if _below(path, around.project):
+    if is_below(path, around.project):
         relative = os.path.relpath(path, around.project)
         first = relative.split("/", 1)[0]
         return (
@@ -280,37 +296,41 @@ def _is_data(path: str, around: Surroundings) -> bool:
         )
     if path.endswith(_CODE_SUFFIXES) or is_system(path, around):
         return False
+    for directory, files in around.code_outside.items():
+        if is_below(path, directory) and os.path.relpath(path, directory) in files:
+            return False
     return not around.home or not any(
-        _below(path, os.path.join(around.home, state)) for state in HOME_STATE
+        is_below(path, os.path.join(around.home, state)) for state in HOME_STATE
     )
 
 
 def is_system(path: str, around: Surroundings) -> bool:
     """Whether a path belongs to the operating system or to an interpreter that ran."""
     return _belongs_to_interpreter(path, around) or any(
-        _below(path, system) for system in SYSTEM_DIRECTORIES
+        is_below(path, system) for system in SYSTEM_DIRECTORIES
     )
 
 
 def _belongs_to_interpreter(path: str, around: Surroundings) -> bool:
     # A prefix itself may be the project (a virtual environment made in place): only its parts.
     return any(
-        _below(path, os.path.join(prefix, part))
+        is_below(path, os.path.join(prefix, part))
         for prefix in around.interpreters
         for part in ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg")
-    ) or any(_below(path, library) for library in around.library_paths)
+    ) or any(is_below(path, library) for library in around.library_paths)
 
 
-def _below(path: str, directory: str) -> bool:
+def is_below(path: str, directory: str) -> bool:
+    """Whether a path is a directory or lies below it."""
     return path == directory or path.startswith(directory.rstrip("/") + "/")
 
 
 def is_broad(directory: str, around: Surroundings) -> bool:
     """Whether a directory is the home, holds it, or is as wide as a mount point."""
-    return directory.count("/") < 2 or directory == around.home or _below(around.home, directory)
+    return directory.count("/") < 2 or directory == around.home or is_below(around.home, directory)
 
 
-def _public_name(directory: str, around: Surroundings) -> str:
+def public_name(directory: str, around: Surroundings) -> str:
     """The last part of a directory, but for that of the home: it is the user's name."""
     if directory == around.home:
         return "home"
@@ -318,7 +338,8 @@ def _public_name(directory: str, around: Surroundings) -> str:
     return "data" if around.home and name == os.path.basename(around.home) else name
 
 
-def _free_name(text: str, taken: set[str]) -> str:
+def free_name(text: str, taken: set[str]) -> str:
+    """A name for a data set or for code, of the letters of placeholders, that is not taken."""
     name = _NAME_CHARACTER.sub("-", text).strip("-.") or "data"
     if name == "project":
         # `project` is the name of the files inside the code tree that git ignores.

@@ -24,6 +24,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
         started_ns: The same in nanoseconds since 1970, by the clock of file times: a file that was
             written then or later is not what was read.
         console: Files of the project, by relative path, that our standard output and error go to.
+        submodules: Snapshots of submodules, by path below the root.
         known: What earlier runs left in the project, by recorded path.
     """
 
@@ -34,6 +35,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     started_ns: int
     before: WorkTree
     taken: Taken | None
+    submodules: dict[str, Taken] = {}
     known: dict[str, KnownProduct]
     console: frozenset[str] = frozenset()
     paths: Recording

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from repropack import canonical
 from repropack.capture.agent_log import ProcessObservation, read_agent_logs
+from repropack.capture.code_roots import FoundCode, find_code, take_submodules
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import materials_inside, materials_outside, present_products
 from repropack.capture.interpreter import describe_environment, library_paths
@@ -33,7 +34,6 @@ from repropack.capture.materials import (
     Surroundings,
     candidates,
     group_data,
-    outside_code,
     written_outside,
 )
 from repropack.capture.outputs import keep_products
@@ -195,22 +195,16 @@ def _prepare(
     (run.directory / METRIC_LOG).touch(mode=0o600)
     before = scan(root)
     console = _console(root)
+    products = {
+        **{
+            os.path.relpath(place, root): product.stamp
+            for recorded, product in known.items()
+            if (place := place_on_disk(recorded, root)) is not None
+        },
+        **console,
+    }
     taken = gaps.attempt(
-        "code",
-        lambda: take(
-            root,
-            store.git,
-            versioned=versioned,
-            products={
-                **{
-                    os.path.relpath(place, root): product.stamp
-                    for recorded, product in known.items()
-                    if (place := place_on_disk(recorded, root)) is not None
-                },
-                **console,
-            },
-        ),
-        None,
+        "code", lambda: take(root, store.git, versioned=versioned, products=products), None
     )
     return Prepared(
         root=root,
@@ -221,6 +215,7 @@ def _prepare(
         started_ns=time.clock_gettime_ns(CLOCK_OF_FILES),
         before=before,
         taken=taken,
+        submodules=take_submodules(root, store.git, taken, products, gaps) if taken else {},
         known=known,
         console=frozenset(console),
         paths=paths,
@@ -337,8 +332,16 @@ def _finish(
     source = _source(prepared, gaps)
 
     around = _surroundings(prepared, processes, environment)
-    for path in outside_code(processes, around):
+    code = gaps.attempt(
+        "code",
+        lambda: find_code(prepared, processes, around, changed, gaps),
+        FoundCode(),
+    )
+    for path in code.uncaptured:
         gaps.add("code", f"code from outside the project is not in the snapshot: {path}")
+    if code.said:
+        finishing.tell(f"code beside the project's own is recorded too: {some(code.said)}")
+    around = structs.replace(around, code=around.code | code.inside, code_outside=code.outside)
     elsewhere = {*written_outside(processes, around), *(behind_links(prepared) if unseen else ())}
     if elsewhere:
         gaps.add("outputs", f"written outside the project, so not kept: {some(sorted(elsewhere))}")
@@ -355,7 +358,7 @@ def _finish(
     outside = [c for c in read if not is_inside(c.path, root)]
     named = {name: str(place) for name, place in request.data.items()}
     data = group_data((c.path for c in outside), named, around)
-    paths = _with_data(prepared.paths, data, processes)
+    paths = _with_places(prepared.paths, data, code, processes)
 
     evidence = {c.path: c.evidence for c in read}
     materials = materials_inside(inside, prepared, set(changed), gaps)
@@ -369,7 +372,7 @@ def _finish(
     ).metrics
     variables = allowed_variables(environment)
     environment_id = gaps.attempt(
-        "environment", lambda: _environment(store, processes, environment), None
+        "environment", lambda: _environment(store, processes, environment, code), None
     )
     segment = Segment(
         invocation=Invocation(
@@ -390,6 +393,9 @@ def _finish(
         directories=_directories(prepared, written),
         # Messages may name paths of this machine; inside the record they are placeholders.
         gaps=tuple(Gap(code=g.code, message=paths.text(plain(g.message))) for g in gaps.found),
+        roots=code.roots,
+        python_path=code.python_path,
+        editable=code.editable,
     )
     store.finish_run(
         run,
@@ -523,12 +529,8 @@ def _source(prepared: Prepared, gaps: Gaps) -> SourceSnapshot | None:
             "code", f"code changed while the run went on; recorded as it began: {some(changed)}"
         )
     snapshot = taken.snapshot
-    return SourceSnapshot(
-        tree=snapshot.tree,
-        versioned=snapshot.versioned,
-        dirty=snapshot.dirty,
-        uncommitted=snapshot.uncommitted,
-        untracked=snapshot.untracked,
+    return structs.replace(
+        snapshot,
         excluded=tuple(
             UncapturedFile(path=mask(e.path, prepared.paths), size=e.size, reason=e.reason)
             for e in snapshot.excluded
@@ -560,9 +562,23 @@ def _surroundings(
 
 
 def _environment(
-    store: Store, processes: tuple[ProcessObservation, ...], variables: Mapping[str, str]
+    store: Store,
+    processes: tuple[ProcessObservation, ...],
+    variables: Mapping[str, str],
+    code: FoundCode,
 ) -> str:
-    return store.put(canonical.encode(describe_environment(processes, variables)))
+    described = describe_environment(processes, variables)
+    return store.put(
+        canonical.encode(
+            structs.replace(
+                described,
+                distributions=tuple(
+                    structs.replace(d, imported=d.imported or d.name in code.editable)
+                    for d in described.distributions
+                ),
+            )
+        )
+    )
 
 
 def _arguments(
@@ -583,10 +599,14 @@ def _arguments(
     return arguments
 
 
-def _with_data(
-    paths: Recording, data: tuple[DataRoot, ...], processes: tuple[ProcessObservation, ...]
+def _with_places(
+    paths: Recording,
+    data: tuple[DataRoot, ...],
+    code: FoundCode,
+    processes: tuple[ProcessObservation, ...],
 ) -> Recording:
-    prefixes = {root.directory: data_placeholder(root.name) for root in data}
+    prefixes = dict(code.places)
+    prefixes |= {root.directory: data_placeholder(root.name) for root in data}
     for process in processes:
         if process.prefix != process.base_prefix:
             prefixes[process.prefix] = "env"

@@ -102,6 +102,15 @@ def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None
     for chained in planned.chain:
         argv = " ".join(chained.record.segments[-1].invocation.argv)
         say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {show(argv, limit=100)}")
+    _section(
+        "more code",
+        [
+            f"{one.root}  {one.source.tree[:12]}"
+            for chained in planned.chain
+            for segment in chained.record.segments
+            for one in segment.roots
+        ],
+    )
     _section("weights", [f"{a.member}  {human_size(a.product.size)}" for a in planned.artifacts])
     for chosen in planned.data:
         size = sum(file.size for file in chosen.manifest.files)

@@ -22,7 +22,7 @@ from repropack import canonical
 from repropack.digest import sha256_hex
 from repropack.model import Distribution, Wheel
 
-__all__ = ["installed_distributions"]
+__all__ = ["editable_projects", "installed_distributions"]
 
 _MAX_METADATA: Final = 64 * 1024 * 1024
 """Bytes of one metadata file: a RECORD of 100,000 files has about 12 MiB."""
@@ -43,6 +43,7 @@ class _Installed(msgspec.Struct, kw_only=True):
     editable: bool
     origin: str
     archive: Wheel | None
+    entry_points: dict[str, dict[str, str]]
 
 
 def installed_distributions(
@@ -81,9 +82,35 @@ def installed_distributions(
             origin=install.origin,
             requires=install.requires,
             archive=install.archive,
+            entry_points=install.entry_points,
         )
         for name, install in sorted(found.items())
     )
+
+
+def editable_projects(paths: Sequence[str]) -> dict[str, str]:
+    """The directories of editable installs (PEP 660) on a search path, by normalised name.
+
+    They are places of this machine, and no part of a record.
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        try:
+            names = sorted(os.listdir(path))
+        except OSError:
+            # As for the distributions: not every entry of a search path is a directory.
+            continue
+        for name in names:
+            if not name.endswith(".dist-info"):
+                continue
+            folder = os.path.join(path, name)
+            data = _read(folder, "direct_url.json")
+            if data and _direct_url(data)[0]:
+                headers = _headers(_read(folder, "METADATA"))
+                address = urlsplit(str(canonical.decode(data, dict).get("url", "")))
+                if headers.get("name") and address.scheme == "file":
+                    found.setdefault(_normal(headers["name"][0]), unquote(address.path))
+    return found
 
 
 def _scan(root: str) -> Iterable[_Installed]:
@@ -120,6 +147,7 @@ def _dist_info(root: str, folder: str) -> _Installed | None:
         editable=editable,
         origin=origin,
         archive=archive,
+        entry_points=_entry_points(_read(folder, "entry_points.txt")) if editable else {},
     )
 
 
@@ -146,7 +174,22 @@ def _egg_info(root: str, path: str) -> _Installed | None:
         editable=develop,
         origin="local" if develop else "index",
         archive=None,
+        entry_points={},
     )
+
+
+def _entry_points(data: bytes) -> dict[str, dict[str, str]]:
+    """The groups of an `entry_points.txt`."""
+    import configparser
+
+    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+    # Names keep their case.
+    parser.optionxform = str  # type: ignore[method-assign,assignment]
+    try:
+        parser.read_string(data.decode("utf-8", "replace"))
+    except configparser.Error:
+        return {}
+    return {group: dict(parser.items(group)) for group in parser.sections()}
 
 
 def _read(folder: str, name: str) -> bytes:

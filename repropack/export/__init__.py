@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -27,6 +27,7 @@ from repropack.export.chain import (
     ChainedRun,
     ChosenArtifact,
     choose_artifacts,
+    code_of,
     materials_of,
     products_of,
     trace_chain,
@@ -64,6 +65,9 @@ from repropack.store import Store
 
 __all__ = ["ExportPlan", "ExportRequest", "Exported", "PlannedEnvironment", "build", "plan"]
 
+
+CodeMembers: TypeAlias = Mapping[tuple[str, str], CodeMember]
+"""The code of a release, by the place where it belongs and its tree id."""
 
 _LICENCE_STEMS: Final = ("license", "licence", "copying", "notice")
 
@@ -280,7 +284,20 @@ def _plan_environments(
         unlocked: tuple[str, ...] = ()
         if environment.python is not None:
             uv = uv or find_uv(variables, load_index_settings(variables))
-            chosen = select(environment.distributions, environment.python, environment.machine)
+            in_code = {
+                name
+                for chained in chain
+                if chained.record.id in members
+                for segment in chained.record.segments
+                for name in segment.editable
+            }
+            chosen = tuple(
+                one
+                for one in select(
+                    environment.distributions, environment.python, environment.machine
+                )
+                if one.name not in in_code
+            )
             locked, unlocked = find_wheels(uv, chosen, environment.python)
         planned.append(
             PlannedEnvironment(
@@ -319,39 +336,44 @@ def _merge(one: Environment, other: Environment) -> Environment | None:
 # ---------------------------------------------------------------- members
 
 
-def _squash_code(
-    planned: ExportPlan, scratch: Path
-) -> tuple[dict[str, CodeMember], list[MemberSource]]:
-    """One code bundle for each distinct tree, by tree id."""
-    code: dict[str, CodeMember] = {}
+def _squash_code(planned: ExportPlan, scratch: Path) -> tuple[CodeMembers, list[MemberSource]]:
+    """One code bundle for each distinct tree; which it is, by place and tree id."""
+    code: dict[tuple[str, str], CodeMember] = {}
+    commits: dict[str, str] = {}
     sources = []
     for chained in planned.chain:
         for segment in chained.record.segments:
-            assert segment.source is not None
-            tree = segment.source.tree
-            if tree in code:
-                continue
-            member = f"code/{tree[:12]}.bundle"
-            place = scratch / f"{tree}.bundle"
-            commit = squash(
-                planned.store.git,
-                tree,
-                place,
-                object_format=planned.store.private(chained.stored).object_format,
-            )
-            code[tree] = CodeMember(root="{project}", tree=tree, commit=commit, member=member)
-            sources.append(MemberSource(path=member, role=Role.CODE, content=place))
+            for root, snapshot in code_of(segment):
+                tree = snapshot.tree
+                member = f"code/{tree[:12]}.bundle"
+                if tree not in commits:
+                    place = scratch / f"{tree}.bundle"
+                    commits[tree] = squash(
+                        planned.store.git,
+                        tree,
+                        place,
+                        object_format="sha256" if len(tree) == 64 else "sha1",
+                        submodules=frozenset(snapshot.submodules),
+                    )
+                    sources.append(MemberSource(path=member, role=Role.CODE, content=place))
+                code[root, tree] = CodeMember(
+                    root=root, tree=tree, commit=commits[tree], member=member
+                )
     return code, sources
 
 
-def _record_members(planned: ExportPlan, code: dict[str, CodeMember]) -> list[MemberSource]:
+def _record_members(planned: ExportPlan, code: CodeMembers) -> list[MemberSource]:
     sources = []
     for chained in planned.chain:
-        trees = dict.fromkeys(s.source.tree for s in chained.record.segments if s.source)
+        trees = dict.fromkeys(
+            (root, snapshot.tree)
+            for segment in chained.record.segments
+            for root, snapshot in code_of(segment)
+        )
         packed = PackedRun(
             version=RECORD_VERSION,
             record=chained.record,
-            code=tuple(code[tree] for tree in trees),
+            code=tuple(code[place] for place in trees),
             environment=planned.environment_of[chained.record.id],
             artifacts=tuple(
                 Artifact(path=a.product.path, member=a.member, sha256=a.product.sha256)
@@ -422,7 +444,7 @@ def _data_members(planned: ExportPlan) -> list[MemberSource]:
 
 
 def _document_members(
-    planned: ExportPlan, code: dict[str, CodeMember], key: SigningKey, file_name: str
+    planned: ExportPlan, code: CodeMembers, key: SigningKey, file_name: str
 ) -> list[MemberSource]:
     documents: Documents = write_documents(
         title=planned.title,
@@ -443,7 +465,7 @@ def _document_members(
 
 
 def _ro_crate_member(
-    planned: ExportPlan, code: dict[str, CodeMember], sources: Sequence[MemberSource]
+    planned: ExportPlan, code: CodeMembers, sources: Sequence[MemberSource]
 ) -> MemberSource:
     described = write_ro_crate(
         title=planned.title,
@@ -512,10 +534,10 @@ def _held_back(
             shown = ", ".join(left[:4]) + (f" and {len(left) - 4} more" if len(left) > 4 else "")
             lines.append(f"outputs of run {chained.number}: {shown} (--weights adds them)")
         lines += [
-            f"{excluded.path}: {excluded.reason}"
+            f"{_in_place(root, excluded.path)}: {excluded.reason}"
             for segment in chained.record.segments
-            if segment.source is not None
-            for excluded in segment.source.excluded
+            for root, snapshot in code_of(segment)
+            for excluded in snapshot.excluded
             if "product of an earlier run" not in excluded.reason
         ]
     lines += [
@@ -525,6 +547,10 @@ def _held_back(
     ]
     lines.append("commit history, console logs, host and user names, other variables")
     return tuple(dict.fromkeys(lines))
+
+
+def _in_place(root: str, path: str) -> str:
+    return path if root == "{project}" else f"{root.removeprefix('{project}/')}/{path}"
 
 
 def _warnings(

@@ -12,11 +12,18 @@ from typing import Final
 from msgspec import Struct
 
 from repropack.errors import UsageError
-from repropack.model import Material, Product, RunRecord
+from repropack.model import Material, Product, RunRecord, Segment, SourceSnapshot
 from repropack.paths import collision_key, to_logical_path
 from repropack.store import Store, StoredRun
 
-__all__ = ["ChainedRun", "ChosenArtifact", "choose_artifacts", "products_of", "trace_chain"]
+__all__ = [
+    "ChainedRun",
+    "ChosenArtifact",
+    "choose_artifacts",
+    "code_of",
+    "products_of",
+    "trace_chain",
+]
 
 WEIGHT_SUFFIXES: Final = (
     ".bin",
@@ -113,6 +120,12 @@ def products_of(record: RunRecord) -> dict[str, Product]:
 def materials_of(record: RunRecord) -> tuple[Material, ...]:
     """What a run read, over all segments."""
     return tuple(m for segment in record.segments for m in segment.materials)
+
+
+def code_of(segment: Segment) -> tuple[tuple[str, SourceSnapshot], ...]:
+    """All code of an execution, each tree with the place where it belongs; the project's first."""
+    assert segment.source is not None
+    return ("{project}", segment.source), *((one.root, one.source) for one in segment.roots)
 
 
 def choose_artifacts(

@@ -18,11 +18,20 @@ from typing import Any, Final
 import jinja2
 from msgspec import Struct
 
+from repropack.environment.editable import EditableInstall
 from repropack.escaping import show
 from repropack.export.chain import ChainedRun, ChosenArtifact
-from repropack.model import CodeMember, DataManifest, Environment, Material, Segment
+from repropack.model import CodeMember, CodeRoot, DataManifest, Environment, Material, Segment
 from repropack.paths import to_logical_path
-from repropack.placeholders import PROJECT_DATA, data_placeholder, fill, names_in, split_data
+from repropack.placeholders import (
+    PROJECT_DATA,
+    code_placeholder,
+    data_placeholder,
+    fill,
+    names_in,
+    split_code,
+    split_data,
+)
 from repropack.signing.keys import PublicKey
 
 __all__ = ["Documents", "write_documents"]
@@ -53,7 +62,7 @@ def write_documents(
     title: str,
     file_name: str,
     chain: tuple[ChainedRun, ...],
-    code: Mapping[str, CodeMember],
+    code: Mapping[tuple[str, str], CodeMember],
     artifacts: tuple[ChosenArtifact, ...],
     data: tuple[DataManifest, ...],
     environments: Mapping[str, Environment],
@@ -67,7 +76,7 @@ def write_documents(
         title: The project's title.
         file_name: The bundle's file name.
         chain: The runs.
-        code: Code members by tree id.
+        code: Code members by place and tree id.
         artifacts: Products in the bundle.
         data: Data manifests.
         environments: Environment records by member directory.
@@ -85,7 +94,16 @@ def write_documents(
     )
     segments = [segment for chained in chain for segment in chained.record.segments]
     names = _data_names(data, segments)
-    words = {**_WORDS, **{data_placeholder(n): f'"${v}"' for n, v in names.items()}}
+    words = {
+        **_WORDS,
+        **{data_placeholder(n): f'"${v}"' for n, v in names.items()},
+        **{
+            code_placeholder(split[0]): f'"${_code_variable(split[0])}"'
+            for segment in segments
+            for root in segment.roots
+            if (split := split_code(root.root)) is not None and split[0] is not None
+        },
+    }
     templates.filters["line"] = _line
     templates.filters["quote"] = _quote
     templates.filters["word"] = functools.partial(_word, words=words)
@@ -96,6 +114,7 @@ def write_documents(
     }
     member_of = {artifact.product.sha256: artifact.member for artifact in artifacts}
     number_of = {chained.record.id: chained.number for chained in chain}
+    place_of_run = {chained.number: _project_place(chained) for chained in chain}
     facts: dict[str, Any] = {
         "title": title,
         "file": file_name,
@@ -123,15 +142,24 @@ def write_documents(
                 "number": chained.number,
                 "id": chained.record.id,
                 "environment": place_of[environment_of[chained.record.id]],
+                "place": place_of_run[chained.number],
                 "segments": [
                     {
-                        "code": code[segment.source.tree],
+                        "code": code["{project}", segment.source.tree],
+                        "roots": [
+                            _root_facts(root, code[root.root, root.source.tree], chained.number)
+                            for root in _outer_first(segment.roots)
+                        ],
+                        "python_path": segment.python_path,
+                        "editable": _installs(
+                            segment, environments[environment_of[chained.record.id]]
+                        ),
                         "argv": segment.invocation.argv,
                         "directory": segment.invocation.directory,
                         "variables": segment.invocation.variables,
                         "directories": _directories(segment),
                         "needs": [
-                            _need(material, member_of[material.sha256], number_of)
+                            _need(material, member_of[material.sha256], number_of, place_of_run)
                             for material in segment.materials
                             if material.origin is not None
                             and material.sha256 in member_of
@@ -173,14 +201,75 @@ def _directories(segment: Segment) -> tuple[str, ...]:
     )
 
 
-def _need(material: Material, member: str, number_of: Mapping[str, int]) -> dict[str, Any]:
+def _project_place(chained: ChainedRun) -> str:
+    """Where a run's project lies: deep enough for code that was found as `../lib`."""
+    climbs = max(
+        (
+            root.position.split("/").count("..")
+            for segment in chained.record.segments
+            for root in segment.roots
+            if root.position is not None
+        ),
+        default=0,
+    )
+    below = "/".join([*(["in"] * (climbs - 1)), "project"]) if climbs else ""
+    return f"work-run-{chained.number}/{below}".rstrip("/")
+
+
+def _outer_first(roots: Iterable[CodeRoot]) -> list[CodeRoot]:
+    """The order of writing: what holds another first, what replaces files last."""
+    return sorted(
+        roots,
+        key=lambda r: (
+            r.root == "{project}",
+            (r.position or "").count("/"),
+            r.root.count("/"),
+        ),
+    )
+
+
+def _root_facts(root: CodeRoot, member: CodeMember, number: int) -> dict[str, Any]:
+    """Further code: its bundle and where it goes."""
+    split = split_code(root.root)
+    assert split is not None
+    name, below = split
+    return {
+        "member": member,
+        "root": root.root,
+        "replaces": root.root == "{project}",
+        "variable": _code_variable(name) if name is not None and not below else None,
+        "position": root.position,
+        "place": f"code-run-{number}/{name}",
+        "beside": f"/{below}" if name is None else f"-{name}/{below}".rstrip("/"),
+    }
+
+
+def _code_variable(name: str) -> str:
+    return "CODE_" + re.sub(r"[^A-Za-z0-9_]", lambda m: f"_{ord(m[0]):02x}_", name)
+
+
+def _installs(segment: Segment, environment: Environment) -> list[EditableInstall]:
+    return [
+        install
+        for one in environment.distributions
+        if one.name in segment.editable and (install := EditableInstall.of(one)) is not None
+    ]
+
+
+def _need(
+    material: Material,
+    member: str,
+    number_of: Mapping[str, int],
+    place_of_run: Mapping[int, str],
+) -> dict[str, Any]:
     """A file that a run reads and an earlier one made: where it belongs and whence it comes."""
     assert material.origin is not None
     made = material.origin.path
+    number = number_of.get(material.origin.run) if made.startswith("{project}/") else None
     return {
         "member": member,
         "path": material.path,
-        "run": number_of.get(material.origin.run) if made.startswith("{project}/") else None,
+        "made_in": place_of_run[number] if number is not None else None,
         "made": made.removeprefix("{project}/"),
     }
 

@@ -22,7 +22,7 @@ from repropack.bundle import MemberSource
 from repropack.bundle.limits import ATTESTATION, MANIFEST
 from repropack.digest import hash_file, sha256_hex
 from repropack.escaping import show
-from repropack.export.chain import ChainedRun, ChosenArtifact
+from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
 from repropack.model import Claim, CodeMember, DataManifest, Role, Segment
 from repropack.placeholders import split_data
 
@@ -82,7 +82,7 @@ def write_ro_crate(
     title: str,
     published: str,
     chain: tuple[ChainedRun, ...],
-    code: Mapping[str, CodeMember],
+    code: Mapping[tuple[str, str], CodeMember],
     artifacts: tuple[ChosenArtifact, ...],
     data: tuple[DataManifest, ...],
     environment_of: Mapping[str, str],
@@ -95,7 +95,7 @@ def write_ro_crate(
         title: The project's title.
         published: The date of the release, as in records.
         chain: The runs.
-        code: Code members by tree id.
+        code: Code members by place and tree id.
         artifacts: Products in the bundle.
         data: Data manifests.
         environment_of: The member directory of each run's environment, by the run's id.
@@ -173,16 +173,26 @@ def _data_set(graph: _Graph, manifest: DataManifest, directory: str) -> dict[str
 def _describe_code(
     graph: _Graph,
     chain: tuple[ChainedRun, ...],
-    code: Mapping[str, CodeMember],
+    code: Mapping[tuple[str, str], CodeMember],
     environment_of: Mapping[str, str],
 ) -> None:
     """Says of each code bundle that it is source code, which, and what it needs."""
-    for tree, packed in code.items():
-        runs = [c for c in chain if any(_tree(s) == tree for s in c.record.segments)]
+    for (place, tree), packed in code.items():
+        runs = [
+            c
+            for c in chain
+            if any(
+                (root, source.tree) == (place, tree)
+                for segment in c.record.segments
+                for root, source in code_of(segment)
+            )
+        ]
         locks = dict.fromkeys(f"{environment_of[c.record.id]}/pylock.toml" for c in runs)
         identity = _identity(packed.member)
         known = {k: v for k, v in graph.entities[identity].items() if not k.startswith("@")}
-        known["name"] = f"Code of run {', '.join(str(c.number) for c in runs)}, as a git bundle"
+        which = f"run {', '.join(str(c.number) for c in runs)}"
+        beside = "" if place == "{project}" else f" at {show(place)}"
+        known["name"] = f"Code of {which}{beside}, as a git bundle"
         graph.add(
             identity,
             ["File", "SoftwareSourceCode"],
@@ -199,7 +209,7 @@ def _describe_code(
 def _actions(
     graph: _Graph,
     chain: tuple[ChainedRun, ...],
-    code: Mapping[str, CodeMember],
+    code: Mapping[tuple[str, str], CodeMember],
     artifacts: tuple[ChosenArtifact, ...],
     data: tuple[DataManifest, ...],
     claims: tuple[Claim, ...],
@@ -226,8 +236,14 @@ def _actions(
                     "CreateAction",
                     name=f"Run {which}: {show(chained.record.name or chained.record.id)}",
                     description=show(shlex.join(segment.invocation.argv), limit=2000),
-                    instrument=_reference(code[_tree(segment)].member),
-                    object=[_reference(path) for path in _inputs(segment, member_of, data)],
+                    instrument=_reference(code[_project_code(segment)].member),
+                    object=[
+                        *(_reference(path) for path in _inputs(segment, member_of, data)),
+                        *(
+                            _reference(code[root, source.tree].member)
+                            for root, source in code_of(segment)[1:]
+                        ),
+                    ],
                     result=results,
                     startTime=_moment(segment.started),
                     endTime=_moment(segment.ended),
@@ -241,9 +257,9 @@ def _actions(
     return actions
 
 
-def _tree(segment: Segment) -> str:
-    assert segment.source is not None
-    return segment.source.tree
+def _project_code(segment: Segment) -> tuple[str, str]:
+    root, source = code_of(segment)[0]
+    return root, source.tree
 
 
 def _made(artifact: ChosenArtifact, chained: ChainedRun, segment: Segment) -> bool:

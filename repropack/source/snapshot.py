@@ -31,9 +31,17 @@ from repropack.source.private import (
     private_repository,
     remove_stale_indexes,
 )
-from repropack.source.trees import link_defect, path_defect, recorded_name
+from repropack.source.trees import GITLINK, link_defect, path_defect, recorded_name
 
-__all__ = ["UNTRACKED_LIMIT", "Taken", "changed_since", "find_root", "preserve", "take"]
+__all__ = [
+    "UNTRACKED_LIMIT",
+    "Taken",
+    "changed_since",
+    "find_root",
+    "preserve",
+    "take",
+    "take_files",
+]
 
 UNTRACKED_LIMIT: Final = 10 * 1024 * 1024
 """Bytes of one untracked file: code is smaller, what is larger is data or a product."""
@@ -48,6 +56,7 @@ _LISTED: Final = 20
 """Excluded files of one directory, for one reason, beyond which the directory is one entry."""
 
 _STORE_NAME: Final = b".repropack"
+_LITTER: Final = frozenset({_STORE_NAME, b"__pycache__"})
 _ENVIRONMENT_MARKS: Final = (b"/pyvenv.cfg", b"/conda-meta/history")
 _NORMAL: Final = (b"H 100644 ", b"H 100755 ", b"H 120000 ")
 
@@ -59,12 +68,14 @@ class Taken(Struct, frozen=True, kw_only=True):
         base_commit: The commit that was checked out; None without one.
         object_format: `sha1` or `sha256`.
         index: Name of the index file in the private repository that knows the files' times.
+        submodules: Paths of the tree's submodules as `os.fsdecode` gives them.
     """
 
     snapshot: SourceSnapshot
     base_commit: str | None
     object_format: str
     index: str
+    submodules: tuple[str, ...] = ()
 
 
 class _Place(Struct, frozen=True, kw_only=True):
@@ -130,6 +141,7 @@ def take(
     versioned: bool,
     products: Mapping[str, tuple[int, int, int]],
     untracked_limit: int = UNTRACKED_LIMIT,
+    before_ns: int | None = None,
 ) -> Taken:
     """Records the files of a work tree as a git tree in the private repository.
 
@@ -140,6 +152,8 @@ def take(
         products: Outputs of earlier runs: path below the root to size, `st_mtime_ns` and `st_ino`.
             An untracked file that is still exactly that is data, not code, and is left out.
         untracked_limit: Bytes; larger untracked files are left out.
+        before_ns: Nanoseconds since 1970; untracked files that were changed then or later are left
+            out. Modified ones are taken as they are: what they were is not known any more.
 
     Raises:
         RepropackError: git failed, a file cannot be read, or the root is no project.
@@ -157,11 +171,12 @@ def take(
         git = _session(root, private, index, place)
         excluded: list[UncapturedFile] = []
         removals: list[bytes] = []
+        gitlinks = False
         if place:
-            removals = _normalise(git, root, excluded)
+            removals, gitlinks = _normalise(git, root)
         dirt = _status(git, versioned=versioned)
         candidates = dirt.untracked if versioned else dirt.untracked + dirt.modified
-        included, refused = _choose(root, candidates, products, untracked_limit)
+        included, refused = _choose(root, candidates, products, untracked_limit, before_ns)
         excluded += refused
         modified = dirt.modified
         if not versioned:
@@ -174,6 +189,14 @@ def take(
         additions = [*modified, *(path for path in dirt.untracked if path in included)]
         _update(git, removals, additions, len(empty_tree))
         tree = git.call("write-tree").stdout.decode("ascii").strip()
+        submodules = _submodules(git) if gitlinks else []
+        excluded += [
+            UncapturedFile(
+                path=recorded_name(path), size=0, reason="a submodule that is not checked out"
+            )
+            for path in submodules
+            if not os.path.lexists(os.path.join(os.fsencode(root), path, b".git"))
+        ]
         uncommitted: tuple[str, ...] = ()
         untracked: tuple[str, ...] = ()
         dirty = dirt.base_commit is None
@@ -194,12 +217,47 @@ def take(
         uncommitted=uncommitted,
         untracked=untracked,
         excluded=tuple(sorted(excluded, key=lambda file: file.path)),
+        submodules=tuple(recorded_name(path) for path in submodules),
     )
     return Taken(
         snapshot=snapshot,
         base_commit=dirt.base_commit,
         object_format=object_format,
         index=index.name,
+        submodules=tuple(os.fsdecode(path) for path in submodules),
+    )
+
+
+def take_files(root: Path, store: Path, names: Iterable[str]) -> SourceSnapshot:
+    """Records some files of a directory as a git tree in the private repository, byte for byte.
+
+    Args:
+        root: A directory, whether git tracks it or not.
+        store: The directory of the private repository; it is made on first use.
+        names: Paths below the root, as `os.fsdecode` gives them. What cannot be in a tree is left
+            out, with the reason.
+
+    Raises:
+        RepropackError: git failed, or a file cannot be read.
+        OSError: The private repository cannot be written.
+    """
+    private = private_repository(store, "sha1")
+    index = new_index(private)
+    try:
+        included, excluded = _choose(
+            root, {os.fsencode(name) for name in names}, {}, UNTRACKED_LIMIT, None
+        )
+        git = bare(private, work_tree=root, index=index)
+        git.call("read-tree", "--empty")
+        _update(git, [], sorted(included), 40)
+        tree = git.call("write-tree").stdout.decode("ascii").strip()
+    finally:
+        index.unlink(missing_ok=True)
+    return SourceSnapshot(
+        tree=tree,
+        versioned=False,
+        dirty=True,
+        excluded=tuple(sorted(excluded, key=lambda file: file.path)),
     )
 
 
@@ -277,8 +335,8 @@ def _refuse_home(root: Path) -> None:
         )
 
 
-def _normalise(git: Git, root: Path, excluded: list[UncapturedFile]) -> list[bytes]:
-    """Makes the copied index honest, notes submodules, and returns tracked files to leave out.
+def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool]:
+    """Makes the copied index honest; tracked files to leave out, and whether it has submodules.
 
     `assume-unchanged` and `skip-worktree` tell git not to look at a file. People set them on files
     that they keep changed locally: exactly those have to be looked at. An entry without remembered
@@ -288,6 +346,7 @@ def _normalise(git: Git, root: Path, excluded: list[UncapturedFile]) -> list[byt
     suspicious = _STORE_NAME in output
     stale: list[bytes] = []
     removals: list[bytes] = []
+    gitlinks = False
     for record in _records(output):
         if record.startswith(_NORMAL) and not suspicious:
             continue
@@ -296,18 +355,21 @@ def _normalise(git: Git, root: Path, excluded: list[UncapturedFile]) -> list[byt
         if _STORE_NAME in path.split(b"/"):
             removals.append(path)
         elif mode == b"160000":
-            excluded.append(
-                UncapturedFile(
-                    path=recorded_name(path),
-                    size=0,
-                    reason="submodule: only its commit id is recorded",
-                )
-            )
+            gitlinks = True
         elif tag == b"h" or (tag in (b"S", b"s") and os.path.lexists(root / os.fsdecode(path))):
             stale.append(b"%s %s 0\t%s\0" % (mode, oid, path))
     if stale:
         git.call("update-index", "-z", "--index-info", stdin=b"".join(stale))
-    return removals
+    return removals, gitlinks
+
+
+def _submodules(git: Git) -> list[bytes]:
+    """The entries of the index that are commits of other repositories."""
+    return [
+        record.partition(b"\t")[2]
+        for record in _records(git.call("ls-files", "-z", "--stage").stdout)
+        if record.startswith(GITLINK)
+    ]
 
 
 def _status(git: Git, *, versioned: bool) -> _Dirt:
@@ -353,6 +415,7 @@ def _choose(
     candidates: Iterable[bytes],
     products: Mapping[str, tuple[int, int, int]],
     limit: int,
+    before_ns: int | None,
 ) -> tuple[set[bytes], list[UncapturedFile]]:
     """Which untracked files are code, and why the others are not."""
     names = list(candidates)
@@ -367,7 +430,8 @@ def _choose(
         environments, (0, "an installed environment")
     )
     for name in names:
-        if _STORE_NAME in name.split(b"/"):
+        # Bytecode follows from the code, and no two interpreters write the same.
+        if not _LITTER.isdisjoint(name.split(b"/")):
             continue
         if name.endswith(b"/"):
             refused[name] = (0, "a nested git repository")
@@ -386,6 +450,8 @@ def _choose(
             reason = link_defect(name, target)
         if not reason and products.get(os.fsdecode(name)) == stamp:
             reason = "product of an earlier run"
+        if not reason and before_ns is not None and status.st_ctime_ns >= before_ns:
+            reason = "written while the run went on"
         if not reason and name.endswith(b".rpk"):
             # Code of the next release would hold all of the last one.
             reason = "a release"

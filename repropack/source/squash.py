@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,7 @@ from repropack.findings import Code, DefectError, Finding
 from repropack.source.git import Git, bare, initialise
 from repropack.source.private import private_repository
 from repropack.source.trees import (
+    GITLINK,
     LINK,
     MAX_FILES,
     MAX_LINK,
@@ -49,13 +50,18 @@ _IDENTITY: Final = {
 
 
 def publishable(
-    store: Path, tree: str, *, extra_objects: Sequence[Path] = ()
+    store: Path,
+    tree: str,
+    *,
+    submodules: Set[str] = frozenset(),
+    extra_objects: Sequence[Path] = (),
 ) -> tuple[Finding, ...]:
     """What keeps a tree out of a bundle, by the rules that the reader of the bundle has.
 
     Args:
         store: The directory of the private repository that holds the tree.
         tree: The tree id.
+        submodules: Where the snapshot has submodules.
         extra_objects: Further object directories, for a tree that was not preserved.
 
     Returns:
@@ -76,8 +82,8 @@ def publishable(
         mode, kind, oid, size = meta.split()
         if kind == b"tree":
             continue
-        defect = entry_defect(mode, path)
-        if not defect and not size.isdigit():
+        defect = entry_defect(mode, path, submodules)
+        if not defect and mode != GITLINK and not size.isdigit():
             raise RepropackError(
                 f"the content of {recorded_name(path)} is not on this machine",
                 advice="the repository is a partial clone: fetch its objects first",
@@ -112,6 +118,7 @@ def squash(
     destination: Path,
     *,
     object_format: str,
+    submodules: Set[str] = frozenset(),
     extra_objects: Sequence[Path] = (),
 ) -> str:
     """Writes the bundle and returns the commit id. The bundle was read back and checked.
@@ -121,6 +128,7 @@ def squash(
         tree: The tree id.
         destination: The file to write; it is whole or absent.
         object_format: `sha1` or `sha256`.
+        submodules: Where the snapshot has submodules: only their commit ids are in its tree.
         extra_objects: Further object directories, for a tree that was not preserved.
 
     Raises:
@@ -128,7 +136,7 @@ def squash(
             bundle that it made is not the one that was meant.
         OSError: The file cannot be written.
     """
-    findings = publishable(store, tree, extra_objects=extra_objects)
+    findings = publishable(store, tree, submodules=submodules, extra_objects=extra_objects)
     if findings:
         first = findings[0]
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
@@ -169,7 +177,7 @@ def squash(
             )
             os.fsync(file.fileno())
         try:
-            unpack(bundle, work, tree=tree, commit=commit)
+            unpack(bundle, work, tree=tree, commit=commit, submodules=submodules)
         except DefectError as error:
             raise RepropackError(f"the code snapshot {tree} cannot be exported: {error}") from error
         os.replace(bundle, destination)

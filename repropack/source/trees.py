@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Final
 
 from repropack.paths import MAX_COMPONENT, MAX_COMPONENTS, MAX_PATH
 
 __all__ = [
+    "GITLINK",
     "LINK",
     "MAX_FILES",
     "MAX_LINK",
@@ -40,18 +41,24 @@ MAX_LINK: Final = 4096
 """Bytes of a symbolic link's target: PATH_MAX."""
 
 LINK: Final = b"120000"
+GITLINK: Final = b"160000"
+"""A submodule: the entry names a commit of another repository, and is an empty directory here."""
+
 _FILE_MODES: Final = frozenset({b"100644", b"100755", LINK})
 
 
-def entry_defect(mode: bytes, path: bytes) -> str:
+def entry_defect(mode: bytes, path: bytes, submodules: Set[str]) -> str:
     """Why a file entry may not be in a tree, or an empty string.
 
     Args:
         mode: The mode as git writes it, for example `100644`.
         path: The path from the root of the tree.
+        submodules: Where the record says that the tree has submodules.
     """
-    if mode == b"160000":
-        return "a submodule: only its commit id is in the tree, not its files"
+    if mode == GITLINK:
+        if recorded_name(path) not in submodules:
+            return "a submodule that the record does not name"
+        return path_defect(path)
     if mode not in _FILE_MODES:
         return f"the mode {mode.decode('ascii', 'backslashreplace')}"
     name = path.rpartition(b"/")[2].lower()

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -28,6 +28,7 @@ from repropack.process import ProcessFailedError
 from repropack.source.git import Git, TimedOutError, bare, initialise
 from repropack.source.pack_scan import PackLimits, excess
 from repropack.source.trees import (
+    GITLINK,
     LINK,
     MAX_FILES,
     MAX_LINK,
@@ -85,6 +86,7 @@ class CodeTree(Struct, frozen=True, kw_only=True):
 
     Attributes:
         files: All files, in the order of the tree.
+        submodules: The places of submodules, each an empty directory.
         repository: A private repository that holds the contents; it must stay until `write_to`.
     """
 
@@ -92,19 +94,31 @@ class CodeTree(Struct, frozen=True, kw_only=True):
     commit: str
     files: tuple[CodeFile, ...]
     repository: Path
+    submodules: tuple[str, ...] = ()
 
-    def write_to(self, directory: Path) -> None:
-        """Writes the files into a new or empty directory.
+    def write_to(self, directory: Path, below: str = "", *, replace: bool = False) -> None:
+        """Writes the files into a directory, which is made if need be.
+
+        Nothing is ever written through a link. What lies there already stays; it may come from
+        another code bundle, so its links are not followed either.
+
+        Args:
+            directory: A directory of ours.
+            below: A plain relative path below it: where the tree belongs.
+            replace: Whether a file of the tree takes the place of one that is there.
 
         Raises:
-            RepropackError: The directory is not empty, or git failed.
-            OSError: A file could not be written; for example two names are one on this file system.
+            RepropackError: git failed.
+            OSError: A file could not be written: something else has its place already, or two
+                names are one on this file system.
         """
         directory.mkdir(exist_ok=True)
-        if any(directory.iterdir()):
-            raise RepropackError(f"{directory} is not empty")
         regular = [file for file in self.files if file.target is None]
-        root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            root = descend_beneath(top, below.split("/") if below else [], create=True)
+        finally:
+            os.close(top)
         try:
             with tempfile.TemporaryFile(dir=self.repository) as contents:
                 _repository(self.repository).call(
@@ -115,7 +129,9 @@ class CodeTree(Struct, frozen=True, kw_only=True):
                 )
                 contents.seek(0)
                 for file in regular:
-                    _write_file(root, file, contents)
+                    _write_file(root, file, contents, replace=replace)
+            for path in self.submodules:
+                os.close(descend_beneath(root, path.split("/"), create=True))
             for file in self.files:
                 if file.target is not None:
                     with _parent(root, file.path) as (parent, name):
@@ -143,7 +159,9 @@ def bundle_header(commit: str) -> bytes:
     return version + f"{commit} HEAD\n{commit} refs/heads/main\n\n".encode()
 
 
-def unpack(bundle: Path, scratch: Path, *, tree: str, commit: str) -> CodeTree:
+def unpack(
+    bundle: Path, scratch: Path, *, tree: str, commit: str, submodules: Set[str] = frozenset()
+) -> CodeTree:
     """Reads and checks a code bundle. Nothing in it is executed.
 
     Args:
@@ -151,6 +169,8 @@ def unpack(bundle: Path, scratch: Path, *, tree: str, commit: str) -> CodeTree:
         scratch: An existing directory, in which a new repository is made.
         tree: The tree id that the run names.
         commit: The commit id that the run names.
+        submodules: Where the record says that the tree has submodules; there and nowhere else it
+            must have them.
 
     Raises:
         DefectError: `RPK401` to `RPK407`, whatever is wrong with the bundle.
@@ -166,11 +186,11 @@ def unpack(bundle: Path, scratch: Path, *, tree: str, commit: str) -> CodeTree:
             git = _repository(repository)
             _index_pack(git, file)
         stored = _stored(git)
-        files = _walk(git, stored, tree, commit)
+        files, links = _walk(git, stored, tree, commit, submodules)
     except BaseException:
         shutil.rmtree(repository, ignore_errors=True)
         raise
-    return CodeTree(tree=tree, commit=commit, files=files, repository=repository)
+    return CodeTree(tree=tree, commit=commit, files=files, repository=repository, submodules=links)
 
 
 def _repository(repository: Path) -> Git:
@@ -258,8 +278,13 @@ def _stored(git: Git) -> dict[str, tuple[bytes, int]]:
 
 
 def _walk(
-    git: Git, stored: dict[str, tuple[bytes, int]], tree: str, commit: str
-) -> tuple[CodeFile, ...]:
+    git: Git,
+    stored: dict[str, tuple[bytes, int]],
+    tree: str,
+    commit: str,
+    submodules: Set[str],
+) -> tuple[tuple[CodeFile, ...], tuple[str, ...]]:
+    """The files, and the places of submodules."""
     of_kind = {
         kind: [oid for oid, (has, _) in stored.items() if has == kind]
         for kind in (b"commit", b"tree", b"tag")
@@ -282,11 +307,16 @@ def _walk(
             raise DefectError(Code.CODE_TREE, found=str(error)) from error
     if tree not in trees:
         raise DefectError(Code.CODE_IDENTITY, found="another tree", expected=tree)
-    entries = list(_entries(trees, stored, tree))
+    entries = list(_entries(trees, stored, tree, submodules))
     reached = {commit} | _reach(trees, tree)
     if reached != stored.keys():
         raise DefectError(
             Code.CODE_UNREACHABLE, found=f"{len(stored.keys() - reached)} further objects"
+        )
+    gitlinks = [path for mode, path, _ in entries if mode == GITLINK]
+    if missing := sorted(submodules - {recorded_name(path) for path in gitlinks}):
+        raise DefectError(
+            Code.CODE_TREE, missing[0], found="no submodule", expected="one, as the record says"
         )
     links = {oid for mode, _, oid in entries if mode == LINK}
     if any(stored[oid][1] > MAX_LINK for oid in links):
@@ -294,6 +324,8 @@ def _walk(
     targets = _contents(git, sorted(links))
     files = []
     for mode, path, oid in entries:
+        if mode == GITLINK:
+            continue
         target = targets[oid] if mode == LINK else None
         defect = link_defect(path, target) if target is not None else ""
         if defect:
@@ -307,13 +339,14 @@ def _walk(
                 target=None if target is None else os.fsdecode(target),
             )
         )
-    return tuple(files)
+    return tuple(files), tuple(os.fsdecode(path) for path in gitlinks)
 
 
 def _entries(
     trees: dict[str, tuple[tuple[bytes, bytes, str], ...]],
     stored: dict[str, tuple[bytes, int]],
     root: str,
+    submodules: Set[str],
 ) -> Iterator[tuple[bytes, bytes, str]]:
     """Every file as mode, full path and id; stops at the first defect or limit.
 
@@ -329,14 +362,17 @@ def _entries(
             path = prefix + name
             visited += 1
             directory = mode == b"40000"
-            defect = path_defect(path) if directory else entry_defect(mode, path)
+            defect = path_defect(path) if directory else entry_defect(mode, path, submodules)
             if defect:
                 deep = path.count(b"/") >= MAX_COMPONENTS
                 raise DefectError(
                     Code.CODE_LIMIT if deep else Code.CODE_TREE, recorded_name(path), found=defect
                 )
             kind, size = stored.get(child, (b"missing", 0))
-            if kind != (b"tree" if directory else b"blob"):
+            if mode == GITLINK:
+                # The id is that of a commit elsewhere. What has it here is nobody's: a stowaway.
+                size = 0
+            elif kind != (b"tree" if directory else b"blob"):
                 raise DefectError(
                     Code.CODE_OBJECTS, recorded_name(path), found=f"an object that is {kind!r}"
                 )
@@ -358,7 +394,7 @@ def _reach(trees: dict[str, tuple[tuple[bytes, bytes, str], ...]], root: str) ->
     pending = [root]
     while pending:
         for mode, _, child in trees[pending.pop()]:
-            if child not in reached:
+            if mode != GITLINK and child not in reached:
                 reached.add(child)
                 if mode == b"40000":
                     pending.append(child)
@@ -381,12 +417,16 @@ def _check_commit(content: bytes, tree: str) -> None:
         raise DefectError(Code.CODE_IDENTITY, found="a commit of another tree", expected=tree)
 
 
-def _write_file(root: int, file: CodeFile, contents: BinaryIO) -> None:
+def _write_file(root: int, file: CodeFile, contents: BinaryIO, *, replace: bool) -> None:
     """Copies the next object of `git cat-file --batch` into a new file."""
     header = contents.readline()
     if header != f"{file.oid} blob {file.size}\n".encode():
         raise RepropackError(f"git did not give the content of {file.path!r}")
     with _parent(root, file.path) as (parent, name):
+        if replace:
+            # A link is removed, not followed. A directory stays, and the open below refuses it.
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                os.unlink(name, dir_fd=parent)
         descriptor = os.open(
             name,
             os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,

@@ -8,18 +8,19 @@ learns it without a sandbox, an interpreter or data.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Set
 from pathlib import Path
 
 from repropack.bundle import VerifiedBundle
 from repropack.findings import Code, DefectError
-from repropack.model import CodeMember
+from repropack.model import CodeMember, PackedRun
 from repropack.process import ProcessFailedError
 from repropack.source.git import TimedOutError
 from repropack.source.unpack import CodeTree, unpack
 from repropack.verify.release import Release
 from repropack.verify.workspace import unpack_members
 
-__all__ = ["check_code", "checked_tree"]
+__all__ = ["check_code", "checked_tree", "submodules_of"]
 
 
 def check_code(release: Release, bundle: VerifiedBundle, work: Path) -> None:
@@ -29,23 +30,48 @@ def check_code(release: Release, bundle: VerifiedBundle, work: Path) -> None:
         DefectError: `RPK401` to `RPK407`, with the member.
         RepropackError: git is missing, or something cannot be written.
     """
-    codes = dict.fromkeys(code for run in release.runs for code in run.packed.code)
+    codes: dict[tuple[CodeMember, frozenset[str]], None] = {}
+    for run in release.runs:
+        named = submodules_of(run.packed)
+        for code in run.packed.code:
+            codes[code, named.get((code.root, code.tree), frozenset())] = None
     with tempfile.TemporaryDirectory(prefix="check-", dir=work) as scratch:
         place = Path(scratch)
-        unpacked = unpack_members(bundle, place / "bundle", {code.member for code in codes})
-        for code in codes:
-            checked_tree(code, unpacked.path(code.member), place)
+        unpacked = unpack_members(bundle, place / "bundle", {code.member for code, _ in codes})
+        for code, submodules in codes:
+            checked_tree(code, unpacked.path(code.member), place, submodules)
 
 
-def checked_tree(code: CodeMember, bundle: Path, scratch: Path) -> CodeTree:
+def submodules_of(packed: PackedRun) -> dict[tuple[str, str], frozenset[str]]:
+    """Where the trees of a run have submodules, by root and tree id."""
+    return {
+        (root, snapshot.tree): frozenset(snapshot.submodules)
+        for segment in packed.record.segments
+        for root, snapshot in (
+            ("{project}", segment.source),
+            *((one.root, one.source) for one in segment.roots),
+        )
+        if snapshot is not None
+    }
+
+
+def checked_tree(
+    code: CodeMember, bundle: Path, scratch: Path, submodules: Set[str] = frozenset()
+) -> CodeTree:
     """Reads a code bundle that lies in a file; what is wrong with it names the member.
+
+    Args:
+        code: What the run says of it.
+        bundle: The file.
+        scratch: A directory of ours.
+        submodules: Where the run says that the tree has submodules.
 
     Raises:
         DefectError: `RPK401` to `RPK407`.
         RepropackError: git is missing.
     """
     try:
-        return unpack(bundle, scratch, tree=code.tree, commit=code.commit)
+        return unpack(bundle, scratch, tree=code.tree, commit=code.commit, submodules=submodules)
     except DefectError as error:
         finding = error.finding
         subject = f"{code.member}: {finding.subject}" if finding.subject else code.member

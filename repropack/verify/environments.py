@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Final
 
@@ -94,6 +94,13 @@ def build_environments(
             specification,
             target / f"env-{number}",
             variables,
+            in_code={
+                name
+                for run in release.runs
+                if run.packed.environment == directory
+                for segment in run.packed.record.segments
+                for name in segment.editable
+            },
             offline=offline,
             tell=tell,
             findings=findings,
@@ -117,6 +124,7 @@ def _build_one(
     target: Path,
     variables: Mapping[str, str],
     *,
+    in_code: Set[str],
     offline: bool,
     tell: Callable[[str], None],
     findings: list[Finding],
@@ -135,7 +143,7 @@ def _build_one(
             )
         )
         return None
-    unlocked = _unlocked(specification)
+    unlocked = _unlocked(specification, in_code)
     shown = unlocked[:MAX_UNLOCKED_SHOWN]
     # The most important one last: that is the one that a verdict names.
     findings.extend(_unlocked_finding(one, len(unlocked)) for one in reversed(shown))
@@ -184,14 +192,18 @@ def _build_one(
     )
 
 
-def _unlocked(specification: ReleaseEnvironment) -> list[Distribution]:
-    """What the run needs and the lock does not have; imported packages first."""
+def _unlocked(specification: ReleaseEnvironment, in_code: Set[str]) -> list[Distribution]:
+    """What the run needs and neither lock nor code has; imported packages first."""
     environment = specification.environment
     assert environment.python is not None
     locked = {(package.name, package.version) for package in specification.locked}
     needed = select(environment.distributions, environment.python, environment.machine)
     return sorted(
-        (one for one in needed if (canonicalize_name(one.name), one.version) not in locked),
+        (
+            one
+            for one in needed
+            if (canonicalize_name(one.name), one.version) not in locked and one.name not in in_code
+        ),
         key=lambda one: (not one.imported, one.name),
     )
 

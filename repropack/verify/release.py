@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -26,10 +26,11 @@ from repropack.model import (
     Invocation,
     MetricSet,
     PackedRun,
+    Segment,
     Statement,
 )
 from repropack.paths import PathRefusedError, to_logical_path
-from repropack.placeholders import PROJECT_DATA, split_data
+from repropack.placeholders import PROJECT_DATA, split_code, split_data
 
 __all__ = ["Release", "ReleaseEnvironment", "ReleaseRun", "data_member", "read_release"]
 
@@ -234,7 +235,7 @@ def _check_run(
     packed = run.packed
     if packed.record.id in earlier:
         raise DefectError(Code.RECORD_REFERENCE, where, found=f"run {packed.record.id} twice")
-    trees = {code.tree for code in packed.code}
+    trees = {(code.root, code.tree) for code in packed.code}
     for code in packed.code:
         if code.member not in digests or not code.member.startswith("code/"):
             raise DefectError(Code.RECORD_REFERENCE, where, found=f"code {code.member}")
@@ -248,8 +249,9 @@ def _check_run(
     if PROJECT_DATA in packed.data:
         project_files = {f.path: f.sha256 for f in release.data[PROJECT_DATA].files}
     for segment in packed.record.segments:
-        if segment.source is None or segment.source.tree not in trees:
+        if segment.source is None or ("{project}", segment.source.tree) not in trees:
             raise DefectError(Code.RECORD_REFERENCE, where, found="a segment without its code")
+        _check_roots(segment, trees, where)
         _check_invocation(segment.invocation, where)
         for material in segment.materials:
             if material.origin is not None and material.origin.run not in earlier:
@@ -280,6 +282,55 @@ def _check_run(
                 _check_inside(product.path, where)
         for directory in segment.directories:
             _check_inside(directory, where)
+
+
+def _check_roots(segment: Segment, trees: Set[tuple[str, str]], where: str) -> None:
+    """Further code must be in the bundle, and belong below the project or a place of its own."""
+    named = {"{project}"}
+    for one in segment.roots:
+        if (one.root, one.source.tree) not in trees:
+            raise DefectError(Code.RECORD_REFERENCE, where, found=f"{one.root} without its code")
+        _check_code_place(one.root, where)
+        split = split_code(one.root)
+        if split is not None and split[0] is not None and not split[1]:
+            if one.root in named:
+                raise DefectError(Code.RECORD_REFERENCE, where, found=f"{one.root} twice")
+            named.add(one.root)
+        elif one.position is not None:
+            raise DefectError(Code.RECORD_REFERENCE, where, found=f"{one.root} with a position")
+        if one.position is not None and not _is_position(one.position):
+            raise DefectError(Code.RECORD_REFERENCE, where, found=f"the position {one.position}")
+    for path in (*(one.root for one in segment.roots), *segment.python_path):
+        _check_code_place(path, where)
+        if path.partition("/")[0] not in named:
+            raise DefectError(
+                Code.RECORD_REFERENCE, where, found=path, expected="a place of recorded code"
+            )
+
+
+def _check_code_place(path: str, where: str) -> None:
+    split = split_code(path)
+    try:
+        if split is None or split[0] in (".", ".."):
+            raise PathRefusedError("it is no place of code")
+        if split[1]:
+            to_logical_path(split[1])
+            if not split[1].isprintable():
+                raise PathRefusedError("it holds a control character")
+    except PathRefusedError as error:
+        raise DefectError(Code.RECORD_REFERENCE, where, found=f"{path}: {error}") from error
+
+
+def _is_position(position: str) -> bool:
+    """Whether it is some `../` and then a plain relative path."""
+    climbs = re.match(r"(?:\.\./){1,3}(?=[^/])", position)
+    if climbs is None or not position.isprintable():
+        return False
+    try:
+        to_logical_path(position[climbs.end() :])
+    except PathRefusedError:
+        return False
+    return True
 
 
 def _check_invocation(invocation: Invocation, where: str) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import os
 import secrets
 import signal
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -28,21 +26,25 @@ from repropack.importers import MAX_METRIC_FILE
 from repropack.importers.recurring import place_of
 from repropack.importers.run_metrics import MAX_LOGGED, read_run_metrics
 from repropack.metric_log import VARIABLE as METRICS_VARIABLE
-from repropack.model import Claim, CodeMember, Difference, Isolation, Material, Metric, Segment
+from repropack.model import Claim, Difference, Isolation, Material, Metric, Segment
 from repropack.paths import descend_beneath, open_beneath, read_beneath
 from repropack.placeholders import PROJECT_DATA, UnfilledError, data_placeholder, fill, split_data
-from repropack.process import ProcessFailedError, find_program
+from repropack.process import find_program
 from repropack.sandbox import Bind, Bubblewrap, Limits, SandboxSpec, confined, no_isolation
-from repropack.source.git import TimedOutError
-from repropack.source.unpack import unpack
+from repropack.verify.code_roots import (
+    SANDBOX_WORK,
+    CodePlaces,
+    choose_places,
+    offer_to_python,
+    write_code,
+)
 from repropack.verify.environments import BuiltEnvironment
 from repropack.verify.release import Release, ReleaseRun
-from repropack.verify.workspace import LocatedData, Unpacked, place_file
+from repropack.verify.workspace import PLACE_TAKEN, LocatedData, Unpacked, place_file
 from repropack.worktree import compare, scan
 
 __all__ = ["Conditions", "Repeated", "RepetitionFailedError", "repeat_runs"]
 
-SANDBOX_PROJECT: Final = "/work/project"
 SANDBOX_DATA: Final = "/mnt/data"
 SANDBOX_HOME: Final = "/home/user"
 
@@ -55,11 +57,6 @@ WALL_MAXIMUM: Final = 20.0 * 24 * 3600
 
 MAX_ALIKE: Final = 1_000
 """Files at the places of claimed metrics that are read: more than the folds of any training."""
-
-_PLACE_TAKEN: Final = frozenset(
-    {errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
-)
-"""Why a file cannot be where a record wants it; anything else is this machine's trouble."""
 
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -132,14 +129,25 @@ def _repeat_run(
 ) -> Repeated:
     place = conditions.work / f"run-{run.number}"
     place.mkdir()
-    project = place / "project"
+    base = place / "work"
+    base.mkdir()
+    roots = [one for segment in run.packed.record.segments for one in segment.roots]
+    places = choose_places(base, roots)
+    project = places.on_disk("{project}")
     metrics: tuple[Metric, ...] = ()
     differences: list[Difference] = []
     isolation = no_isolation()
     seconds = 0.0
     for number, segment in enumerate(run.packed.record.segments, 1):
-        values = _values(project, run, conditions)
-        _lay_out(run, segment, project, values, conditions, earlier, first=number == 1)
+        values = _values(places, run, conditions)
+        if number == 1:
+            conditions.tell(f"unpacking the code of run {run.number}")
+            write_code(run.packed, segment, places, conditions.unpacked, conditions.work)
+        _lay_out(run, segment, project, values, conditions, earlier)
+        environment = conditions.environments[run.packed.environment]
+        offer_to_python(
+            segment, environment, [_filled(one, values, run) for one in segment.python_path]
+        )
         before = scan(project)
         logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
         variables, changed = _variables(segment, run, conditions, values)
@@ -147,7 +155,7 @@ def _repeat_run(
         if metric_log:
             variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
         differences += changed
-        end, isolation = _execute(run, segment, project, values, variables, logs, conditions)
+        end, isolation = _execute(run, segment, places, values, variables, logs, conditions)
         seconds += end.seconds
         _check_end(run, segment, end, logs)
         try:
@@ -246,40 +254,14 @@ def _lay_out(
     values: Mapping[str, str],
     conditions: Conditions,
     earlier: Mapping[str, Repeated],
-    *,
-    first: bool,
 ) -> None:
-    """Code first, then what the run read inside the project."""
-    assert segment.source is not None
-    code = next(c for c in run.packed.code if c.tree == segment.source.tree)
-    conditions.tell(f"unpacking the code of run {run.number}")
-    if first:
-        _write_code(code, project, conditions)
+    """What the run read inside the project, beside its code."""
     for directory in segment.directories:
         _make_directory(project, directory)
     for material in segment.materials:
         split = split_data(material.path)
         if split is not None and split[0] == PROJECT_DATA:
             _place_material(material, split[1], project, run, values, conditions, earlier)
-
-
-def _write_code(code: CodeMember, project: Path, conditions: Conditions) -> None:
-    with tempfile.TemporaryDirectory(prefix="git-", dir=conditions.work) as scratch:
-        try:
-            tree = unpack(
-                conditions.unpacked.path(code.member),
-                Path(scratch),
-                tree=code.tree,
-                commit=code.commit,
-            )
-            _require_room(conditions.work, sum(file.size for file in tree.files))
-            tree.write_to(project)
-        except TimedOutError as error:
-            raise DefectError(Code.CODE_LIMIT, code.member, found=error.message) from error
-        except ProcessFailedError as error:
-            if error.completed is None:
-                raise
-            raise DefectError(Code.CODE_OBJECTS, code.member, found=error.message) from error
 
 
 def _make_directory(project: Path, recorded: str) -> None:
@@ -293,16 +275,6 @@ def _make_directory(project: Path, recorded: str) -> None:
             os.close(descend_beneath(top, split[1].split("/"), create=True))
     finally:
         os.close(top)
-
-
-def _require_room(directory: Path, needed: int) -> None:
-    """A small bundle can unpack to much: the disk belongs to others too."""
-    room = os.statvfs(directory)
-    if needed > room.f_bavail * room.f_frsize:
-        raise RepropackError(
-            f"{directory} has no room for {needed} bytes of code",
-            advice="name another place with TMPDIR",
-        )
 
 
 def _place_material(
@@ -319,7 +291,7 @@ def _place_material(
     try:
         found = place_file(project, _filled(relative, values, run), source)
     except OSError as error:
-        if error.errno not in _PLACE_TAKEN:
+        if error.errno not in PLACE_TAKEN:
             raise
         raise DefectError(
             Code.RECORD_REFERENCE, material.path, found=error.strerror or str(error)
@@ -385,13 +357,13 @@ def _open_material(
 # ---------------------------------------------------------------- execution
 
 
-def _values(project: Path, run: ReleaseRun, conditions: Conditions) -> dict[str, str]:
+def _values(places: CodePlaces, run: ReleaseRun, conditions: Conditions) -> dict[str, str]:
     """What placeholders stand for in this repetition."""
     isolated = conditions.bubblewrap is not None
     environment = conditions.environments[run.packed.environment]
     values = {
-        "project": SANDBOX_PROJECT if isolated else str(project),
-        "home": SANDBOX_HOME if isolated else str(project.parent),
+        **places.values(SANDBOX_WORK if isolated else str(places.base)),
+        "home": SANDBOX_HOME if isolated else str(places.base),
         "tmp": "/tmp",  # noqa: S108 - private inside the sandbox; as recorded outside
         "host": "sandbox",
         "user": "user",
@@ -453,7 +425,7 @@ def _variables(
 def _execute(
     run: ReleaseRun,
     segment: Segment,
-    project: Path,
+    places: CodePlaces,
     values: Mapping[str, str],
     variables: dict[str, str],
     logs: tuple[Path, Path],
@@ -492,7 +464,10 @@ def _execute(
             environment=variables,
             limits=Limits(),
             read_only=tuple(read_only),
-            writable=(Bind(source=str(project), target=SANDBOX_PROJECT),),
+            writable=tuple(
+                Bind(source=str(places.base / place), target=f"{SANDBOX_WORK}/{place}")
+                for place in places.separate()
+            ),
         )
     except ValueError as error:
         # Nothing recorded can cause this; a work directory at a place of the sandbox can.
@@ -501,7 +476,9 @@ def _execute(
             advice="name another place with TMPDIR",
         ) from error
     with confined(conditions.bubblewrap, spec, argv) as ready:
-        end = _started(conditions, run, job(ready.argv, str(project), {"PATH": "/usr/bin:/bin"}))
+        end = _started(
+            conditions, run, job(ready.argv, str(places.base), {"PATH": "/usr/bin:/bin"})
+        )
         return end, ready.isolation
 
 
@@ -536,7 +513,7 @@ def _data_binds(data: Mapping[str, LocatedData], taken: list[str]) -> list[Bind]
 def _overlaps(path: str, taken: list[str]) -> bool:
     return any(
         (path + "/").startswith(t + "/") or (t + "/").startswith(path + "/")
-        for t in (SANDBOX_PROJECT, SANDBOX_DATA, SANDBOX_HOME, *taken)
+        for t in (SANDBOX_WORK, SANDBOX_DATA, SANDBOX_HOME, *taken)
     )
 
 

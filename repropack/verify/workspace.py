@@ -29,6 +29,7 @@ from repropack.sandbox import Bind
 from repropack.verify.release import data_member
 
 __all__ = [
+    "PLACE_TAKEN",
     "LocatedData",
     "Unpacked",
     "locate_data",
@@ -36,6 +37,11 @@ __all__ = [
     "remove_tree",
     "unpack_members",
 ]
+
+PLACE_TAKEN: Final = frozenset(
+    {errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
+)
+"""Why a file cannot be where a record wants it; anything else is this machine's trouble."""
 
 _LISTED: Final = 3
 """Missing files that a finding names before it counts the rest."""

@@ -176,25 +176,6 @@ def test_data_that_nobody_was_seen_reading(project: Project, tmp_path: Path) -> 
         assert inside == ({"{project}/out/cache.bin": ["present"]} if unseen else {})
 
 
-def test_code_from_outside_and_modules_that_git_ignores(project: Project, tmp_path: Path) -> None:
-    (tmp_path / "o").mkdir()
-    for name in ("m", "e"):
-        (tmp_path / "o" / f"{name}.py").write_text("x = 1\n")
-    project.write(".gitignore", "_version.py\n")
-    project.write("pkg/part/_version.py", "v = 1\n")
-    script = (
-        "import sys; sys.path.insert(0, '../o'); import m, pkg.part._version; "
-        "exec(open('../o/e.py').read())"
-    )
-    for _ in range(2):
-        # The second time both modules come from bytecode.
-        project.ok("run", "--", "python", "-c", script)
-        for name in ("m", "e"):
-            assert f"/o/{name}.py" in _gaps(project)
-        (material,) = project.segment()["materials"]
-        assert material["path"] == "{project}/pkg/part/_version.py"
-
-
 def test_outputs_behind_a_link_are_said(project: Project, tmp_path: Path) -> None:
     (tmp_path / "scratch").mkdir()
     (tmp_path / "scratch" / "old.bin").write_text("1")

@@ -306,9 +306,8 @@ def test_submodule(project: Path, store: Path, git: Git, tmp_path: Path) -> None
     taken = snapshot(project, store)
     assert fingerprint(project / ".git/modules") == module
     assert taken.snapshot.tree == git(project, "rev-parse", "HEAD^{tree}").decode()
-    assert [(f.path, f.reason) for f in taken.snapshot.excluded] == [
-        ("lib", "submodule: only its commit id is recorded")
-    ]
+    assert taken.snapshot.excluded == ()
+    assert taken.snapshot.submodules == taken.submodules == ("lib",)
     git(project / "lib", "commit", "-qam", "two")
     taken = snapshot(project, store)
     assert taken.snapshot.uncommitted == ("lib",)
@@ -317,6 +316,12 @@ def test_submodule(project: Path, store: Path, git: Git, tmp_path: Path) -> None
         git(project / "lib", "rev-parse", "HEAD").decode(),
     )
     assert find_root(project / "lib") == (project / "lib", True)
+    git(project, "submodule", "deinit", "-q", "-f", "lib")
+    taken = snapshot(project, store)
+    assert taken.snapshot.submodules == ("lib",)
+    assert [(f.path, f.reason) for f in taken.snapshot.excluded] == [
+        ("lib", "a submodule that is not checked out")
+    ]
 
 
 def test_repository_without_commits(tmp_path: Path, git: Git) -> None:

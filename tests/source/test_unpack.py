@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repropack.errors import RepropackError
 from repropack.findings import Code, DefectError
 from repropack.source import unpack as unpack_module
 from repropack.source.snapshot import take
 from repropack.source.squash import squash
+from repropack.source.trees import recorded_name
 from repropack.source.unpack import CodeTree, unpack
 from tests.source.conftest import Git, Hostile
 
@@ -87,7 +87,7 @@ def test_good_twin(hostile: Hostile, scratch: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code.write_to(out)
     assert (out / "train.py").read_text() == "print('train')\n"
-    with pytest.raises(RepropackError, match="is not empty"):
+    with pytest.raises(FileExistsError):
         code.write_to(out)
 
 
@@ -196,6 +196,34 @@ def test_gitlink(hostile: Hostile, scratch: Path) -> None:
     root = tree((b"160000", b"lib", commit(GOOD)))
     bundle, made = hostile([root, commit(root)])
     assert refusal(scratch, bundle, oid(*root), made) is Code.CODE_TREE
+    for named in ({"other"}, {"lib", "other"}):
+        with pytest.raises(DefectError) as caught:
+            unpack(bundle, scratch, tree=oid(*root), commit=made, submodules=named)
+        assert caught.value.finding.code is Code.CODE_TREE
+    code = unpack(bundle, scratch, tree=oid(*root), commit=made, submodules={"lib"})
+    assert code.submodules == ("lib",)
+    code.write_to(scratch / "out")
+    assert list((scratch / "out/lib").iterdir()) == []
+
+
+def test_a_submodule_entry_reaches_nothing_in_the_pack(hostile: Hostile, scratch: Path) -> None:
+    """What a submodule's commit id names here is history that the author meant to leave out."""
+    for hidden in (blob(b"a private draft"), tree((FILE, b"draft", PRINT))):
+        root = tree((b"160000", b"lib", hidden))
+        bundle, made = hostile([PRINT, hidden, root, commit(root)])
+        with pytest.raises(DefectError) as caught:
+            unpack(bundle, scratch, tree=oid(*root), commit=made, submodules={"lib"})
+        assert caught.value.finding.code is Code.CODE_UNREACHABLE
+
+
+def test_submodules_where_they_must_not_be(hostile: Hostile, scratch: Path) -> None:
+    other = commit(GOOD)
+    for name in (b".git", b"..", b"GIT~1", b"a\nb"):
+        root = tree((b"160000", name, other))
+        bundle, made = hostile([root, commit(root)])
+        with pytest.raises(DefectError) as caught:
+            unpack(bundle, scratch, tree=oid(*root), commit=made, submodules={recorded_name(name)})
+        assert caught.value.finding.code in (Code.CODE_TREE, Code.CODE_OBJECTS)
 
 
 def test_links_that_are_fine(hostile: Hostile, scratch: Path, tmp_path: Path) -> None:

@@ -296,10 +296,16 @@ class Draft:
         return self.envelope(envelope) if self.envelope else envelope
 
 
-def simple(place: Path, script: str | None = None, *, expected: float = 0.91) -> Draft:
+def simple(
+    place: Path,
+    script: str | None = None,
+    *,
+    expected: float = 0.91,
+    files: dict[str, str] | None = None,
+) -> Draft:
     """A release of one shell script that writes `metrics.json` (0.91 if it is not given)."""
     draft = Draft(place)
-    draft.add_run({"run.sh": script or metrics("0.91")}, "sh", "run.sh")
+    draft.add_run({"run.sh": script or metrics("0.91"), **(files or {})}, "sh", "run.sh")
     draft.add_claim(expected)
     return draft
 

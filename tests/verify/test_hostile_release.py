@@ -16,15 +16,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from repropack.digest import sha256_hex
 from repropack.model import (
+    CodeRoot,
     Evidence,
     Material,
     MetricSource,
     Report,
     Role,
+    SourceSnapshot,
     StepStatus,
     Verdict,
 )
@@ -34,6 +37,7 @@ from tests.verify.release_builder import (
     Link,
     chain,
     check,
+    code_bundle,
     metrics,
     segment_of,
     simple,
@@ -736,6 +740,99 @@ def test_code_with_another_role(tmp_path: Path) -> None:
     draft = simple(tmp_path)
     member = draft.runs[0].code[0].member
     draft.members[member] = (Role.LICENSE, draft.members[member][1])
+    assert check(draft.write()).verdict is Verdict.REPRODUCED
+
+
+def with_root(draft: Draft, root: str, files: dict[str, str], **fields: Any) -> None:
+    """Adds further code to the only run of a draft."""
+    code, bundle = code_bundle(draft.place / f"more-{len(draft.members)}", files)
+    draft.members[code.member] = (Role.CODE, bundle)
+    (run,) = draft.runs
+    (segment,) = run.record.segments
+    more = CodeRoot(
+        root=root, source=SourceSnapshot(tree=code.tree, versioned=True, dirty=False), **fields
+    )
+    segment = msgspec.structs.replace(segment, roots=(*segment.roots, more))
+    draft.runs[0] = msgspec.structs.replace(
+        run,
+        code=(*run.code, msgspec.structs.replace(code, root=root)),
+        record=msgspec.structs.replace(run.record, segments=(segment,)),
+    )
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "{project}/..", "{project}/../x", "/etc", "", "x", "{home}", "{project}/a//b",
+        "{code:x}/..", "{code:..}", "{code:.}/x", "{code:x}/y", "{data:x}", "{project}/a\nb",
+        "{project}/",
+    ],
+)  # fmt: skip
+def test_code_that_belongs_elsewhere(tmp_path: Path, root: str) -> None:
+    draft = simple(tmp_path)
+    with_root(draft, root, {"m.py": "x = 1\n"})
+    malformed(check(draft.write()))
+
+
+@pytest.mark.parametrize(
+    "position",
+    ["..", "../", "../..", "../../../../x", "/etc", "x", "../x/..", "../a\nb", "../."],
+)  # fmt: skip
+def test_code_at_a_position_that_is_none(tmp_path: Path, position: str) -> None:
+    draft = simple(tmp_path)
+    with_root(draft, "{code:lib}", {"m.py": "x = 1\n"}, position=position)
+    malformed(check(draft.write()))
+
+
+@pytest.mark.parametrize(
+    "path", ["{code:other}", "{project}/../x", "/usr/lib", "{env}", "{code:lib}/a\nimport os"]
+)
+def test_python_path_to_elsewhere(tmp_path: Path, path: str) -> None:
+    draft = simple(tmp_path)
+    with_root(draft, "{code:lib}", {"m.py": "x = 1\n"})
+    draft.edits = edit_run(lambda run: segment_of(run).update(python_path=[path]))
+    malformed(check(draft.write()))
+
+
+@pytest.mark.parametrize(
+    ("root", "position", "ours"),
+    [
+        # Would write through the link of another tree, or over its file.
+        ("{project}/link", None, {"link": Link("sub"), "sub/x": "x"}),
+        ("{project}/link/deep", None, {"link": Link("sub"), "sub/x": "x"}),
+        ("{project}/file", None, {"file": "x"}),
+        ("{project}/file/deep", None, {"file": "x"}),
+        ("{project}/sub", None, {"sub/m.py": "x"}),
+    ],
+)
+def test_code_whose_place_is_taken(
+    tmp_path: Path, root: str, position: str | None, ours: dict[str, str]
+) -> None:
+    draft = simple(tmp_path, metrics("0.91"), files=ours)
+    with_root(draft, root, {"m.py": "x = 1\n"}, position=position)
+    malformed(check(draft.write()), "RPK404")
+
+
+def test_code_that_replaces_a_link_does_not_follow_it(tmp_path: Path) -> None:
+    draft = simple(
+        tmp_path,
+        "test ! -L link && test $(cat link) = new && test $(cat target) = old || exit 1\n"
+        + metrics("0.91"),
+        files={"link": Link("target"), "target": "old\n"},
+    )
+    with_root(draft, "{project}", {"link": "new\n"})
+    assert check(draft.write()).verdict is Verdict.REPRODUCED
+
+
+def test_positions_that_would_meet_the_project_are_not_taken(tmp_path: Path) -> None:
+    draft = simple(
+        tmp_path,
+        "test -f /work/code/one/m.py && test -f /work/two/m.py && test -f /work/two/in/m.py"
+        " && test ! -e m.py || exit 1\n" + metrics("0.91"),
+    )
+    with_root(draft, "{code:one}", {"m.py": "x = 1\n"}, position="../project")
+    with_root(draft, "{code:inner}", {"m.py": "x = 2\n"}, position="../two/in")
+    with_root(draft, "{code:two}", {"m.py": "x = 3\n"}, position="../two")
     assert check(draft.write()).verdict is Verdict.REPRODUCED
 
 

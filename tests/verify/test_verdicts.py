@@ -739,7 +739,7 @@ def test_work_directory_is_kept_on_request(tmp_path: Path) -> None:
         now=NOW,
     )
     assert report.work is not None
-    assert Path(report.work, "run-1/project/metrics.json").is_file()
+    assert Path(report.work, "run-1/work/project/metrics.json").is_file()
 
 
 def test_code_may_hold_links_within_itself(tmp_path: Path) -> None:
