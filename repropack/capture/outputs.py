@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
-from typing import Final
+from typing import Final, NamedTuple
 
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import hash_path
@@ -30,6 +30,13 @@ PATIENCE: Final = 1.0
 
 WRITERS: Final = 16
 """Threads: each waits for the disk to confirm a file, and a disk confirms many at once."""
+
+
+class _Outcome(NamedTuple):
+    """A file that was hashed, or None; and why it is not kept, or an empty string."""
+
+    file: HashedFile | None
+    failure: str
 
 
 def keep_products(
@@ -65,14 +72,23 @@ def keep_products(
         kept_bytes += status.st_size if keep else 0
         chosen.append((relative, status, keep))
 
-    def one(choice: tuple[str, os.stat_result, bool]) -> HashedFile | OSError | None:
+    def one(choice: tuple[str, os.stat_result, bool]) -> _Outcome | None:
         if interruption.requested:
             return None
-        path = prepared.root / choice[0]
+        relative, _, keep = choice
+        path = prepared.root / relative
+        failure = "" if keep else f"{relative} is too large to be kept; its digest is recorded"
+        if keep:
+            try:
+                return _Outcome(prepared.store.keep(path), "")
+            except OSError as error:
+                # A full disk can still be read: the digest tells later whether the file is the one.
+                reason = error.strerror or error
+                failure = f"{relative} is not kept: {reason}; its digest is recorded"
         try:
-            return prepared.store.keep(path) if choice[2] else hash_path(path)
+            return _Outcome(hash_path(path), failure)
         except OSError as error:
-            return error
+            return _Outcome(None, f"{relative} is not recorded: {error.strerror or error}")
 
     total = sum(status.st_size for _, status, _ in chosen)
     slow = Timer(PATIENCE, tell, (f"keeping outputs: {len(chosen)} files, {total} bytes …",))
@@ -88,15 +104,15 @@ def keep_products(
     ]
     if missed:
         gaps.add("outputs", f"interrupted, so these outputs are not recorded: {some(missed)}")
-    for (relative, status, keep), found in zip(chosen, results, strict=True):
+    for (relative, status, _), outcome in zip(chosen, results, strict=True):
+        if outcome is None:
+            continue
+        if outcome.failure:
+            gaps.add("outputs", outcome.failure)
+        found = outcome.file
         if found is None:
             continue
-        if isinstance(found, OSError):
-            gaps.add("outputs", f"{relative} is not kept: {found.strerror or found}")
-            continue
         recorded = recorded_path(prepared.root / relative, prepared.paths)
-        if not keep:
-            gaps.add("outputs", f"{relative} is too large to be kept; its digest is recorded")
         hashed.append(found)
         stamps[recorded] = (found.stamp.size, found.stamp.mtime_ns, found.stamp.inode)
         products.append(
@@ -105,7 +121,7 @@ def keep_products(
                 size=found.size,
                 sha256=found.sha256,
                 executable=bool(status.st_mode & 0o100),
-                kept=keep,
+                kept=not outcome.failure,
             )
         )
     prepared.store.remember_digests(hashed)

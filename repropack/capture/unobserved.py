@@ -78,8 +78,14 @@ def unseen_parts(
         # A process that is replaced by another program (`exec`), or a worker that is no longer
         # needed and is killed, has no end to tell of.
         ended = process.complete or process.ppid in last or last[process.pid] is not process
-        if process.torn or process.damaged or not ended:
-            unseen.append(f"process {process.pid} ended before it had told everything")
+        if process.damaged:
+            unseen.append(
+                f"what process {process.pid} told is damaged: lines are missing or changed, and "
+                "only the others are used"
+            )
+        elif process.torn or not ended:
+            cut = ": its last line was cut off, and is left out" if process.torn else ""
+            unseen.append(f"process {process.pid} ended before it had told everything{cut}")
     blind = sum(process.unobserved_children for process in processes)
     if blind:
         unseen.append(f"{blind} child processes ran with a cleaned environment, unobserved")

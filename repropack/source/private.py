@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from repropack.digest import sha256_hex
-from repropack.durable import append_line
+from repropack.durable import append_line, sync_directory, sync_tree
 from repropack.errors import RepropackError
 from repropack.source.git import Git, bare, initialise
 
@@ -38,6 +38,7 @@ LOOSE_LIMIT: Final = 500
 """Objects that are copied one by one. More become a pack; a pack a run would slow lookups."""
 
 _INDEX: Final = "index."
+_BASE: Final = "base-"
 _PRESERVED: Final = "preserved"
 
 _EXCLUDES: Final = b""".repropack/
@@ -73,12 +74,15 @@ def private_repository(store: Path, object_format: str) -> Path:
         (temporary / "info").mkdir()
         (temporary / "info/exclude").write_bytes(_EXCLUDES)
         (temporary / "info/attributes").write_bytes(_ATTRIBUTES)
+        # git does not sync what `init` writes, and a repository with an empty HEAD is none.
+        sync_tree(temporary)
         try:
             os.rename(temporary, repository)
         except OSError:
             # Another recorder was first. Whatever else it was, the next line tells.
             if not (repository / "HEAD").exists():
                 raise
+        sync_directory(repository.parent)
     except OSError as error:
         raise RepropackError(f"{repository} could not be made: {error.strerror}") from error
     finally:
@@ -93,7 +97,7 @@ def new_index(repository: Path) -> Path:
 
 def base_index(repository: Path, root: Path) -> Path:
     """Where the last index of an unversioned directory is kept, so that only changes are hashed."""
-    return repository / f"base-{sha256_hex(os.fsencode(os.path.realpath(root)))[:16]}"
+    return repository / f"{_BASE}{sha256_hex(os.fsencode(os.path.realpath(root)))[:16]}"
 
 
 def copy_index(source: Path, destination: Path) -> bool:
@@ -112,8 +116,13 @@ def copy_index(source: Path, destination: Path) -> bool:
     except FileNotFoundError:
         return False
     temporary = destination.with_name(f"{_INDEX}{secrets.token_hex(8)}")
-    temporary.write_bytes(data)
-    os.utime(temporary, ns=(status.st_mtime_ns, status.st_mtime_ns))
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.utime(file.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
+        if destination.name.startswith(_BASE):
+            # Later runs read it. One that a power cut left empty would fail them all.
+            os.fsync(file.fileno())
     os.rename(temporary, destination)
     return True
 

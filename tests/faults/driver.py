@@ -7,6 +7,8 @@ input. The answer is a line on standard output: how the fork ended, or that it h
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import json
 import mmap
@@ -18,6 +20,8 @@ from typing import Any, NoReturn
 
 from repropack.__main__ import main
 from repropack.cli import TABLE
+
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 PLAN = struct.Struct("=qqqqq4096s")
 
@@ -58,6 +62,7 @@ def answer(document: dict[str, int]) -> None:
 
 
 def serve() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for module, _ in TABLE.values():
         importlib.import_module(module)
     for name in ("capture.recorder", "capture.streams", "export", "verify"):
@@ -76,6 +81,10 @@ def serve() -> None:
             answer({"stopped": child})
             sys.stdin.readline()
             os.kill(child, signal.SIGCONT)
+        # Whatever it has left behind is ours now (see below): it must have ended too.
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-child, 0)
         answer({"status": os.waitstatus_to_exitcode(status)})
 
 

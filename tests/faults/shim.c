@@ -177,12 +177,19 @@ int ftruncate64(int file, off64_t size)
     return hit("ftruncate", 1, file, NULL, NULL) ? -1 : REAL(ftruncate64)(file, size);
 }
 
+static int exists(int directory, const char *path)
+{
+    return !syscall(SYS_faccessat, directory, path, F_OK);
+}
+
 /* Of opens only those that write, create, or open a directory in order to sync it. */
 static int open_hit(int directory, const char *name, int flags)
 {
     if (!(flags & (O_CREAT | O_DIRECTORY)) && (flags & O_ACCMODE) == O_RDONLY)
         return 0;
-    return hit(flags & O_CREAT ? "create" : "open", !!(flags & O_CREAT), directory, name, NULL);
+    int before = errno, creates = flags & O_CREAT && !exists(directory, name);
+    errno = before;
+    return hit(creates ? "create" : "open", creates, directory, name, NULL);
 }
 
 #define OPEN(name)                                                                             \
@@ -219,7 +226,7 @@ OPENAT(__openat64_2)
 
 int mkdir(const char *path, mode_t mode)
 {
-    return hit("mkdir", 1, AT_FDCWD, path, NULL) ? -1 : REAL(mkdir)(path, mode);
+    return !exists(AT_FDCWD, path) && hit("mkdir", 1, AT_FDCWD, path, NULL) ? -1 : REAL(mkdir)(path, mode);
 }
 int rename(const char *from, const char *to)
 {
