@@ -9,7 +9,8 @@ are named. The whole repository is taken where there is one, else the packages t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,15 @@ from repropack.errors import RepropackError
 from repropack.model import CodeRoot, SourceSnapshot, UncapturedFile
 from repropack.placeholders import code_placeholder
 from repropack.source.reading import list_paths
-from repropack.source.snapshot import Taken, changed_since, find_root, preserve, take, take_files
+from repropack.source.snapshot import (
+    Taken,
+    changed_since,
+    converted,
+    find_root,
+    preserve,
+    take,
+    take_files,
+)
 
 __all__ = ["FoundCode", "find_code", "take_submodules"]
 
@@ -53,6 +62,7 @@ class FoundCode(Struct, frozen=True, kw_only=True):
     Attributes:
         roots: As the record has them.
         inside: Project-relative paths of their files in the project.
+        filtered: Those of the project's and of submodules' trees that are data: a filter made them.
         outside: Directory to the paths below it, for code from outside.
         places: Directories that records name `{code:NAME}`, with that name.
         python_path: Recorded directories that an installation put on the path of Python.
@@ -63,6 +73,7 @@ class FoundCode(Struct, frozen=True, kw_only=True):
 
     roots: tuple[CodeRoot, ...] = ()
     inside: frozenset[str] = frozenset()
+    filtered: frozenset[str] = frozenset()
     outside: dict[str, frozenset[str]] = {}
     places: dict[str, str] = {}
     python_path: tuple[str, ...] = ()
@@ -122,6 +133,8 @@ def find_code(
     around: Surroundings,
     changed: Iterable[str],
     gaps: Gaps,
+    *,
+    everything_is_read: bool = False,
 ) -> FoundCode:
     """Records all code that a run used beside the project's tree.
 
@@ -131,11 +144,13 @@ def find_code(
         around: Where the run stood; its `code` is that of the project's tree.
         changed: Project-relative paths that the run wrote.
         gaps: Told what could not be taken.
+        everything_is_read: Whether a part of the run was not observed, so that it may have read
+            any file.
     """
     search = _Search(prepared, processes, around, frozenset(changed), gaps)
     for relative, taken in sorted(prepared.submodules.items()):
         search.add_taken(f"{{project}}/{plain(relative)}", prepared.root / relative, taken)
-    search.add_inside()
+    search.add_inside(search.converted(everything_is_read=everything_is_read))
     search.add_outside()
     return search.result()
 
@@ -164,6 +179,8 @@ class _Search:
         }
         self._roots: list[CodeRoot] = []
         self._inside: set[str] = set()
+        self._filtered: set[str] = set()
+        self._read = {p for o in processes for p in (*o.opened_read, *o.mapped)}
         self._outside: dict[str, tuple[str, frozenset[str]]] = {}
         self._names: set[str] = {"project"}
         self._said: list[str] = []
@@ -179,8 +196,52 @@ class _Search:
         self._inside |= {f"{relative}/{path}" for path in self._paths(snapshot)}
         self._said.append(f"{relative} (submodule)")
 
-    def add_inside(self) -> None:
-        """Loaded code in the project that its tree does not have: other repositories, ignored."""
+    def converted(self, *, everything_is_read: bool) -> list[str]:
+        """Files that were read and that git keeps otherwise than they lay on the disk.
+
+        What a filter has made becomes data; the others are returned.
+        """
+        root = str(self._prepared.root)
+        read = {
+            os.path.relpath(path, root)
+            for path in (*map(_real, self._read), *self._loaded)
+            if is_below(path, root)
+        }
+        before = self._prepared.before.files
+        taken: dict[str, Taken] = dict(self._prepared.submodules)
+        if self._prepared.taken is not None:
+            taken[""] = self._prepared.taken
+        code: list[str] = []
+        for place, one in taken.items():
+            if not one.converts:
+                continue
+            prefix = f"{place}/" if place else ""
+            sizes = {
+                name[len(prefix) :]: stamp.size
+                for name, stamp in before.items()
+                if name.startswith(prefix) and name not in self._changed
+            }
+            chosen = {name[len(prefix) :] for name in read if name.startswith(prefix)}
+            action = partial(
+                converted,
+                self._prepared.root / place,
+                self._prepared.store.git,
+                one,
+                sizes,
+                None if everything_is_read else chosen,
+            )
+            nothing: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+            data, text = self._gaps.attempt("code", action, nothing)
+            self._filtered |= {prefix + name for name in data}
+            code += [prefix + name for name in text]
+        return code
+
+    def add_inside(self, other_form: Sequence[str]) -> None:
+        """Loaded code in the project that its tree does not have: other repositories, ignored.
+
+        Args:
+            other_form: Further files, which the tree has in another form.
+        """
         root, before = self._prepared.root, self._prepared.before.files
         products = self._products()
         ignored: list[str] = []
@@ -207,8 +268,12 @@ class _Search:
                 f"recorded: {some(rewritten)}",
             )
         ignored = [name for name in ignored if name not in self._changed]
-        if ignored:
-            self._add_files("{project}", root, ignored, f"{some(ignored)} (ignored by git)")
+        said = [f"{some(ignored)} (ignored by git)"] if ignored else []
+        files = [*ignored, *other_form]
+        if other_form:
+            said.append(f"{some(sorted(other_form))} (as on the disk, before git converts them)")
+        if files:
+            self._add_files("{project}", root, files, ", ".join(said))
 
     def _products(self) -> set[str]:
         """Files that an earlier run wrote and that lie there as it left them."""
@@ -371,6 +436,10 @@ class _Search:
             ),
             None,
         )
+        if taken.filtered:
+            relative = os.path.relpath(place, self._prepared.root)
+            young = {name for name in taken.filtered if f"{relative}/{name}" in self._changed}
+            changed = tuple(n for n in changed if n not in taken.filtered or n in young)
         if changed:
             self._gaps.add(
                 "code",
@@ -441,6 +510,7 @@ class _Search:
         return FoundCode(
             roots=tuple(self._roots),
             inside=frozenset(self._inside),
+            filtered=frozenset(self._filtered),
             outside={directory: files for directory, (_, files) in self._outside.items()},
             places={
                 directory: root[1:-1]

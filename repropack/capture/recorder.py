@@ -14,7 +14,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -329,19 +329,23 @@ def _finish(
     products, stamps = keep_products(
         written, prepared, gaps, interruption=finishing.interruption, tell=finishing.tell
     )
-    source = _source(prepared, gaps)
+    source = _source(prepared, changed, gaps)
 
     around = _surroundings(prepared, processes, environment)
     code = gaps.attempt(
         "code",
-        lambda: find_code(prepared, processes, around, changed, gaps),
+        lambda: find_code(
+            prepared, processes, around, changed, gaps, everything_is_read=bool(unseen)
+        ),
         FoundCode(),
     )
     for path in code.uncaptured:
         gaps.add("code", f"code from outside the project is not in the snapshot: {path}")
     if code.said:
         finishing.tell(f"code beside the project's own is recorded too: {some(code.said)}")
-    around = structs.replace(around, code=around.code | code.inside, code_outside=code.outside)
+    around = structs.replace(
+        around, code=(around.code | code.inside) - code.filtered, code_outside=code.outside
+    )
     elsewhere = {*written_outside(processes, around), *(behind_links(prepared) if unseen else ())}
     if elsewhere:
         gaps.add("outputs", f"written outside the project, so not kept: {some(sorted(elsewhere))}")
@@ -505,7 +509,7 @@ def _directories(prepared: Prepared, written: tuple[str, ...]) -> tuple[str, ...
     return tuple(sorted(recorded_path(prepared.root / path, prepared.paths) for path in found))
 
 
-def _source(prepared: Prepared, gaps: Gaps) -> SourceSnapshot | None:
+def _source(prepared: Prepared, written: Iterable[str], gaps: Gaps) -> SourceSnapshot | None:
     if prepared.taken is None:
         return None
     taken = prepared.taken
@@ -523,7 +527,9 @@ def _source(prepared: Prepared, gaps: Gaps) -> SourceSnapshot | None:
         ),
         None,
     )
-    changed = tuple(path for path in changed if path not in prepared.console)
+    # Where a filter applies, git sees a difference that is none: the scan tells better.
+    unknown = prepared.console | (taken.filtered - set(written))
+    changed = tuple(path for path in changed if path not in unknown)
     if changed:
         gaps.add(
             "code", f"code changed while the run went on; recorded as it began: {some(changed)}"

@@ -2,8 +2,8 @@
 """How git is called: always with an environment that is built here, never with an inherited one.
 
 Two kinds of repository, two environments. `own` is a work tree of the author: her configuration
-applies, because her clean filters and excludes decide what a file's content is, but nothing of
-hers is written and nothing is fetched. `bare` is a repository that repropack made: no
+applies, because her excludes and attributes decide what is code, but nothing of hers is written,
+no program of hers is run, and nothing is fetched. `bare` is a repository that repropack made: no
 configuration of user or system applies. `GIT_*` variables are never passed on, for several of them
 (`GIT_CONFIG_COUNT`, `GIT_TEMPLATE_DIR`, `GIT_INDEX_FILE`) redirect git or make it run programs.
 """
@@ -122,6 +122,7 @@ def own(
     index: Path | None = None,
     objects: Path | None = None,
     alternates: Sequence[Path] = (),
+    options: Sequence[str] = (),
 ) -> Git:
     """A work tree of the author, found from a directory of it.
 
@@ -130,25 +131,27 @@ def own(
         index: Use this index instead of hers. Without it nothing may write an index.
         objects: Write objects there instead of into her object store.
         alternates: Where else to look for objects.
+        options: Further configuration, `name=value`.
     """
     environment = {
         name: os.environ[name] for name in ("PATH", "HOME", "XDG_CONFIG_HOME") if name in os.environ
     }
     environment |= _QUIET
-    # git's messages are compared below and shown; a clean filter may still want UTF-8.
+    # git's messages are compared below and shown.
     environment["LC_ALL"] = "C.UTF-8"
-    options = [*_OPTIONS, *_OWN_OPTIONS]
     if index is None:
         environment["GIT_OPTIONAL_LOCKS"] = "0"
     else:
         environment["GIT_INDEX_FILE"] = os.path.abspath(index)
     if objects is not None:
         environment["GIT_OBJECT_DIRECTORY"] = os.path.abspath(objects)
-        # git-lfs, where it is the clean filter, keeps what it filtered in a store of its own.
-        options.append(f"lfs.storage={os.path.abspath(objects.parent)}/lfs")
     if alternates:
         environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _join(alternates)
-    return Git(environment=environment, arguments=_configure(options), directory=root)
+    return Git(
+        environment=environment,
+        arguments=_configure((*_OPTIONS, *_OWN_OPTIONS, *options)),
+        directory=root,
+    )
 
 
 def bare(

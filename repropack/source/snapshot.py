@@ -6,8 +6,8 @@ into the private repository (`repropack.source.private`), which borrows from the
 Her index, refs, stash, configuration and object store are only read. A directory without a
 repository is taken in the same way, with an index and exclusions of our own.
 
-Filters that the author has configured (line ends, git-lfs, nbstripout) apply as in `git add`: the
-tree is the one that she would commit.
+Line ends and encodings are converted as by `git add`, and a file of git-lfs is its pointer; filter
+programs are not run (`repropack.source.conversions`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ from msgspec import Struct
 
 from repropack.errors import RepropackError
 from repropack.model import SourceSnapshot, UncapturedFile
+from repropack.source.conversions import (
+    LFS,
+    converted_files,
+    drivers,
+    filters_of,
+    lfs_pointer,
+    off,
+)
 from repropack.source.git import EMPTY_TREES, Git, bare, own
 from repropack.source.private import (
     base_index,
@@ -37,6 +45,7 @@ __all__ = [
     "UNTRACKED_LIMIT",
     "Taken",
     "changed_since",
+    "converted",
     "find_root",
     "preserve",
     "take",
@@ -69,6 +78,9 @@ class Taken(Struct, frozen=True, kw_only=True):
         object_format: `sha1` or `sha256`.
         index: Name of the index file in the private repository that knows the files' times.
         submodules: Paths of the tree's submodules as `os.fsdecode` gives them.
+        filtered: Changed files that a filter applies to. Their content on the disk is not in the
+            tree, so `changed_since` cannot tell whether they have changed again.
+        converts: Whether git may store files otherwise than they lie on the disk.
     """
 
     snapshot: SourceSnapshot
@@ -76,6 +88,8 @@ class Taken(Struct, frozen=True, kw_only=True):
     object_format: str
     index: str
     submodules: tuple[str, ...] = ()
+    filtered: frozenset[str] = frozenset()
+    converts: bool = False
 
 
 class _Place(Struct, frozen=True, kw_only=True):
@@ -84,6 +98,8 @@ class _Place(Struct, frozen=True, kw_only=True):
     index: Path
     objects: Path
     object_format: str
+    drivers: tuple[str, ...] = ()
+    converts: bool = False
 
 
 class _Dirt(Struct, kw_only=True):
@@ -95,6 +111,7 @@ class _Dirt(Struct, kw_only=True):
     removed: list[bytes] = []
     untracked: list[bytes] = []
     ignored: list[bytes] = []
+    unmerged: set[bytes] = set()
 
 
 def find_root(start: Path) -> tuple[Path, bool]:
@@ -171,14 +188,15 @@ def take(
         git = _session(root, private, index, place)
         excluded: list[UncapturedFile] = []
         removals: list[bytes] = []
-        gitlinks = False
+        gitlinks = attributes = False
         if place:
-            removals, gitlinks = _normalise(git, root)
+            removals, gitlinks, attributes = _normalise(git, root)
         dirt = _status(git, versioned=versioned)
         candidates = dirt.untracked if versioned else dirt.untracked + dirt.modified
         included, refused = _choose(root, candidates, products, untracked_limit, before_ns)
         excluded += refused
-        modified = dirt.modified
+        held = set(_hold_back_filtered(git, root, dirt, included, excluded)) if place else set()
+        modified = [path for path in dirt.modified if path not in held]
         if not versioned:
             # Here the index is our own: a file of it that is now too large, or a product, goes.
             modified = [path for path in dirt.modified if path in included]
@@ -186,7 +204,8 @@ def take(
             excluded += _ignored(root, dirt.ignored)
         removals += dirt.removed
         empty_tree = EMPTY_TREES[object_format]
-        additions = [*modified, *(path for path in dirt.untracked if path in included)]
+        new = (path for path in dirt.untracked if path in included and path not in held)
+        additions = [*modified, *new]
         _update(git, removals, additions, len(empty_tree))
         tree = git.call("write-tree").stdout.decode("ascii").strip()
         submodules = _submodules(git) if gitlinks else []
@@ -225,7 +244,39 @@ def take(
         object_format=object_format,
         index=index.name,
         submodules=tuple(os.fsdecode(path) for path in submodules),
+        filtered=frozenset(recorded_name(path) for path in held),
+        converts=place is not None and (place.converts or attributes),
     )
+
+
+def converted(
+    root: Path,
+    store: Path,
+    taken: Taken,
+    sizes: Mapping[str, int],
+    chosen: Iterable[str] | None,
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Files of a snapshot whose bytes on the disk are not those of its tree.
+
+    Args:
+        root: Its work tree.
+        store: The directory of the private repository.
+        taken: The snapshot.
+        sizes: Bytes of the files on the disk, by path below the root.
+        chosen: The paths to look at; None for all.
+
+    Returns:
+        Those that are data, because a filter makes them, and those that are code.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    if not taken.converts:
+        return (), ()
+    private = private_repository(store, taken.object_format)
+    place = _locate(root)
+    git = own(root, alternates=(private / "objects",), options=off(place.drivers))
+    return converted_files(git, taken.snapshot.tree, sizes, chosen)
 
 
 def take_files(root: Path, store: Path, names: Iterable[str]) -> SourceSnapshot:
@@ -305,18 +356,26 @@ def preserve(root: Path, store: Path, tree: str, *, versioned: bool, object_form
     """
     if versioned:
         private = private_repository(store, object_format)
-        preserve_tree(private, tree, (_locate(root).objects,))
+        preserve_tree(private, tree, (_locate(root, filters=False).objects,))
 
 
-def _locate(root: Path) -> _Place:
-    output = own(root).call(
-        "rev-parse", "--show-object-format", "--git-path", "index", "--git-path", "objects"
+def _locate(root: Path, *, filters: bool = True) -> _Place:
+    git = own(root)
+    names, converts = drivers(git) if filters else ((), False)
+    output = git.call(
+        "rev-parse",
+        "--show-object-format",
+        *("--git-path", "index"),
+        *("--git-path", "objects"),
+        *("--git-path", "info/attributes"),
     )
-    object_format, index, objects = output.stdout.removesuffix(b"\n").split(b"\n")
+    object_format, index, objects, attributes = output.stdout.removesuffix(b"\n").split(b"\n")
     return _Place(
         index=root / os.fsdecode(index),
         objects=root / os.fsdecode(objects),
         object_format=object_format.decode("ascii"),
+        drivers=names,
+        converts=converts or (root / os.fsdecode(attributes)).exists(),
     )
 
 
@@ -324,7 +383,55 @@ def _session(root: Path, private: Path, index: Path, place: _Place | None) -> Gi
     """Runs git on the work tree, with our index, writing into the private object store."""
     if place is None:
         return bare(private, work_tree=root, index=index)
-    return own(root, index=index, objects=private / "objects", alternates=(place.objects,))
+    return own(
+        root,
+        index=index,
+        objects=private / "objects",
+        alternates=(place.objects,),
+        options=off(place.drivers),
+    )
+
+
+def _hold_back_filtered(
+    git: Git, root: Path, dirt: _Dirt, included: set[bytes], excluded: list[UncapturedFile]
+) -> list[bytes]:
+    """Sees to changed files that a filter applies to; returns them, not to be added as they are.
+
+    A file of git-lfs becomes its pointer. Of any other the tree keeps what git has: it may be
+    encrypted there, and what lies on the disk is not for others.
+    """
+    filters = filters_of(git, [*dirt.modified, *sorted(included)])
+    entries: list[bytes] = []
+    held = []
+    for path, name in sorted(filters.items()):
+        place = root / os.fsdecode(path)
+        try:
+            status = place.lstat()
+        except OSError:
+            continue  # It has gone since git listed it.
+        if not stat.S_ISREG(status.st_mode):
+            continue
+        held.append(path)
+        if name == LFS:
+            pointer = lfs_pointer(place)
+            oid = git.call("hash-object", "-w", "--no-filters", "--stdin", stdin=pointer).stdout
+            mode = b"100755" if status.st_mode & 0o100 else b"100644"
+            entries.append(b"%s %s 0\t%s\0" % (mode, oid.strip(), path))
+            continue
+        included.discard(path)
+        if path in dirt.unmerged:
+            dirt.removed.append(path)
+        excluded.append(
+            UncapturedFile(
+                path=recorded_name(path),
+                size=status.st_size,
+                reason=f"git filter {recorded_name(name.encode())}: its content is data",
+            )
+        )
+    if entries:
+        git.call("update-index", "-z", "--index-info", stdin=b"".join(entries))
+        dirt.staged = True
+    return held
 
 
 def _refuse_home(root: Path) -> None:
@@ -335,8 +442,11 @@ def _refuse_home(root: Path) -> None:
         )
 
 
-def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool]:
-    """Makes the copied index honest; tracked files to leave out, and whether it has submodules.
+def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool, bool]:
+    """Makes the copied index honest.
+
+    Returns:
+        Tracked files to leave out; whether there are submodules, and files of attributes.
 
     `assume-unchanged` and `skip-worktree` tell git not to look at a file. People set them on files
     that they keep changed locally: exactly those have to be looked at. An entry without remembered
@@ -360,7 +470,7 @@ def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool]:
             stale.append(b"%s %s 0\t%s\0" % (mode, oid, path))
     if stale:
         git.call("update-index", "-z", "--index-info", stdin=b"".join(stale))
-    return removals, gitlinks
+    return removals, gitlinks, b".gitattributes" in output
 
 
 def _submodules(git: Git) -> list[bytes]:
@@ -400,6 +510,7 @@ def _status(git: Git, *, versioned: bool) -> _Dirt:
             # Both sides of the conflict give way to what is on the disk, if anything is.
             dirt.staged = True
             fields = rest.split(b" ", 9)
+            dirt.unmerged.add(fields[9])
             (dirt.removed if fields[6] == b"000000" else dirt.modified).append(fields[9])
         elif kind == b"?":
             dirt.untracked.append(rest)

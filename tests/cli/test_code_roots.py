@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -383,3 +384,61 @@ def test_a_project_inside_the_repository_that_its_code_comes_from(
     assert root["position"] == "../shared"
     shutil.rmtree(tmp_path / ".git")
     assert "REPRODUCED: score = 1.0" in check(bare_project, released(bare_project))
+
+
+@pytest.mark.parametrize("command", [("python", "run.py"), ("sh", "-c", "python run.py && true")])
+def test_lfs_content_is_data_and_its_endpoint_goes_nowhere(
+    project: Project, command: tuple[str, ...]
+) -> None:
+    """No git-lfs here, and no network: a run works on what lies on the disk."""
+    content = b"7\n" + b"\n" * 3000
+    pointer = (
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{hashlib.sha256(content).hexdigest()}\nsize {len(content)}\n"
+    )
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    project.write("weights.bin", pointer)
+    project.write("unused.bin", pointer)
+    project.write("run.py", REPORT % "int(open('weights.bin').read())")
+    project.git("add", ".")
+    project.git("commit", "-qm", "pointers")
+    project.git("config", "lfs.url", "https://zoe:token@lfs.example.org/private")
+    project.git("config", "filter.lfs.process", "git-lfs-that-is-not-here")
+    project.git("config", "filter.lfs.required", "true")
+    (project.root / "weights.bin").write_bytes(content)
+    tree = project.git("rev-parse", "HEAD^{tree}").strip()
+    said = project.repropack("run", "--", *command).stderr
+    assert "changed while" not in said
+    segment = project.segment()
+    assert segment["source"]["tree"] == tree
+    assert [m["path"] for m in segment["materials"]] == ["{project}/weights.bin"]
+    bundle = released(project)
+    text = subprocess.run(["tar", "--zstd", "-xOf", bundle], check=True, capture_output=True).stdout
+    assert b"lfs.example.org" not in text
+    assert content not in text
+    away = project.root.rename(project.root.with_name("away"))
+    assert project.repropack("verify", str(bundle), cwd=bundle.parent).returncode == 3
+    data = bundle.parent / "data"
+    data.mkdir()
+    shutil.copy(away / "weights.bin", data)
+    assert "REPRODUCED: score = 7.0" in project.ok(
+        "verify", str(bundle), "--data", f"project={data}", cwd=bundle.parent
+    )
+    away.rename(project.root)
+    project.ok("export", "-o", str(bundle), "--yes", "--include-data")
+    assert "REPRODUCED: score = 7.0" in check(project, bundle)
+    place = by_hand(project, bundle) / "work-run-1"
+    assert json.loads((place / "metrics.json").read_text()) == {"score": 7}
+
+
+def test_line_ends_are_as_they_ran(project: Project) -> None:
+    project.write(".gitattributes", "*.csv text eol=crlf\n")
+    (project.root / "table.csv").write_bytes(b"1\r\n2\r\n")
+    project.write("run.py", REPORT % "len(open('table.csv', 'rb').read())")
+    project.git("add", ".")
+    project.git("commit", "-qm", "text")
+    project.ok("run", "--", "python", "run.py")
+    segment = project.segment()
+    assert segment["source"]["tree"] == project.git("rev-parse", "HEAD^{tree}").strip()
+    assert "materials" not in segment
+    assert "REPRODUCED: score = 6.0" in check(project, released(project))

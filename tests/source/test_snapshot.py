@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,14 @@ import pytest
 
 from repropack.errors import RepropackError
 from repropack.source.private import STALE_AFTER
-from repropack.source.snapshot import Taken, changed_since, find_root, preserve, take
+from repropack.source.snapshot import (
+    Taken,
+    changed_since,
+    converted,
+    find_root,
+    preserve,
+    take,
+)
 from tests.source.conftest import Git, fingerprint
 
 
@@ -231,11 +239,105 @@ def test_hooks_and_inherited_variables_do_nothing(
     assert not mark.exists()
 
 
-def test_clean_filter_applies_as_in_git_add(project: Path, store: Path, git: Git) -> None:
-    git(project, "config", "filter.upper.clean", "tr a-z A-Z")
-    (project / ".gitattributes").write_text("*.txt filter=upper\n")
-    (project / "notes.txt").write_text("hello\n")
-    assert content(git, store, snapshot(project, store), "notes.txt") == b"HELLO"
+def test_no_filter_is_run_and_nothing_that_it_protects_is_taken(
+    project: Path, store: Path, git: Git, tmp_path: Path
+) -> None:
+    """What lies on the disk may be the plain text of what git has encrypted."""
+    (project / ".gitattributes").write_text("*.txt filter=crypt\n")
+    git(project, "config", "filter.crypt.clean", "tr a-z A-Z")
+    git(project, "config", "filter.crypt.required", "true")
+    (project / "keys.txt").write_text("plain\n")
+    (project / "same.txt").write_text("plain\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "encrypted")
+    mark = tmp_path / "ran"
+    for kind in ("clean", "process", "smudge"):
+        git(project, "config", f"filter.crypt.{kind}", f"touch {mark}; false")
+    os.utime(project / "same.txt", (1, 1))
+    (project / "keys.txt").write_text("plain secret\n")
+    (project / "new.txt").write_text("plain secret\n")
+    taken = snapshot(project, store)
+    assert taken.snapshot.tree == git(project, "rev-parse", "HEAD^{tree}").decode()
+    assert content(git, project, taken, "keys.txt") == b"PLAIN"
+    assert [(f.path, f.reason) for f in taken.snapshot.excluded] == [
+        (name, "git filter crypt: its content is data")
+        for name in ("keys.txt", "new.txt", "same.txt")
+    ]
+    assert not mark.exists()
+    sizes = {name: (project / name).stat().st_size for name in ("keys.txt", "same.txt")}
+    assert converted(project, store, taken, sizes, None) == (("keys.txt",), ())
+    changed_since(project, store, taken)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_lfs_files_are_their_pointers(
+    project: Path, store: Path, git: Git, tmp_path: Path, installed: bool
+) -> None:
+    """With git-lfs configured (whether it can be run or not) and without."""
+    (project / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    first = bytes(range(256)) * 10
+    pointer = (
+        "version https://git-lfs.github.com/spec/v1\n"
+        f"oid sha256:{hashlib.sha256(first).hexdigest()}\nsize {len(first)}\n"
+    )
+    for name in ("a.bin", "b.bin", "fetched.bin"):
+        (project / name).write_text(pointer)
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "pointers")
+    committed = git(project, "rev-parse", "HEAD^{tree}").decode()
+    if installed:
+        mark = tmp_path / "ran"
+        for kind in ("clean", "process", "smudge"):
+            git(project, "config", f"filter.lfs.{kind}", f"touch {mark}; false")
+        git(project, "config", "filter.lfs.required", "true")
+        git(project, "config", "lfs.url", "https://user:secret@lfs.example.org/")
+    # Fetched: the content is there, and git has the pointer.
+    (project / "fetched.bin").write_bytes(first)
+    taken = snapshot(project, store)
+    assert taken.snapshot.tree == committed
+    assert not taken.snapshot.dirty
+    sizes = {p.name: p.stat().st_size for p in project.glob("*.bin")}
+    assert converted(project, store, taken, sizes, ["fetched.bin", "a.bin"]) == (
+        ("fetched.bin",), (),
+    )  # fmt: skip
+    # Changed, new, and empty.
+    second = b"x" * 5000
+    (project / "b.bin").write_bytes(second)
+    (project / "new.bin").write_bytes(second)
+    (project / "empty.bin").write_bytes(b"")
+    taken = snapshot(project, store)
+    assert taken.snapshot.uncommitted == ("b.bin",)
+    assert taken.snapshot.untracked == ("empty.bin", "new.bin")
+    text = content(git, store, taken, "b.bin").decode()
+    assert text.splitlines()[1:] == [
+        f"oid sha256:{hashlib.sha256(second).hexdigest()}",
+        "size 5000",
+    ]
+    assert content(git, store, taken, "new.bin").decode() == text
+    assert content(git, store, taken, "empty.bin") == b""
+    assert not (tmp_path / "ran").exists()
+    preserve(project, store, taken.snapshot.tree, versioned=True, object_format="sha1")
+    assert not any(
+        b"secret" in p.read_bytes() or second in p.read_bytes()
+        for p in store.rglob("*")
+        if p.is_file()
+    )
+
+
+def test_converted_text_is_told_apart(project: Path, store: Path, git: Git) -> None:
+    (project / ".gitattributes").write_text("*.bat text eol=crlf\n*.ipynb filter=strip\n")
+    (project / "run.bat").write_bytes(b"dir\r\n")
+    (project / "plain.bat").write_bytes(b"")
+    (project / "n.ipynb").write_text("{}")
+    git(project, "config", "filter.strip.clean", "cat")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "text")
+    (project / "n.ipynb").write_text('{"outputs": 1}')
+    taken = snapshot(project, store)
+    assert taken.snapshot.tree == git(project, "rev-parse", "HEAD^{tree}").decode()
+    sizes = {name: (project / name).stat().st_size for name in ("run.bat", "plain.bat", "n.ipynb")}
+    assert converted(project, store, taken, sizes, None) == ((), ("n.ipynb", "run.bat"))
 
 
 def test_what_is_left_out_and_why(project: Path, store: Path, git: Git) -> None:
@@ -605,3 +707,95 @@ def test_litter_of_killed_calls_is_removed_by_age(
     monkeypatch.setattr(time, "time", lambda: now + STALE_AFTER + 60)
     snapshot(project, store)
     assert not litter.exists()
+
+
+def test_alternates_and_a_separate_git_directory(project: Path, git: Git, tmp_path: Path) -> None:
+    clone = tmp_path / "shared"
+    git(tmp_path, "clone", "-q", "--shared", str(project), str(clone))
+    moved = tmp_path / "elsewhere.git"
+    git(clone, "init", "-q", "--separate-git-dir", str(moved))
+    assert (clone / ".git").is_file()
+    before = fingerprint(moved)
+    (clone / "train.py").write_text("changed\n")
+    assert find_root(clone / "pkg") == (clone, True)
+    store = clone / ".repropack/git"
+    taken = snapshot(clone, store)
+    assert fingerprint(moved) == before
+    assert taken.snapshot.uncommitted == ("train.py",)
+    assert sorted(listing(git, clone, store, taken)) == [
+        ".gitignore", "pkg/model.py", "run.sh", "train.py",
+    ]  # fmt: skip
+    # Nothing of it depends on where the objects came from.
+    (project / ".git").rename(tmp_path / "gone")
+    git(store, "fsck", "--strict")
+    assert content(git, store, taken, "pkg/model.py") == b"x = 1"
+
+
+@pytest.mark.parametrize("state", ["merge", "rebase", "cherry-pick", "bisect"])
+def test_in_the_middle_of_something(project: Path, store: Path, git: Git, state: str) -> None:
+    git(project, "checkout", "-q", "-b", "side")
+    (project / "train.py").write_text("side\n")
+    git(project, "commit", "-qam", "side")
+    git(project, "checkout", "-q", "main")
+    (project / "train.py").write_text("main\n")
+    git(project, "commit", "-qam", "main")
+    if state == "bisect":
+        git(project, "bisect", "start", "HEAD", "HEAD~1")
+    else:
+        git(project, state, "side", check=False)
+    (project / "new.py").write_text("new\n")
+    taken = snapshot(project, store)
+    assert taken.snapshot.untracked == ("new.py",)
+    files = listing(git, project, store, taken)
+    assert sorted(files) == [".gitignore", "new.py", "pkg/model.py", "run.sh", "train.py"]
+    assert content(git, store, taken, "train.py") == (project / "train.py").read_bytes().strip()
+
+
+def test_a_bare_repository_is_named(project: Path, git: Git, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    git(tmp_path, "clone", "-q", "--bare", str(project), str(bare))
+    with pytest.raises(RepropackError, match="has no work tree"):
+        find_root(bare)
+
+
+def test_many_files_are_taken_within_the_limits_of_a_tree(tmp_path: Path, git: Git) -> None:
+    """50,000 files in 500 directories, one of them changed."""
+    root = tmp_path / "large"
+    blob = b"x = 1\n"
+    stream = [b"commit refs/heads/main\ncommitter z <z@x> 0 +0000\ndata 1\nx\n"]
+    stream += [
+        b"M 100644 inline d%03d/f%05d.py\ndata %d\n%s\n" % (n % 500, n, len(blob), blob)
+        for n in range(50_000)
+    ]
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    git(root, "fast-import", "--quiet", stdin=b"".join(stream))
+    git(root, "sparse-checkout", "set", "--no-cone", "/d000/")
+    git(root, "checkout", "-q", "main")
+    (root / "d000/f00000.py").write_text("changed\n")
+    store = root / ".repropack/git"
+    taken = snapshot(root, store)
+    assert taken.snapshot.uncommitted == ("d000/f00000.py",)
+    assert len(git(root, "ls-tree", "-r", "main").splitlines()) == 50_000
+    preserve(root, store, taken.snapshot.tree, versioned=True, object_format="sha1")
+    assert len(git(store, "ls-tree", "-r", taken.snapshot.tree).splitlines()) == 50_000
+
+
+def test_nothing_of_the_author_changes_with_stash_reflog_and_hooks(
+    project: Path, store: Path, git: Git
+) -> None:
+    (project / "train.py").write_text("stashed\n")
+    git(project, "stash")
+    git(project, "tag", "-a", "v1", "-m", "v1")
+    git(project, "notes", "add", "-m", "note")
+    git(project, "pack-refs", "--all")
+    (project / ".git/hooks").mkdir(exist_ok=True)
+    (project / ".git/hooks/pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (project / "train.py").write_text("dirty\n")
+    (project / "new.py").write_text("new\n")
+    git(project, "add", "new.py")
+    taken = snapshot(project, store)  # It compares every file of the git directory.
+    assert changed_since(project, store, taken) == ()
+    preserve(project, store, taken.snapshot.tree, versioned=True, object_format="sha1")
+    assert git(project, "stash", "list") != b""
+    assert git(project, "reflog") != b""
