@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from repropack.bundle.reading import ListedBundle, UnverifiedBundle, VerifiedBundle, open_bundle
 from repropack.bundle.sources import Access, Location
+from repropack.bundle.volume_writing import existing_volumes
 from repropack.bundle.writing import MemberSource, WrittenBundle, write_bundle
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "UnverifiedBundle",
     "VerifiedBundle",
     "WrittenBundle",
+    "existing_volumes",
     "open_bundle",
     "write_bundle",
 ]

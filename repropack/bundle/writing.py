@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -27,7 +28,9 @@ from repropack.bundle.limits import (
 from repropack.bundle.members import archive_order, member_list_defect
 from repropack.bundle.packing import MemberSource, Packer, Sink, StoredFrame
 from repropack.bundle.pipeline import in_order, worker_count
+from repropack.bundle.sources.volumes import volume_name
 from repropack.bundle.tar_layer import ZEROS, attestation_tail, member_header, padding
+from repropack.bundle.volume_writing import new_volumes
 from repropack.digest import sha256_hex
 from repropack.durable import UnconfirmedError, remove_abandoned, replacing
 from repropack.errors import RepropackError
@@ -40,7 +43,9 @@ class WrittenBundle(Struct, frozen=True, kw_only=True):
     """A bundle that is complete and on the disk.
 
     Attributes:
-        size: Bytes of the file.
+        path: The file, or the first of several volumes.
+        volumes: How many, or None for one file.
+        size: Bytes of the file, or of all volumes together.
         content_size: Bytes of the tar stream in it.
     """
 
@@ -49,6 +54,7 @@ class WrittenBundle(Struct, frozen=True, kw_only=True):
     manifest_sha256: str
     size: int
     content_size: int
+    volumes: int | None = None
 
 
 def write_bundle(
@@ -56,16 +62,18 @@ def write_bundle(
     sources: Iterable[MemberSource],
     *,
     seal: Callable[[bytes, int], bytes],
+    volume_size: int | None = None,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> WrittenBundle:
     """Writes a bundle; it gets its name only when it is whole and on the disk.
 
     Args:
-        destination: The file to make or to replace.
+        destination: The file to make or to replace; of volumes the name without their numbers.
         sources: The members, in any order; `README.md` must be among them.
         seal: Gets the bytes of `manifest.json` and the offset of its header in the tar stream, and
             returns the bytes of `attestation.dsse.json`.
+        volume_size: Bytes of a volume; None for one file. Volumes are never replaced.
         workers: Threads that compress; None for one a processor. The bytes do not depend on it.
         progress: Called with the number of content bytes that were written since the last call.
 
@@ -84,7 +92,7 @@ def write_bundle(
     # What killed exports to this name have left would fill the disk, one after the other.
     remove_abandoned(destination.parent, destination.name)
     try:
-        with replacing(destination) as file:
+        with _new_file(destination, volume_size) as file:
             sink = Sink(file)
 
             def store(frame: StoredFrame) -> tuple[int, int]:
@@ -111,13 +119,24 @@ def write_bundle(
             f"cannot write {destination}: {error.strerror or error}",
             advice="nothing was changed there",
         ) from error
+    path, volumes = destination, None
+    if volume_size is not None:
+        path = destination.with_name(volume_name(destination.name, 1))
+        volumes = -(-sink.size // volume_size)
     return WrittenBundle(
-        path=destination,
+        path=path,
+        volumes=volumes,
         manifest=packing.manifest,
         manifest_sha256=packing.manifest_sha256,
         size=sink.size,
         content_size=sum(content_size for _, content_size in entries),
     )
+
+
+def _new_file(destination: Path, volume_size: int | None) -> AbstractContextManager[BinaryIO]:
+    if volume_size is None:
+        return replacing(destination)
+    return new_volumes(destination, volume_size)
 
 
 class _Packing:

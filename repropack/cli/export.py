@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from repropack import canonical
+from repropack.bundle import existing_volumes
 from repropack.cli.places import load_key
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, human_size, plural, say, tell
@@ -32,6 +33,9 @@ __all__ = ["command"]
 SHOWN = 12
 """Lines of one section; a screen holds them all."""
 
+MIN_VOLUME = 1024
+"""Bytes of a volume: with less, not even a small bundle has fewer than 999."""
+
 
 @click.command("export")
 @click.option("--run", "run", metavar="ID", default="last", help="Which run; `last` if left out.")
@@ -44,6 +48,11 @@ SHOWN = 12
 )
 @click.option("--include-data", is_flag=True, help="Pack the data sets too, not only their lists.")
 @click.option("--key", "key_file", metavar="KEY", help="An Ed25519 private key (OpenSSH or PEM).")
+@click.option(
+    "--volumes",
+    metavar="SIZE",
+    help="Write FILE.001, FILE.002, … of at most this size, such as 500M or 2G.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(
@@ -52,6 +61,7 @@ def command(
     weights: tuple[str, ...],
     include_data: bool,
     key_file: str | None,
+    volumes: str | None,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -59,7 +69,10 @@ def command(
     store = Store.find(Path.cwd())
     # What can be refused at once is refused before the package index is asked.
     store.finished(store.resolve(run))
+    volume_size = parse_size(volumes) if volumes is not None else None
     named = _checked_destination(output) if output is not None else None
+    if named is not None and volume_size is not None:
+        _refuse_present(named)
     key = load_key(key_file)
     if not as_json:
         tell("repropack: looking up the packages' digests")
@@ -69,18 +82,44 @@ def command(
         dict(os.environ),
     )
     destination = named or _usual_destination(planned)
+    if named is None and volume_size is not None:
+        _refuse_present(destination)
     if not as_json:
         _show_plan(planned, key.public.fingerprint, destination)
     if not (yes or as_json) and sys.stdin.isatty():
         click.confirm("Write and sign it?", default=True, abort=True, err=True)
     total = sum(a.product.size for a in planned.artifacts)
     with byte_progress("packing", total, quiet=as_json) as advance:
-        exported = build(planned, key, destination, advance)
+        exported = build(planned, key, destination, advance, volume_size=volume_size)
     if as_json:
         say(canonical.encode(_facts(exported)).decode())
         return 0
     _show_result(exported)
     return 0
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes: `500M` is a power of 1024 (also `500MiB`), `500MB` one of 1000.
+
+    Raises:
+        UsageError: It has another form, or is less than `MIN_VOLUME`.
+    """
+    match = re.fullmatch(r"([0-9]{1,15})([KMGT]?)(iB|B)?", text.strip(), re.ASCII)
+    size = 0
+    if match:
+        base = 1000 if match[3] == "B" and match[2] else 1024
+        size = int(match[1]) * base ** " KMGT".index(match[2] or " ")
+    if size < MIN_VOLUME:
+        raise UsageError(f"--volumes {text}: expected a size of at least 1K, such as 500M or 2G")
+    return size
+
+
+def _refuse_present(destination: Path) -> None:
+    present = existing_volumes(destination)
+    if present:
+        raise UsageError(
+            f"{present[0]} is there already", advice="remove the old volumes, or choose another -o"
+        )
 
 
 def _usual_destination(planned: ExportPlan) -> Path:
@@ -155,8 +194,9 @@ def _section(label: str, lines: list[str]) -> None:
 
 def _show_result(exported: Exported) -> None:
     bundle = exported.bundle
+    volumes = f" and its further volumes, {bundle.volumes} together" if bundle.volumes else ""
     say(
-        f"{dim('written')}    {bundle.path}  {human_size(bundle.size)}, "
+        f"{dim('written')}    {bundle.path}{volumes}  {human_size(bundle.size)}, "
         f"{plural(len(bundle.manifest.members), 'file')} ({human_size(bundle.content_size)})"
     )
     say(f"{dim('digest')}     sha256:{bundle.manifest_sha256}  (of its manifest: for the paper)")
@@ -169,6 +209,7 @@ def _facts(exported: Exported) -> dict[str, object]:
     bundle = exported.bundle
     return {
         "bundle": str(bundle.path),
+        "volumes": bundle.volumes,
         "size": bundle.size,
         "content_size": bundle.content_size,
         "manifest_sha256": bundle.manifest_sha256,

@@ -178,6 +178,8 @@ def build(
     key: SigningKey,
     destination: Path,
     progress: Callable[[int], None] | None = None,
+    *,
+    volume_size: int | None = None,
 ) -> Exported:
     """Writes and signs the bundle. The destination is whole or unchanged.
 
@@ -186,6 +188,7 @@ def build(
         key: The signer's key.
         destination: The `.rpk` file.
         progress: Told the number of content bytes after each step.
+        volume_size: Bytes of each of several volumes; None for one file.
 
     Raises:
         RepropackError: A file changed or vanished, git refused, or the bundle could not be written.
@@ -215,7 +218,11 @@ def build(
         sources += _document_members(planned, code, key, destination.name)
         sources.append(_ro_crate_member(planned, code, sources))
         bundle = write_bundle(
-            destination, sources, seal=lambda m, at: _seal(planned, key, m, at), progress=progress
+            destination,
+            sources,
+            seal=lambda m, at: _seal(planned, key, m, at),
+            volume_size=volume_size,
+            progress=progress,
         )
     return Exported(bundle=bundle, plan=planned, signer=key.public.fingerprint)
 

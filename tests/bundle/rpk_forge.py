@@ -37,7 +37,12 @@ class Sealed(NamedTuple):
             raise
 
 
-def write(path: Path, *sources: MemberSource, workers: int | None = None) -> Sealed:
+def write(
+    path: Path,
+    *sources: MemberSource,
+    workers: int | None = None,
+    volume_size: int | None = None,
+) -> Sealed:
     """Writes a bundle with the product."""
     place: dict[str, int] = {}
 
@@ -45,7 +50,7 @@ def write(path: Path, *sources: MemberSource, workers: int | None = None) -> Sea
         place.update(offset=offset, size=len(manifest))
         return ATTESTATION
 
-    written = write_bundle(path, sources, seal=seal, workers=workers)
+    written = write_bundle(path, sources, seal=seal, workers=workers, volume_size=volume_size)
     return Sealed(
         path=written.path,
         sha256=written.manifest_sha256,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from repropack.bundle import VerifiedBundle, open_bundle
 from repropack.digest import sha256_hex
-from repropack.errors import UsageError
+from repropack.errors import RepropackError, UsageError
 from repropack.findings import Code, DefectError
 from tests.bundle.rpk_forge import FRAME, Sealed, source, write
 
@@ -288,3 +288,53 @@ def test_a_directory_of_something_else_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / "x/README.md").write_text("#")
     with pytest.raises(UsageError, match="no bundle was extracted into it"):
         open_bundle(tmp_path / "x")
+
+
+# ---------------------------------------------------------------- writing volumes
+
+
+CONTENT = (source("README.md", b"# hello\n"), source("n.bin", NOISE[:9000]))
+
+
+@pytest.mark.parametrize("each", [1, 13, 4096, 9000, 10**6])
+def test_written_volumes_are_the_bytes_of_one_file(tmp_path: Path, each: int) -> None:
+    if each == 1:
+        with pytest.raises(RepropackError, match="more than 999 volumes"):
+            write(tmp_path / "v.rpk", *CONTENT, volume_size=each)
+        assert list(tmp_path.iterdir()) == []
+        return
+    one = write(tmp_path / "x.rpk", *CONTENT)
+    several = write(tmp_path / "v.rpk", *CONTENT, volume_size=each)
+    assert several.path.name == "v.rpk.001"
+    joined = subprocess.run(
+        ["sh", "-c", "cat v.rpk.*"], cwd=tmp_path, check=True, capture_output=True
+    ).stdout
+    assert joined == one.path.read_bytes()
+    sizes = [v.stat().st_size for v in sorted(tmp_path.glob("v.rpk.*"))]
+    assert set(sizes[:-1]) <= {each}
+    assert 0 < sizes[-1] <= each
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+    check(several.path, several)
+    with pytest.raises(RepropackError, match="File exists"):
+        write(tmp_path / "v.rpk", *CONTENT, volume_size=each)
+    check(several.path, several)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_volumes_are_all_there_or_none(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = os.rename, []
+
+    def fails_once(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) == number:
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr("repropack.bundle.volume_writing.os.rename", fails_once)
+    with pytest.raises(RepropackError, match="nothing was changed"):
+        write(tmp_path / "v.rpk", *CONTENT, volume_size=4096)
+    assert list(tmp_path.iterdir()) == []
+    # The one that a reader names comes last.
+    assert [p.name for p in calls] == [f"v.rpk.00{i}" for i in (3, 2, 1)][:number]
