@@ -22,6 +22,11 @@ __all__ = ["Address", "Proxies", "is_public", "parse_address", "proxies_of"]
 MAX_ADDRESS: Final = 8192
 """Characters of an address: what servers accept (RFC 9110, section 4.1), and room for a token."""
 
+_HOST: Final = re.compile(
+    r"[A-Za-z0-9_-][A-Za-z0-9._-]*|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", re.ASCII
+)
+"""A name as the DNS has it, or an IPv6 address. What IDNA makes of a text may be neither."""
+
 _PORTS: Final = {"http": 80, "https": 443}
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
@@ -96,7 +101,7 @@ def parse_address(text: str) -> Address:
     scheme = split.scheme.lower()
     if scheme not in _PORTS:
         raise UsageError(f"{shown}: only https and http addresses can be read")
-    if not host or port == 0:
+    if not _HOST.fullmatch(host) or port == 0:
         raise UsageError(f"{shown}: the address names no host, or an impossible port")
     credentials = None
     if split.username is not None:
@@ -147,16 +152,17 @@ def proxies_of(variables: Mapping[str, str]) -> Proxies:
         upper = "" if name == "http_proxy" else variables.get(name.upper(), "")
         return variables.get(name, "") or upper
 
+    advice = "unset it, or name the host of the bundle in no_proxy"
     by_scheme = {}
     for scheme in _PORTS:
         text = value(f"{scheme}_proxy") or value("all_proxy")
         if text:
-            proxy = parse_address(text if "://" in text else f"http://{text}")
+            try:
+                proxy = parse_address(text if "://" in text else f"http://{text}")
+            except UsageError as error:
+                raise UsageError(f"{scheme}_proxy: {error.message}", advice=advice) from error
             if proxy.scheme != "http":
-                raise UsageError(
-                    f"{scheme}_proxy: {proxy} is not the address of an http proxy",
-                    advice=f"unset it, or name {proxy.host} in no_proxy",
-                )
+                raise UsageError(f"{scheme}_proxy: {proxy} is not an http proxy", advice=advice)
             by_scheme[scheme] = proxy
     entries = re.split(r"[,\s]+", value("no_proxy").lower())
     direct = tuple(entry.lstrip("*").lstrip(".") or "*" for entry in entries if entry)

@@ -58,11 +58,10 @@ class ReadAhead(Source):
         Ended before all pieces were read, it closes the source, so that no thread waits for a slow
         server any longer.
         """
-        chunks = _cut(pieces)
-        if not chunks:
+        if not pieces:
             yield
             return
-        plan = self._plan = _Plan(self._source, chunks)
+        plan = self._plan = _Plan(self._source, pieces)
         try:
             yield
         finally:
@@ -108,7 +107,9 @@ def _cut(pieces: Sequence[Piece]) -> list[tuple[_Chunk, list[int]]]:
 class _Plan:
     """Chunks that are fetched in order, some ahead of the reader."""
 
-    def __init__(self, source: Source, chunks: list[tuple[_Chunk, list[int]]]) -> None:
+    def __init__(self, source: Source, pieces: Sequence[Piece]) -> None:
+        # Nothing but the waiting and the unread pieces may hold a chunk: they hold its bytes.
+        chunks = _cut(pieces)
         self._source = source
         self._waiting = [chunk for chunk, _ in reversed(chunks)]
         self._chunks = {offset: chunk for chunk, offsets in chunks for offset in offsets}
