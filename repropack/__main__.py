@@ -20,7 +20,9 @@ def main() -> None:
     from repropack.cli import command_line
     from repropack.cli.screen import complain
     from repropack.errors import RepropackError
+    from repropack.process import learn_ends
 
+    learn_ends()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)

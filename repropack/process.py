@@ -9,16 +9,25 @@ by `repropack.executors`.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import msgspec
 
 from repropack.errors import RepropackError
 
-__all__ = ["Completed", "ProcessFailedError", "find_program", "run"]
+__all__ = [
+    "Completed",
+    "ProcessFailedError",
+    "are_ends_ignored",
+    "find_program",
+    "learn_ends",
+    "run",
+]
 
 MAX_OUTPUT: Final = 512 * 1024 * 1024
 """Bytes of standard output that are kept: a listing of a million objects has about 60 MiB."""
@@ -45,6 +54,25 @@ class ProcessFailedError(RepropackError):
     ) -> None:
         super().__init__(message, advice=advice)
         self.completed = completed
+
+
+def learn_ends() -> None:
+    """Lets us learn how the processes that we start end. To be called once, at the start.
+
+    Where our caller ignores SIGCHLD, so do we, and the kernel throws exit statuses away: everything
+    would seem to have ended well. Call it in the main thread.
+    """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        signal.signal(signal.SIGCHLD, _learn_end)
+
+
+def are_ends_ignored() -> bool:
+    """Whether our caller ignores SIGCHLD, which a recorded command inherits."""
+    return signal.getsignal(signal.SIGCHLD) in (signal.SIG_IGN, _learn_end)
+
+
+def _learn_end(number: int, frame: FrameType | None) -> None:
+    """A handler in place of SIG_IGN; programs that we start get the default."""
 
 
 def find_program(name: str, search: str | None = None) -> str | None:

@@ -133,6 +133,7 @@ def record(
     Raises:
         CommandNotStartedError: The command does not exist or cannot be executed.
     """
+    environment = _without_agent(environment)
     gaps = Gaps()
     prepared = gaps.attempt("start", lambda: _prepare(request, directory, environment, gaps), None)
     if prepared is None:
@@ -286,6 +287,17 @@ def _with_agent(environment: Mapping[str, str], output: Path) -> dict[str, str]:
     }
 
 
+def _without_agent(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment as the user knows it, where another recording has started this one."""
+    kept = {name: value for name, value in environment.items() if name != AGENT_VARIABLE}
+    if AGENT_VARIABLE in environment:
+        ours = str(AGENT_DIRECTORY)
+        paths = [p for p in kept.pop("PYTHONPATH", ours).split(os.pathsep) if p != ours]
+        if paths:
+            kept["PYTHONPATH"] = os.pathsep.join(paths)
+    return kept
+
+
 def _host_words() -> dict[str, str]:
     host = os.uname().nodename
     generic = len(host) < 2 or host.startswith("localhost")
@@ -320,7 +332,7 @@ def _finish(
         processes,
         directory=directory,
         search=environment.get("PATH", os.defpath),
-        recorder=os.getpid(),
+        parent=end.parent,
     )
     for part in unseen:
         gaps.add("inputs", part)

@@ -8,8 +8,10 @@ command stays in our process group with our standard input, and only its outputs
 a pipe, or by a pseudo terminal (pty) in place of a terminal.
 
 The command inherits what it would inherit without us: open descriptors (`<(…)`, a make job
-server) and ignored signals (nohup); signals that we handle are back at their default in it. What it
-leaves in the background can go on writing after we have ended.
+server), blocked and ignored signals (nohup); signals that we handle are back at their default in
+it. Only SIGPIPE and SIGXFSZ are always at their default: Python ignores them itself and does not
+know what its caller did. What the command leaves in the background can go on writing after we have
+ended.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ from repropack.capture.relay import (
     wait_ready,
 )
 from repropack.errors import RepropackError
-from repropack.process import find_program
+from repropack.process import are_ends_ignored, find_program
 
 __all__ = ["CommandNotStartedError", "ProcessEnd", "run_command"]
 
@@ -62,11 +64,13 @@ class ProcessEnd(Struct, frozen=True, kw_only=True):
     """How the command ended: by itself with a status, or by a signal.
 
     Attributes:
+        parent: Process id of what started the command: ours, or that of a session leader.
         log_failed: What the command wrote could not be kept whole.
     """
 
     status: int | None
     signal: int | None
+    parent: int
     log_failed: bool
 
 
@@ -120,15 +124,15 @@ def run_command(
             resources.enter_context(Log(stdout_log)),
             resources.enter_context(Log(stderr_log)),
         )
-        code = None
+        end = None
         if _is_main_thread() and os.isatty(STDOUT) and _in_foreground():
             with suppress(_NoTerminalError):
-                code = _run_in_own_terminal(command, logs)
-        if code is None:
-            code = _run_in_place(command, logs)
+                end = _run_in_own_terminal(command, logs)
+        code, parent = end or (_run_in_place(command, logs), os.getpid())
     return ProcessEnd(
         status=code if code >= 0 else None,
         signal=-code if code < 0 else None,
+        parent=parent,
         log_failed=any(log.failed for log in logs),
     )
 
@@ -158,7 +162,7 @@ def _start(
             cwd=command.directory,
             # Our own descriptors close on exec; those of our caller are meant for the command.
             close_fds=False,
-            preexec_fn=prepare,  # noqa: PLW1509 - system calls only; the session leader has no threads
+            preexec_fn=prepare,  # noqa: PLW1509 - system calls only; no threads run yet
         )
 
     try:
@@ -211,6 +215,7 @@ def _run_in_place(command: _Command, logs: tuple[Log, Log]) -> int:
             # The terminal has told the command already, but then the size was still the old one.
             forward(number, frame)
 
+        ignored = are_ends_ignored()
         handlers: dict[int, _Handler] = dict.fromkeys(FORWARDED, forward)
         # Ctrl-C reaches the command as well, because it is in our process group.
         handlers[signal.SIGINT] = _ignore
@@ -220,7 +225,7 @@ def _run_in_place(command: _Command, logs: tuple[Log, Log]) -> int:
             for relay in relays:
                 relay.copy_size()
             try:
-                process = _start(command, None, outputs)
+                process = _start(command, None, outputs, _ignore_ends if ignored else None)
             except OSError as error:
                 raise _not_started(command, error.errno or 0) from error
             forward.aim(process.pid)
@@ -241,9 +246,11 @@ def _run_in_place(command: _Command, logs: tuple[Log, Log]) -> int:
 
 
 def _watch_exit(process: int, see_exit: FileIO) -> None:
-    # It stays a zombie, so that no signal can go to another process with its number.
-    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
-    see_exit.close()
+    try:
+        # It stays a zombie, so that no signal can go to another process with its number.
+        os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    finally:
+        see_exit.close()
 
 
 # ---------------------------------------------------------------- in a terminal of its own
@@ -253,14 +260,14 @@ class _NoTerminalError(Exception):
     """The system has no pseudo terminal left, or none at all (a container without /dev/pts)."""
 
 
-def _run_in_own_terminal(command: _Command, logs: tuple[Log, Log]) -> int:
+def _run_in_own_terminal(command: _Command, logs: tuple[Log, Log]) -> tuple[int, int]:
     """Runs the command in a new session with a pty as its controlling terminal.
 
     Between us and the command is a process that leads the session. Without it the command's process
     group would be orphaned (POSIX.1-2024, XBD 3.250), and the kernel would ignore Ctrl-Z.
 
     Returns:
-        The exit status, or minus the signal.
+        The exit status, or minus the signal; and the process id of the session leader.
 
     Raises:
         CommandNotStartedError: It cannot be started.
@@ -302,10 +309,10 @@ def _run_in_own_terminal(command: _Command, logs: tuple[Log, Log]) -> int:
             relay.hand_over()
         if code is None:
             # The session leader itself did not get to its end: it was killed.
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), leader
         if isinstance(code, OSError):
             raise _not_started(command, code.errno or 0)
-        return code
+        return code, leader
 
 
 def _read_notices(notices: FileIO, awake: FileIO) -> Iterator[tuple[bytes, int]]:
@@ -392,9 +399,16 @@ def _take_foreground() -> None:
     """In the new process: a process group of its own, in the foreground of its terminal."""
     os.setpgid(0, 0)
     # Changing the foreground from the background would stop us.
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTTOU,))
     os.tcsetpgrp(STDIN, os.getpid())
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTTOU,))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if are_ends_ignored():
+        _ignore_ends()
+
+
+def _ignore_ends() -> None:
+    """In the new process: SIGCHLD is ignored, as it was for us when we started."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
 
 class _OurTerminal:

@@ -44,7 +44,7 @@ def unseen_parts(
     *,
     directory: Path,
     search: str,
-    recorder: int,
+    parent: int,
 ) -> list[str]:
     """What was not, or not wholly, observed, in words; empty where every process was.
 
@@ -53,7 +53,7 @@ def unseen_parts(
         processes: What the agent saw.
         directory: Working directory of the command.
         search: Its PATH.
-        recorder: Our process id: the parent of the command.
+        parent: Process id of the parent of the command.
     """
     name = os.path.basename(argv[0])
     if not processes:
@@ -63,7 +63,7 @@ def unseen_parts(
         ]
     unseen = []
     started = {program for p in processes for program in p.programs if not _was_observed(program)}
-    if not _is_observed_command(argv[0], processes, directory, search, recorder):
+    if not _is_observed_command(argv[0], processes, directory, search, parent):
         unseen.append(
             f"`{name}` is no Python program: files that it, or what it started, read are known "
             "only where a Python process read them"
@@ -88,7 +88,10 @@ def unseen_parts(
             unseen.append(f"process {process.pid} ended before it had told everything{cut}")
     blind = sum(process.unobserved_children for process in processes)
     if blind:
-        unseen.append(f"{blind} child processes ran with a cleaned environment, unobserved")
+        unseen.append(
+            f"{blind} child processes were not observed: Python in isolated mode, or in another "
+            "environment than its parent's"
+        )
     return unseen
 
 
@@ -97,11 +100,11 @@ def _is_observed_command(
     processes: Sequence[ProcessObservation],
     directory: Path,
     search: str,
-    recorder: int,
+    parent: int,
 ) -> bool:
     # Launchers such as `env` replace themselves by what they start. So do shells, for the last of
     # several commands.
-    if not any(process.ppid == recorder for process in processes):
+    if not any(process.ppid == parent for process in processes):
         return False
     place = str(directory / program) if "/" in program else find_program(program, search)
     if place is None or os.path.basename(program) in _SHELLS:

@@ -50,7 +50,7 @@ def ending(run: StoredRun) -> str:
     if run.damage:
         return "damaged"
     if run.record is None:
-        return "no end"
+        return "running" if run.goes_on else "no end"
     outcome = run.record.segments[-1].outcome
     if outcome.signal is not None:
         return outcome.signal
@@ -75,12 +75,16 @@ def _metrics(store: Store, run: StoredRun) -> tuple[Metric, ...]:
 
 def _row(store: Store, run: StoredRun) -> tuple[str, str, str, str, str]:
     metrics = _metrics(store, run)
-    shown = ", ".join(f"{m.name} {short_number(m)}" for m in metrics[:SHOWN_METRICS])
-    if len(metrics) > SHOWN_METRICS:
-        shown += f" +{len(metrics) - SHOWN_METRICS}"
+    # What a run writes to a file it often prints as well.
+    numbers = list(dict.fromkeys(f"{m.name} {short_number(m)}" for m in metrics))
+    shown = ", ".join(numbers[:SHOWN_METRICS])
+    if len(numbers) > SHOWN_METRICS:
+        shown += f" +{len(numbers) - SHOWN_METRICS}"
     name = f"[{run.started.name}] " if run.started.name else ""
     started = run.started.started.replace("T", " ").rstrip("Z")
-    command_line = show(name + " ".join(run.started.argv), limit=80)
+    # The record names places that are known only after the end (`{env}`).
+    argv = run.record.segments[-1].invocation.argv if run.record else run.started.argv
+    command_line = show(name + " ".join(argv), limit=80)
     return run.id, started, ending(run), show(shown, limit=60), command_line
 
 

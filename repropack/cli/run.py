@@ -18,7 +18,8 @@ __all__ = ["command"]
 
 @click.command(
     "run",
-    context_settings={"ignore_unknown_options": False},
+    # The first word that is no option of ours starts the command: `--` may be left out.
+    context_settings={"allow_interspersed_args": False},
     epilog="The exit status is the command's. The last line on standard error is the run's id.",
 )
 @click.option("--name", metavar="NAME", help="A name for the run, to find it again.")

@@ -103,7 +103,13 @@ def command(
         if result.work is not None:
             say(f"work directory: {result.work}")
         say(verdict_line(result.verdict, result.reason))
-        _say_next(result, bundle, signers)
+        again = [word for signer in signers for word in ("--signer", signer)]
+        again += ["--expect", expect] if expect is not None else []
+        again += ["--allow-unknown-signer"] if allow_unknown_signer else []
+        again += [word for pair in data for word in ("--data", pair)]
+        again += ["--no-sandbox"] if no_sandbox else []
+        again += ["--offline"] if offline else []
+        _say_next(result, bundle, again)
     if unwritten:
         complain(f"--report {report_path}: {unwritten}")
     return result.exit_status or (3 if unwritten else 0)
@@ -153,8 +159,8 @@ def _report_path(text: str | None) -> Path | None:
     return path
 
 
-def _say_next(report: Report, bundle: str, signers: tuple[str, ...]) -> None:
-    """The next command to type, where there is one."""
+def _say_next(report: Report, bundle: str, again: list[str]) -> None:
+    """The next command to type, where there is one, with the options of this one."""
     if report.signer is None:
         return
     if report.signer.status is SignerStatus.UNKNOWN and report.exit_status == 4:
@@ -163,9 +169,8 @@ def _say_next(report: Report, bundle: str, signers: tuple[str, ...]) -> None:
             + bold(f"repropack key trust {report.signer.fingerprint} --name NAME")
         )
     elif report.verdict is Verdict.REPRODUCED and report.mode == "evaluate" and _evaluated(report):
-        words = ["repropack", "verify", bundle, "--retrain"]
-        words += [word for signer in signers for word in ("--signer", signer)]
-        tell(f"to train again as well: {bold(shlex.join(words))}")
+        words = shlex.join(["repropack", "verify", bundle, "--retrain", *again])
+        tell(f"to train again as well: {bold(words)}")
 
 
 def _evaluated(report: Report) -> bool:

@@ -51,6 +51,18 @@ _OTHER_PLACE: Final = (
     "a folder that holds the wheel can be named by UV_FIND_LINKS or PIP_FIND_LINKS"
 )
 
+_LOCAL_BUILD: Final = (
+    "a version with `+` is a build that no public index has: name the index that it comes from by "
+    "UV_INDEX or PIP_EXTRA_INDEX_URL, or a folder that holds the wheel by UV_FIND_LINKS or "
+    "PIP_FIND_LINKS"
+)
+
+_UNSOLVABLE: Final = re.compile(
+    r"(?:error:|×)?\s*No solution found when resolving dependencies:?\s*(?:cause:|╰─▶)?\s*"
+    r"|,? ?(?:and )?we can conclude that your requirements are unsatisfiable\."
+)
+"""What uv says around the reason why a package is not to be had."""
+
 _NOT_FOUND: Final = 1
 """uv's status where the index was reached and does not have what was asked for."""
 
@@ -333,20 +345,21 @@ def _install(
         names = _mentioned([entry.name for entry in entries], error.stderr)
         entry = next((entry for entry in entries if entry.name in names[:1]), None)
         subject = f"{entry.name} {entry.version}" if entry else "a package"
-        reason, advice = _reason(error.stderr, offline=offline)
+        reason, advice = _reason(error.stderr, offline=offline, local="+" in subject)
+        said = _UNSOLVABLE.sub("", error.said)
         raise EnvironmentNotBuiltError(
-            f"{subject} cannot be installed: {error.said}",
+            f"{subject} cannot be installed: {said}",
             finding=Finding(
                 code=Code.PACKAGE_MISSING,
                 subject=subject,
-                found=f"{reason}: {error.said}",
+                found=f"{reason}: {said}",
                 expected=entry.wheels[0].filename if entry else "",
             ),
             advice=advice,
         ) from None
 
 
-def _reason(stderr: bytes, *, offline: bool) -> tuple[str, str]:
+def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
     """Why uv did not install, and what can be done about it. uv has no codes, only words."""
     if b"No space left on device" in stderr or b"Disk quota exceeded" in stderr:
         return (
@@ -368,7 +381,9 @@ def _reason(stderr: bytes, *, offline: bool) -> tuple[str, str]:
     if b"No solution found" in stderr:
         return (
             "no wheel with the locked digest",
-            f"check that your package index offers this version; {_OTHER_PLACE}",
+            _LOCAL_BUILD
+            if local
+            else f"check that your package index offers this version; {_OTHER_PLACE}",
         )
     return "uv failed", _OTHER_PLACE
 

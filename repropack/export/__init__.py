@@ -47,6 +47,7 @@ from repropack.model import (
     ClaimSet,
     CodeMember,
     DataManifest,
+    Distribution,
     Environment,
     PackedRun,
     ReleasePredicate,
@@ -597,8 +598,9 @@ def _warnings(
             )
             continue
         lines += [
-            f"{name}: no wheel with this version in the package index; it is not locked"
-            for name in environment.unlocked
+            _unlocked_note(d)
+            for d in environment.environment.distributions
+            if d.name in environment.unlocked
         ]
     lines += [
         f"data set {d.manifest.name} has no address: a reader must already have it"
@@ -606,3 +608,16 @@ def _warnings(
         if d.manifest.included is None and d.manifest.address is None
     ]
     return tuple(dict.fromkeys(lines))
+
+
+def _unlocked_note(package: Distribution) -> str:
+    """What is said of a package whose wheel is not known, and what can be done."""
+    note = f"{package.name}: no wheel of {package.version} in the package index; it is not locked"
+    if package.imported:
+        note += ", so a reader cannot rebuild the environment"
+    if "+" in package.version:
+        note += (
+            "; name the index or the folder that it came from (UV_INDEX or PIP_EXTRA_INDEX_URL, "
+            "UV_FIND_LINKS or PIP_FIND_LINKS) and export again"
+        )
+    return note

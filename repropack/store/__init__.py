@@ -98,12 +98,14 @@ class StoredRun(Struct, frozen=True, kw_only=True):
 
     Attributes:
         record: None while the run goes on, if its recorder was killed, or if it is damaged.
+        goes_on: Its recorder is at work. False where the file system has no locks to tell by.
         damage: What is wrong with its files, or an empty string.
     """
 
     directory: Path
     started: Started
     record: RunRecord | None
+    goes_on: bool = False
     damage: str = ""
 
     @property
@@ -323,9 +325,11 @@ class Store:
                 f"the record of run {run.id} is damaged: {run.damage}",
                 advice="restore the file from a copy, or record the run again",
             )
+        if run.goes_on:
+            raise UsageError(f"run {run.id} still goes on", advice="wait until it has ended")
         if run.record is None:
             raise UsageError(
-                f"run {run.id} has no record: it still goes on, or its recorder was killed",
+                f"run {run.id} has no record: its recorder was killed, or could not write it",
                 advice="record it again",
             )
         return run.record
@@ -368,7 +372,9 @@ class Store:
         try:
             record = _read(directory / "run.json", RunRecord)
         except FileNotFoundError:
-            return StoredRun(directory=directory, started=started, record=None)
+            return StoredRun(
+                directory=directory, started=started, record=None, goes_on=_is_locked(directory)
+            )
         except UsageError as error:
             return StoredRun(directory=directory, started=started, record=None, damage=str(error))
         return StoredRun(directory=directory, started=started, record=record)

@@ -210,7 +210,7 @@ def _unlocked(specification: ReleaseEnvironment, in_code: Set[str]) -> list[Dist
 
 def _unlocked_finding(one: Distribution, count: int) -> Finding:
     if one.origin == "index":
-        advice = "export the run again where a package index that offers it is reachable"
+        advice = "export the run again where a package index that offers it is configured"
     else:
         advice = "install it as a wheel from a package index, then record and export again"
     return Finding(

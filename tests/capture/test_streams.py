@@ -236,10 +236,55 @@ def test_ignored_signals_stay_ignored_in_the_command(kept: Path) -> None:
     assert done.stdout == b"1\n"
 
 
-def test_signals_have_their_defaults_in_the_command(kept: Path) -> None:
-    # SigIgn is a mask of the ignored, SigBlk of the blocked signals, proc(5).
-    done = run(kept, "grep", "-E", "Sig(Ign|Blk)", "/proc/self/status")
-    assert [int(line.split()[1], 16) for line in done.stdout.splitlines()] == [0, 0]
+CALLER = """
+import os, signal, sys
+
+for number in (signal.SIGPIPE, signal.SIGXFSZ):
+    signal.signal(number, signal.SIG_DFL)
+for number in map(int, sys.argv[1].split()):
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, map(int, sys.argv[2].split()))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+SIGNALS_OF_A_PROCESS = ("/usr/bin/env", "grep", "-E", "Sig(Ign|Blk)", "/proc/self/status")
+"""SigIgn is a mask of the ignored, SigBlk of the blocked signals, proc(5)."""
+
+
+def called_with(ignored: list[int], blocked: list[int], argv: list[str]) -> list[str]:
+    """The command as started by somebody who ignores and blocks these signals."""
+    lists = (" ".join(str(int(number)) for number in numbers) for numbers in (ignored, blocked))
+    return [sys.executable, "-c", CALLER, *lists, *argv]
+
+
+@pytest.mark.parametrize(
+    ("ignored", "blocked"),
+    [
+        ([], []),
+        ([signal.SIGHUP, signal.SIGINT, signal.SIGUSR2], []),
+        ([], [signal.SIGTERM, signal.SIGCHLD, signal.SIGTTOU, signal.SIGRTMIN + 3]),
+        ([signal.SIGTERM, signal.SIGTTOU], [signal.SIGHUP, signal.SIGRTMAX]),
+    ],
+)
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_command_inherits_ignored_and_blocked_signals(
+    kept: Path, ignored: list[int], blocked: list[int], terminal: bool
+) -> None:
+    # Compared with the bare command: whoever runs the tests may ignore and block signals, too.
+    def masks(argv: list[str]) -> list[str]:
+        command = called_with(ignored, blocked, argv)
+        if not terminal:
+            shown = subprocess.run(command, capture_output=True, check=True).stdout
+        else:
+            screen = Screen(command)
+            assert screen.close() == 0
+            shown = screen.shown
+        return shown.decode().split()
+
+    bare = masks(list(SIGNALS_OF_A_PROCESS))
+    assert bare[::2] == ["SigBlk:", "SigIgn:"]
+    assert masks(recorder(kept, *SIGNALS_OF_A_PROCESS)) == bare
+    for word, numbers in ((bare[1], blocked), (bare[3], ignored)):
+        assert all(int(word, 16) >> (number - 1) & 1 for number in numbers)
 
 
 def test_command_gets_sigpipe_when_the_reader_goes_away(kept: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -264,3 +265,97 @@ def test_help_names_every_command(project: Project) -> None:
         assert f"  {name} " in text
         assert project.ok(name, "--help")
     assert project.ok("--version").startswith("repropack ")
+
+
+def test_python_on_a_terminal_is_seen_like_python_elsewhere(project: Project) -> None:
+    # There the command is no child of ours, but of the leader of its session.
+    pid, screen = pty.fork()
+    if pid == 0:
+        os.chdir(project.root)
+        program = [sys.executable, "-m", "repropack", "run", "--", "python", "train.py"]
+        os.execve(sys.executable, program, project.environment)
+    shown = b""
+    try:
+        while data := os.read(screen, 65536):
+            shown += data
+    except OSError:
+        # EIO: nobody has the terminal open any more.
+        pass
+    os.close(screen)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert b"rows: 50" in shown
+    assert "gaps" not in project.segment(), shown
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [("sys.exit(7)", 7), ("os.kill(os.getpid(), 9)", -signal.SIGKILL), ("sys.exit()", 0)],
+)
+def test_the_status_is_known_where_the_caller_ignores_the_ends_of_children(
+    project: Project, end: str, status: int
+) -> None:
+    # SIGCHLD is ignored below some daemons. The kernel then keeps no exit status for us.
+    caller = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    shows = f"import os, signal, sys; print(signal.getsignal(signal.SIGCHLD), flush=True); {end}"
+    done = subprocess.run(
+        [sys.executable, "-c", caller, "-m", "repropack", "run", "--", "python", "-c", shows],
+        cwd=project.root,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status
+    assert done.stdout == f"{signal.SIG_IGN}\n"
+    source = project.segment()["source"]
+    assert source["versioned"] is True
+    assert source["dirty"] is False
+
+
+def test_the_two_dashes_may_be_left_out(project: Project) -> None:
+    done = project.ok("run", "--name", "short", "python", "-c", "print('x')", "--name", "y")
+    assert done == "x\n"
+    shown = project.show("short")["run"]["segments"][-1]["invocation"]["argv"]
+    assert shown == ["python", "-c", "print('x')", "--name", "y"]
+
+
+def test_a_run_inside_a_run_is_recorded_as_if_it_were_alone(project: Project) -> None:
+    inner = [sys.executable, "-m", "repropack", "run", "--name", "inner", "--", "python"]
+    outer = ["run", "--name", "outer", "--", *inner, "train.py"]
+    for variables in ({}, {"PYTHONPATH": f"{project.environment['PYTHONPATH']}{os.pathsep}lib"}):
+        project.ok(*outer, variables=variables)
+        recorded = project.segment("inner")["invocation"]["variables"].get("PYTHONPATH", "")
+        assert "agent" not in recorded
+        assert recorded.endswith("lib") is bool(variables)
+        products = [p["path"] for p in project.segment("inner")["products"]]
+        assert products == ["{project}/out/model.bin"]
+
+
+def test_list_shows_what_goes_on_and_each_number_once(project: Project) -> None:
+    script = "import json; json.dump({'score': 0.5}, open('m.json', 'w')); print('score: 0.5')"
+    project.ok("run", "--", "python", "-c", script)
+    assert project.ok("list").count("score 0.5") == 1
+    command = [sys.executable, "-m", "repropack", "run", "--", "sh", "-c", "echo up; read end"]
+    with subprocess.Popen(
+        command,
+        cwd=project.root,
+        env=project.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdin is not None
+        assert running.stdout.readline() == "up\n"
+        assert project.ok("list").splitlines()[-1].split()[3] == "running"
+        refused = project.repropack("show", "last")
+        assert refused.returncode == 2
+        assert "still goes on" in refused.stderr
+        running.stdin.close()
+        running.wait()
+    assert project.ok("list").splitlines()[-1].split()[3] == "status"

@@ -265,6 +265,7 @@ def test_an_index_that_is_not_reached_is_told_from_one_that_lacks_the_wheel(
     poor = make_uv(IndexSettings(no_index=True, find_links=(str(wheelhouse),)))
     lacking = failure(poor, target, offline=False)
     assert lacking.finding.found.startswith("no wheel with the locked digest: ")
+    assert "unsatisfiable" not in lacking.finding.found
     make_wheel("thing", "1.0")
     other = failure(poor, target, offline=False)
     assert other.finding.found.startswith("a file with another digest: ")
@@ -477,3 +478,23 @@ def test_packages_of_the_configured_index_are_locked_and_rebuilt(tmp_path: Path)
     assert (site_packages(target) / "six.py").is_file()
     # What was downloaded once is there without a network, and still checked.
     build(uv, entries, BASE, tmp_path / "2", wheels=None, offline=True, progress=lambda _: None)
+
+
+def test_a_build_that_no_public_index_has_is_found_where_the_reader_has_it(
+    make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    make_wheel("torch", "2.13.0+cpu", folder=elsewhere)
+    without = make_uv(IndexSettings(no_index=True, find_links=(str(wheelhouse),)))
+    both = make_uv(IndexSettings(no_index=True, find_links=(str(wheelhouse), str(elsewhere))))
+    installed = [Distribution(name="torch", version="2.13.0+cpu", tags=("py3-none-any",))]
+    assert find_wheels(without, installed, HERE) == ((), ("torch",))
+    entries, unlocked = find_wheels(both, installed, HERE)
+    assert unlocked == ()
+    with pytest.raises(EnvironmentNotBuiltError) as refused:
+        build(without, entries, BASE, tmp_path / "a", wheels=None, offline=False, progress=print)
+    assert refused.value.finding.subject == "torch 2.13.0+cpu"
+    assert "UV_INDEX" in refused.value.advice
+    build(both, entries, BASE, tmp_path / "b", wheels=None, offline=False, progress=print)
+    assert (site_packages(tmp_path / "b") / "torch.py").exists()
