@@ -7,8 +7,6 @@ else's bundle is a finding (`repropack.findings`), not an exception.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 __all__ = ["CannotDecideError", "RepropackError", "UsageError"]
 
 
@@ -18,9 +16,10 @@ class RepropackError(Exception):
     Attributes:
         message: One line: what was found, where, and what was expected.
         advice: What the user can do about it, or an empty string.
+        exit_status: With which the program ends.
     """
 
-    exit_status: ClassVar[int] = 3
+    exit_status: int = 3
 
     def __init__(self, message: str, *, advice: str = "") -> None:
         super().__init__(message)

@@ -12,6 +12,7 @@ import enum
 from msgspec import Struct
 
 from repropack.errors import RepropackError
+from repropack.escaping import show
 
 __all__ = ["Code", "DefectError", "Finding"]
 
@@ -109,11 +110,15 @@ class DefectError(RepropackError):
         self, code: Code, subject: str = "", *, found: str = "", expected: str = ""
     ) -> None:
         self.finding = Finding(code=code, subject=subject, found=found, expected=expected)
+        if code is Code.MANIFEST_VERSION:
+            # Another reader may find it in order: nothing is decided.
+            self.exit_status = 3
+        # Each part is cut by itself, so that a path of a megabyte cannot hide the code behind it.
         text = f"{code.code} {code.title}"
         if subject:
-            text = f"{subject}: {text}"
+            text = f"{show(subject)}: {text}"
         if found:
-            text += f": found {found}"
+            text += f": found {show(found)}"
         if expected:
-            text += f", expected {expected}"
+            text += f", expected {show(expected)}"
         super().__init__(text)

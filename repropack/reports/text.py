@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from repropack.escaping import show
-from repropack.model import Report, StepStatus, Verdict
+from repropack.model import Report, Step, StepStatus, Verdict
 
 __all__ = ["render"]
 
@@ -28,7 +28,7 @@ SHOWN_DIFFERENCES: Final = 12
 def render(report: Report) -> str:
     """The report as text, with a newline at its end."""
     lines = [
-        f"{MARKS[step.status]} {show(step.name):<13} {show(step.summary)}"
+        f"{MARKS[step.status]} {show(step.name):<13} {_summary(step, report)}".rstrip()
         + (f"  ({step.seconds:.1f} s)" if step.seconds >= 1 else "")
         for step in report.steps
     ]
@@ -45,3 +45,8 @@ def render(report: Report) -> str:
     if report.isolation is not None:
         lines.append(f"isolation: {show(report.isolation.kind)}: {show(report.isolation.summary)}")
     return "\n".join(lines) + "\n"
+
+
+def _summary(step: Step, report: Report) -> str:
+    """What a rung says; not twice what the verdict is about to say."""
+    return "" if step.summary in report.reason else show(step.summary)

@@ -93,17 +93,14 @@ REFERENCES: Final = [
     _reference("statement-of-another-run", BASE(statement=lambda s: s["predicate"].update(run="run000000002")), "A statement about a run that is not here.", rules="6.3"),
     _reference("material-of-no-run", _segment(lambda s: s.update(materials=[_material("{project}/x", origin={"run": "run000000009", "path": "{project}/x"})])), "A file that comes from a run that is not here.", rules="6.3"),
     _reference("material-of-itself", _segment(lambda s: s.update(materials=[_material("{project}/x", origin={"run": "run000000001", "path": "{project}/x"})])), "A file that comes from the run that reads it.", rules="6.3"),
-    _reference("material-without-data", _segment(lambda s: s.update(materials=[_material("{project}/x")])), "A file of the project that no data manifest lists."),
     _reference("directory-that-climbs", _segment(lambda s: s["invocation"].update(directory="{project}/../..")), "A working directory outside of the project.", 1, rules="6.4"),
     _reference("directory-absolute", _segment(lambda s: s["invocation"].update(directory="/etc")), "A working directory without placeholder.", 1, rules="6.4"),
     _reference("product-that-climbs", _segment(lambda s: s.update(products=[{"path": "{project}/../x", "size": 1, "sha256": "0" * 64}])), "An output outside of the project.", 1, rules="6.4"),
-    _reference("command-with-nul", _segment(lambda s: s["invocation"].update(argv=["sh", "a\0b"])), "A command with a NUL.", rules="6.4"),
     _reference("data-of-another-name", _data(name="e"), "A data manifest that has another name inside.", rules="6.7"),
     _reference("data-included-elsewhere", _data(included="weights"), "Included data in the directory of something else.", rules="6.7"),
     _reference("data-file-changed", _data(b"y", included="data/d"), "Included data with another digest than its manifest states.", 19, rules="6.7"),
     _reference("data-file-that-climbs", _data(files=[{"path": "../x", "size": 1, "sha256": "0" * 64}]), "A file of a data set that leads out of it.", 1, rules="6.4"),
     _reference("data-file-twice", _data(files=[{"path": "x", "size": 1, "sha256": "0" * 64}] * 2), "A file twice in a data set.", 4, rules="6.7"),
-    _reference("data-recorded-path-relative", _data(recorded_path="../x"), "A recorded path that is not absolute.", 1, rules="6.7"),
 ]  # fmt: skip
 
 LIMITS: Final = [
