@@ -176,7 +176,12 @@ def record(
     for gap in gaps.found:
         warn(gap.message)
     if not written:
-        warn(f"the record of run {prepared.run.id} could not be written")
+        state = (
+            "is in place, but it is unknown whether it survives a power cut"
+            if (prepared.run.directory / "run.json").exists()
+            else "could not be written"
+        )
+        warn(f"the record of run {prepared.run.id} {state}")
     return Recorded(end=end, run_id=prepared.run.id if written else None, gaps=tuple(gaps.found))
 
 

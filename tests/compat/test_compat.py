@@ -28,6 +28,11 @@ def program(place: Path) -> Project:
     return Project(place, {**os.environ, **settings})
 
 
+def test_there_are_bundles_of_the_first_version() -> None:
+    assert "0.1.0" in [version.name for version in VERSIONS]
+    assert len(BUNDLES) >= 3
+
+
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 def test_frozen_files_do_not_change(version: Path) -> None:
     assert (version / DIGESTS).read_text() == "".join(digest_lines(version))

@@ -51,8 +51,12 @@ class Call(NamedTuple):
 
     @property
     def site(self) -> tuple[str, str]:
-        """What is called on what kind of file: names that are drawn by lot are left out."""
-        words = re.split(r"([./-])", str(self.path))
+        """What is called on what kind of file: names that are drawn by lot are left out.
+
+        A git repository that is being made, and its object store, count as one file each.
+        """
+        path = re.sub(r"(/\.git\.[0-9a-f]{12}|/git/objects)/.*", r"\1", str(self.path))
+        words = re.split(r"([./-])", path)
         return self.name, "".join(w for w in words if not re.fullmatch(_LOT, w))
 
 
