@@ -56,6 +56,12 @@ def unseen_parts(
         parent: Process id of the parent of the command.
     """
     name = os.path.basename(argv[0])
+    if not processes and name.startswith("python"):
+        return [
+            f"`{name}` was not observed: with -I, -E or -S it loads no agent; the packages that it "
+            "used are not known, so nobody can rebuild its environment, and files that it read "
+            "are known only from its arguments"
+        ]
     if not processes:
         return [
             f"no Python process was observed in `{name}`: files that it read are known only from "

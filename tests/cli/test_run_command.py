@@ -359,3 +359,10 @@ def test_list_shows_what_goes_on_and_each_number_once(project: Project) -> None:
         running.stdin.close()
         running.wait()
     assert project.ok("list").splitlines()[-1].split()[3] == "status"
+
+
+@pytest.mark.parametrize("option", ["-I", "-E", "-S"])
+def test_a_python_that_is_told_to_load_no_agent_is_said(project: Project, option: str) -> None:
+    done = project.repropack("run", "--", "python", option, "train.py")
+    assert done.returncode == 0
+    assert "`python` was not observed: with -I, -E or -S it loads no agent" in done.stderr
