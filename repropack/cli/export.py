@@ -141,6 +141,7 @@ def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None
     for chained in planned.chain:
         argv = " ".join(chained.record.segments[-1].invocation.argv)
         say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {show(argv, limit=100)}")
+    _section("code", _code_lines(planned))
     _section(
         "more code",
         [
@@ -183,6 +184,27 @@ def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None
     _section("note", list(planned.warnings))
     say(f"{dim('signer')}     {fingerprint}")
     say(dim("Secrets and names inside the files are not searched for: look through what goes out."))
+
+
+def _code_lines(planned: ExportPlan) -> list[str]:
+    """The code that goes out, and which of its files no commit of the author's holds."""
+    sources = {
+        segment.source.tree: segment.source
+        for chained in planned.chain
+        for segment in chained.record.segments
+        if segment.source is not None
+    }
+    lines = []
+    for tree, source in sources.items():
+        loose = [
+            f"{label}: {', '.join(paths[:4])}"
+            + (f" and {len(paths) - 4} more" if paths[4:] else "")
+            for label, paths in (("changed", source.uncommitted), ("untracked", source.untracked))
+            if paths and source.versioned
+        ]
+        state = "; ".join(loose) or ("as committed" if source.versioned else "no git: every file")
+        lines.append(f"tree {tree[:12]}  {state}")
+    return lines
 
 
 def _section(label: str, lines: list[str]) -> None:

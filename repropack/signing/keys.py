@@ -32,6 +32,9 @@ from repropack.errors import UsageError
 
 __all__ = ["PublicKey", "SigningKey", "WeakKeyError", "create_key", "load_public", "load_signing"]
 
+_MAX_KEY_FILE: Final = 64 * 1024
+"""Bytes of a key file; the largest RSA key in PEM, which is refused by its kind, has less."""
+
 _PRIME: Final = 2**255 - 19
 
 _SMALL_ORDER_Y: Final = frozenset(
@@ -201,7 +204,7 @@ def load_signing(path: Path, passphrase: Callable[[], str] | None = None) -> Sig
         raise
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise UsageError(
-            f"{path}: not a private key that can be read ({error})",
+            f"{path}: found no private key that can be read, expected OpenSSH or PEM",
             advice="give an Ed25519 key: `repropack key new` or `ssh-keygen -t ed25519`",
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
@@ -237,6 +240,14 @@ def load_public(path: Path) -> PublicKey:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        # Any file, also a pipe such as that of `--key <(…)`, but not an endless one.
+        with path.open("rb") as file:
+            data = file.read(_MAX_KEY_FILE + 1)
     except OSError as error:
         raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from error
+    if len(data) > _MAX_KEY_FILE:
+        raise UsageError(
+            f"{path}: is larger than {_MAX_KEY_FILE} bytes, which no key is",
+            advice="name the file of a key",
+        )
+    return data

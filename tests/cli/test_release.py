@@ -35,6 +35,20 @@ def _extracted(project: Project) -> Path:
     return place
 
 
+def test_the_export_screen_says_which_code_no_commit_holds(project: Project) -> None:
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "train.py")
+    assert re.search(
+        r"(?m)^code +tree [0-9a-f]{12}  as committed$", project.ok("export", "-o", "a.rpk", "--yes")
+    )
+    project.write("train.py", (project.root / "train.py").read_text() + "# changed\n")
+    project.write("my notes.txt", "not meant for anybody\n")
+    project.ok("run", "--", "python", "train.py")
+    text = project.ok("export", "-o", "b.rpk", "--yes")
+    assert "changed: train.py; untracked: " in text
+    assert "my notes.txt" in text
+
+
 def test_the_export_screen_says_what_goes_out_and_what_stays(exported: Project) -> None:
     text = exported.ok("export", "--run", "eval", "-o", "again.rpk", "--yes")
     assert "weights/out/model.bin" in text

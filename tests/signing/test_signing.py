@@ -196,6 +196,24 @@ def test_keys_made_by_ssh_keygen_and_openssl_can_sign(tmp_path: Path) -> None:
         load_signing(tmp_path / "absent")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"junk", b"-----BEGIN PRIVATE KEY-----\nAAAA", b"\0" * 10**6]
+)
+def test_what_is_no_key_is_one_plain_line(tmp_path: Path, content: bytes) -> None:
+    place = tmp_path / "key"
+    place.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        load_signing(place, None)
+    assert str(caught.value).startswith(f"{place}: ")
+    assert "https://" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_endless_file_is_no_key() -> None:
+    with pytest.raises(UsageError, match="larger than"):
+        load_signing(Path("/dev/zero"), None)
+
+
 def test_policy_unknown_trusted_required_and_rejected(tmp_path: Path) -> None:
     envelope = read_envelope(seal(b"{}", KEY))
     mine = KEY.public.fingerprint
