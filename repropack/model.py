@@ -325,7 +325,8 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
         roots: Further code: submodules, and code from outside the project.
         python_path: Directories of the code from which Python loaded modules because of an
             installation (a `.pth` file, an editable install), or from outside the project.
-        editable: The distributions that are installed in that way, by normalised name.
+        from_code: The distributions that the code holds, by normalised name: editable installs, and
+            those that came from a directory or from version control. No index is asked for them.
     """
 
     invocation: Invocation
@@ -340,7 +341,7 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
     gaps: tuple[Gap, ...] = ()
     roots: tuple[CodeRoot, ...] = ()
     python_path: tuple[str, ...] = ()
-    editable: tuple[str, ...] = ()
+    from_code: tuple[str, ...] = ()
 
 
 class RunRecord(SparseRecord, frozen=True, kw_only=True):
@@ -502,7 +503,7 @@ class Distribution(SparseRecord, frozen=True, kw_only=True):
         editable: Whether it is an editable install, whose code is a code root.
         origin: `index`, `local` (a file or directory), `url` (an archive elsewhere), or `vcs`.
         archive: The wheel that was installed, where the installer wrote its name and digest down.
-        entry_points: Of an editable install: group to name to `module:attribute`.
+        entry_points: Of an install that is from no index: group to name to `module:attribute`.
     """
 
     name: str

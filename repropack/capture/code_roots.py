@@ -30,7 +30,7 @@ from repropack.capture.materials import (
     public_name,
 )
 from repropack.capture.preparation import Prepared, mask, plain
-from repropack.environment.installed import editable_projects
+from repropack.environment.installed import copied_projects, editable_projects
 from repropack.errors import RepropackError
 from repropack.model import CodeRoot, SourceSnapshot, UncapturedFile
 from repropack.placeholders import code_placeholder
@@ -46,6 +46,10 @@ from repropack.source.snapshot import (
 )
 
 __all__ = ["FoundCode", "find_code", "take_submodules"]
+
+COPY_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of a package that is packed because no index has it: what is larger holds built libraries
+that belong to this machine."""
 
 CLIMBS: Final = 3
 """Directories above the project up to which the place of other code is recorded as seen from it."""
@@ -66,7 +70,7 @@ class FoundCode(Struct, frozen=True, kw_only=True):
         outside: Directory to the paths below it, for code from outside.
         places: Directories that records name `{code:NAME}`, with that name.
         python_path: Recorded directories that an installation put on the path of Python.
-        editable: The distributions that did.
+        from_code: The distributions that did, and others that are in the roots.
         uncaptured: Files from outside that were loaded and are in none of the roots.
         said: What was taken, in words.
     """
@@ -77,7 +81,7 @@ class FoundCode(Struct, frozen=True, kw_only=True):
     outside: dict[str, frozenset[str]] = {}
     places: dict[str, str] = {}
     python_path: tuple[str, ...] = ()
-    editable: tuple[str, ...] = ()
+    from_code: tuple[str, ...] = ()
     uncaptured: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
 
@@ -152,6 +156,7 @@ def find_code(
         search.add_taken(f"{{project}}/{plain(relative)}", prepared.root / relative, taken)
     search.add_inside(search.converted(everything_is_read=everything_is_read))
     search.add_outside()
+    search.add_copies()
     return search.result()
 
 
@@ -177,6 +182,8 @@ class _Search:
             name: os.path.realpath(place)
             for name, place in editable_projects(around.library_paths).items()
         }
+        self._copies: list[str] = []
+        self._copied_root = ""
         self._roots: list[CodeRoot] = []
         self._inside: set[str] = set()
         self._filtered: set[str] = set()
@@ -322,6 +329,29 @@ class _Search:
         )
         self._add_loose(loose)
 
+    def add_copies(self) -> None:
+        """Packages that were installed from a directory or from version control, if loaded."""
+        copied: dict[str, dict[str, tuple[str, ...]]] = {}
+        for name, (place, files) in copied_projects(self._around.library_paths).items():
+            if any(os.path.join(place, file) in self._modules for file in files):
+                if _size(place, files) <= COPY_LIMIT:
+                    copied.setdefault(place, {})[name] = files
+                else:
+                    self._gaps.add(
+                        "code",
+                        f"the package {name} is from no index and larger than {COPY_LIMIT} bytes, "
+                        "so it is not recorded as code",
+                    )
+        # Of several search directories the first counts, as it does for imports.
+        for place, packages in list(copied.items())[:1]:
+            self._copied_root = f"{{{code_placeholder(self._name('installed'))}}}"
+            names = [file for files in packages.values() for file in files]
+            said = f"{some(sorted(packages))} (installed from no index)"
+            before = len(self._roots)
+            self._add_files(self._copied_root, Path(place), names, said, beside=False)
+            if len(self._roots) > before:
+                self._copies = sorted(packages)
+
     def _files_outside(self) -> set[str]:
         return {os.path.join(d, n) for d, (_, names) in self._outside.items() for n in names}
 
@@ -402,7 +432,9 @@ class _Search:
         self._warn_changed(place, files)
         return frozenset(files)
 
-    def _add_files(self, root: str, place: Path, names: Iterable[str], said: str) -> None:
+    def _add_files(
+        self, root: str, place: Path, names: Iterable[str], said: str, *, beside: bool = True
+    ) -> None:
         snapshot = self._gaps.attempt(
             "code", lambda: take_files(place, self._prepared.store.git, names), None
         )
@@ -411,13 +443,13 @@ class _Search:
         files = frozenset(self._paths(snapshot))
         if not files:
             return
-        position = None if root == "{project}" else self._position(place)
+        position = self._position(place) if beside and root != "{project}" else None
         self._roots.append(
             CodeRoot(root=root, source=self._masked(snapshot, ()), position=position)
         )
         if root == "{project}":
             self._inside |= files
-        else:
+        elif beside:
             self._outside[str(place)] = (root, files)
             self._warn_changed(place, files)
         self._said.append(said)
@@ -480,7 +512,9 @@ class _Search:
             )
 
     def _paths(self, snapshot: SourceSnapshot) -> tuple[str, ...]:
-        return list_paths(self._prepared.store.git, snapshot.tree)
+        nothing: tuple[str, ...] = ()
+        store = self._prepared.store.git
+        return self._gaps.attempt("code", lambda: list_paths(store, snapshot.tree), nothing)
 
     def _repository_of(self, path: str, *, below: Path | None) -> Path | None:
         """The root of the repository that has a file; None for none that could be taken.
@@ -507,6 +541,8 @@ class _Search:
     def result(self) -> FoundCode:
         """All that was found."""
         path, editable = self._python_path()
+        if self._copies:
+            path = (*path, self._copied_root)
         return FoundCode(
             roots=tuple(self._roots),
             inside=frozenset(self._inside),
@@ -519,7 +555,7 @@ class _Search:
                 if not is_broad(directory, self._around)
             },
             python_path=path,
-            editable=editable,
+            from_code=tuple(sorted({*editable, *self._copies})),
             uncaptured=tuple(sorted(set(self._uncaptured))),
             said=tuple(self._said),
         )
@@ -556,6 +592,16 @@ class _Search:
                 relative = os.path.relpath(place, directory)
                 return root if relative == "." else f"{root}/{plain(relative)}"
         return None
+
+
+def _size(place: str, files: Iterable[str]) -> int:
+    total = 0
+    for name in files:
+        try:
+            total += os.lstat(os.path.join(place, name)).st_size
+        except OSError:
+            continue  # Listed by the installer, and not there.
+    return total
 
 
 def _real(path: str) -> str:

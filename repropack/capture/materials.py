@@ -285,12 +285,15 @@ class _Settle:
 
 
 def _is_data(path: str, around: Surroundings) -> bool:
+    if "/.git/" in path or path.endswith("/.git"):
+        # Libraries look there for the state of the code, which is recorded.
+        return False
     if is_below(path, around.project):
         relative = os.path.relpath(path, around.project)
         first = relative.split("/", 1)[0]
         return (
             relative not in around.code
-            and first not in (".git", ".repropack")
+            and first != ".repropack"
             and not _belongs_to_interpreter(path, around)
             and "__pycache__" not in relative
         )

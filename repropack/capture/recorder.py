@@ -348,7 +348,7 @@ def _finish(
     )
     source = _source(prepared, changed, gaps)
 
-    around = _surroundings(prepared, processes, environment)
+    around = _surroundings(prepared, processes, environment, gaps)
     code = gaps.attempt(
         "code",
         lambda: find_code(
@@ -416,7 +416,7 @@ def _finish(
         gaps=tuple(Gap(code=g.code, message=paths.text(plain(g.message))) for g in gaps.found),
         roots=code.roots,
         python_path=code.python_path,
-        editable=code.editable,
+        from_code=code.from_code,
     )
     store.finish_run(
         run,
@@ -566,12 +566,12 @@ def _surroundings(
     prepared: Prepared,
     processes: tuple[ProcessObservation, ...],
     environment: Mapping[str, str],
+    gaps: Gaps,
 ) -> Surroundings:
-    code = (
-        frozenset(list_paths(prepared.store.git, prepared.taken.snapshot.tree))
-        if prepared.taken
-        else frozenset()
-    )
+    code: tuple[str, ...] = ()
+    if prepared.taken is not None:
+        tree = prepared.taken.snapshot.tree
+        code = gaps.attempt("code", lambda: list_paths(prepared.store.git, tree), ())
     return Surroundings(
         project=str(prepared.root),
         home=environment.get("HOME", ""),
@@ -579,7 +579,7 @@ def _surroundings(
             dict.fromkeys(p for o in processes for p in (o.prefix, o.base_prefix) if p)
         ),
         library_paths=library_paths(processes),
-        code=code,
+        code=frozenset(code),
         temporary=environment.get("TMPDIR", "/tmp"),  # noqa: S108 - its name, not a file in it
     )
 
@@ -596,7 +596,7 @@ def _environment(
             structs.replace(
                 described,
                 distributions=tuple(
-                    structs.replace(d, imported=d.imported or d.name in code.editable)
+                    structs.replace(d, imported=d.imported or d.name in code.from_code)
                     for d in described.distributions
                 ),
             )

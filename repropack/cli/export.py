@@ -145,7 +145,8 @@ def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None
     _section(
         "more code",
         [
-            f"{one.root}  {one.source.tree[:12]}"
+            f"{one.root}  "
+            + ("the whole repository" if one.source.versioned else "the files that were loaded")
             for chained in planned.chain
             for segment in chained.record.segments
             for one in segment.roots

@@ -58,6 +58,18 @@ def _show_segment(segment: Segment) -> None:
         say(f"{dim('code')}      {source.tree} ({state if source.versioned else 'no git'})")
         _show_names("changed", source.uncommitted)
         _show_names("untracked", source.untracked)
+        _show_names(
+            "more code",
+            tuple(
+                f"{one.root}  {one.source.tree}"
+                + (
+                    "  (with uncommitted changes)"
+                    if one.source.versioned and one.source.dirty
+                    else ""
+                )
+                for one in segment.roots
+            ),
+        )
         _show_names("left out", tuple(f"{e.path} ({e.reason})" for e in source.excluded))
     _show_names(
         "read",

@@ -16,8 +16,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from repropack.environment.lock import LockedPackage
-from repropack.model import Distribution, Wheel
+from repropack.environment.lock import LockedPackage, python_series
+from repropack.errors import RepropackError
+from repropack.model import Distribution, Python, Wheel
 
 __all__ = ["EditableInstall", "add_code"]
 
@@ -112,7 +113,10 @@ class EditableInstall(Struct, frozen=True, kw_only=True):
 
 
 def add_code(
-    environment: Path, directories: Sequence[str], installs: Sequence[EditableInstall]
+    environment: Path,
+    python: Python,
+    directories: Sequence[str],
+    installs: Sequence[EditableInstall],
 ) -> None:
     """Puts directories on the path of an environment, and writes the metadata of installs.
 
@@ -120,17 +124,23 @@ def add_code(
 
     Args:
         environment: A virtual environment that was made here.
+        python: The recorded interpreter, whose series it has.
         directories: Absolute paths, as the code that will run sees them.
         installs: Editable installs of packages in those directories.
 
     Raises:
         OSError: It cannot be written.
-        ValueError: A directory is not absolute, or has a line break in its name.
+        RepropackError: A directory cannot stand in a path file.
     """
-    if any(not path.startswith("/") or not path.isprintable() for path in directories):
+    for path in directories:
         # A line of a `.pth` file that starts with `import` would be executed.
-        raise ValueError("a directory that cannot stand in a path file")
-    (site,) = environment.glob("lib/python*/site-packages")
+        if not path.startswith("/") or not path.isprintable():
+            raise RepropackError(
+                f"{path!r} cannot be put on Python's path", advice="name another place with TMPDIR"
+            )
+    # Not by a pattern: a package may have made directories of such names.
+    kind = "pypy" if python.implementation.lower() == "pypy" else "python"
+    site = environment / "lib" / f"{kind}{python_series(python)}" / "site-packages"
     _write(site / _PATH_FILE, "".join(f"{path}\n" for path in directories))
     for install in installs:
         folder = site / install.folder

@@ -9,6 +9,7 @@ No path and no address of this machine is in the result.
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from repropack import canonical
 from repropack.digest import sha256_hex
 from repropack.model import Distribution, Wheel
 
-__all__ = ["editable_projects", "installed_distributions"]
+__all__ = ["copied_projects", "editable_projects", "installed_distributions"]
 
 _MAX_METADATA: Final = 64 * 1024 * 1024
 """Bytes of one metadata file: a RECORD of 100,000 files has about 12 MiB."""
@@ -113,6 +114,35 @@ def editable_projects(paths: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def copied_projects(paths: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Installs that came from a directory or from version control, and were copied.
+
+    No package index has them under the digest of what is installed.
+
+    Returns:
+        The search directory and the files below it, by normalised name. Not among the files are
+        bytecode, and what the installer wrote down about its doing and about this machine.
+    """
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for path in paths:
+        real = os.path.realpath(path)
+        for install in _scan(real):
+            if install.origin not in ("local", "vcs") or install.editable or install.archive:
+                continue
+            lines = csv.reader(install.record.decode("utf-8", "surrogateescape").splitlines())
+            files = tuple(
+                row[0]
+                for row in lines
+                if row
+                and not row[0].startswith(("/", "../"))
+                and not row[0].endswith((".pyc", ".dist-info/direct_url.json"))
+                and not row[0].endswith((".dist-info/RECORD", ".dist-info/INSTALLER"))
+            )
+            if files:
+                found.setdefault(install.name, (real, files))
+    return found
+
+
 def _scan(root: str) -> Iterable[_Installed]:
     try:
         names = sorted(os.listdir(root))
@@ -147,7 +177,7 @@ def _dist_info(root: str, folder: str) -> _Installed | None:
         editable=editable,
         origin=origin,
         archive=archive,
-        entry_points=_entry_points(_read(folder, "entry_points.txt")) if editable else {},
+        entry_points={} if origin == "index" else _entry_points(_read(folder, "entry_points.txt")),
     )
 
 

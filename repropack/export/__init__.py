@@ -297,7 +297,7 @@ def _plan_environments(
                 for chained in chain
                 if chained.record.id in members
                 for segment in chained.record.segments
-                for name in segment.editable
+                for name in segment.from_code
             }
             chosen = tuple(
                 one

@@ -252,7 +252,7 @@ def _installs(segment: Segment, environment: Environment) -> list[EditableInstal
     return [
         install
         for one in environment.distributions
-        if one.name in segment.editable and (install := EditableInstall.of(one)) is not None
+        if one.name in segment.from_code and (install := EditableInstall.of(one)) is not None
     ]
 
 

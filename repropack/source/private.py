@@ -151,22 +151,24 @@ def preserve_tree(repository: Path, tree: str, alternates: Iterable[Path]) -> No
     listed = everywhere.call(
         "rev-list", "--objects", "--no-object-names", "--missing=print", tree
     ).stdout.split()
-    missing = sum(oid.startswith(b"?") for oid in listed)
-    if missing:
-        raise RepropackError(
-            f"{missing} of the objects of the code snapshot {tree} are not on this machine",
-            advice="the repository is a partial clone: fetch them, for example with "
-            "git fetch --refetch --no-filter",
-        )
+    there = [oid for oid in listed if not oid.startswith(b"?")]
+    missing = len(listed) - len(there)
     here = bare(repository)
     checked = here.call(
-        "cat-file", "--batch-check=%(objectname)", stdin=b"\n".join(listed) + b"\n"
+        "cat-file", "--batch-check=%(objectname)", stdin=b"\n".join(there) + b"\n"
     ).stdout
     wanted = [
         line[: -len(b" missing")] for line in checked.split(b"\n") if line.endswith(b"missing")
     ]
     if wanted:
         _copy(everywhere, here, repository, wanted)
+    if missing:
+        # What is there is safe all the same: the names of the files, above all.
+        raise RepropackError(
+            f"{missing} of the objects of the code snapshot {tree} are not on this machine",
+            advice="the repository is a partial clone: fetch them, for example with "
+            "git fetch --refetch --no-filter",
+        )
     append_line(memory, tree.encode())
 
 

@@ -163,12 +163,13 @@ def offer_to_python(
     Raises:
         OSError: The environment cannot be written.
     """
-    if environment.directory is None:
+    python = environment.recorded.python
+    if environment.directory is None or python is None or not segment.python_path:
         return
     recorded = {one.name: one for one in environment.recorded.distributions}
     installs = [
         install
-        for name in segment.editable
+        for name in segment.from_code
         if name in recorded and (install := EditableInstall.of(recorded[name])) is not None
     ]
-    add_code(environment.directory, directories, installs)
+    add_code(environment.directory, python, directories, installs)

@@ -99,7 +99,7 @@ def build_environments(
                 for run in release.runs
                 if run.packed.environment == directory
                 for segment in run.packed.record.segments
-                for name in segment.editable
+                for name in segment.from_code
             },
             offline=offline,
             tell=tell,

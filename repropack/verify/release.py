@@ -31,6 +31,7 @@ from repropack.model import (
 )
 from repropack.paths import PathRefusedError, to_logical_path
 from repropack.placeholders import PROJECT_DATA, split_code, split_data
+from repropack.source.trees import path_defect
 
 __all__ = ["Release", "ReleaseEnvironment", "ReleaseRun", "data_member", "read_release"]
 
@@ -42,6 +43,9 @@ MAX_RECORDS: Final = 512 * 1024 * 1024
 
 MAX_RUNS: Final = 1_000
 """Runs of one release, and executions of them: a chain longer than any schedule makes."""
+
+MAX_CODE: Final = 10_000
+"""Code bundles, roots and places of code, over all executions: git is called for each bundle."""
 
 MAX_DATA_SETS: Final = 1_000
 """Data sets of one release: each is a mount of the sandbox."""
@@ -138,6 +142,15 @@ def read_release(bundle: VerifiedBundle, statement: Statement) -> Release:
     if not runs:
         raise DefectError(Code.MEMBER_MISSING, "runs/1/run.json")
     _check_count("executions", sum(len(r.packed.record.segments) for r in runs), MAX_RUNS)
+    _check_count(
+        "code bundles and roots",
+        sum(
+            len(r.packed.code) + len(s.roots) + len(s.python_path)
+            for r in runs
+            for s in r.packed.record.segments
+        ),
+        MAX_CODE,
+    )
     _check_count("claims", len(claims.claims), MAX_CLAIMS)
     claimed = runs[-1].packed.record.id
     for source, named in (("claims.json", claims.run), ("the statement", statement.predicate.run)):
@@ -313,21 +326,34 @@ def _check_code_place(path: str, where: str) -> None:
     try:
         if split is None or split[0] in (".", ".."):
             raise PathRefusedError("it is no place of code")
-        if split[1]:
-            to_logical_path(split[1])
-            if not split[1].isprintable():
-                raise PathRefusedError("it holds a control character")
+        for text in filter(None, split):
+            _check_harmless(text)
     except PathRefusedError as error:
         raise DefectError(Code.RECORD_REFERENCE, where, found=f"{path}: {error}") from error
+
+
+def _check_harmless(path: str) -> None:
+    """Refuses a path that would make a git directory, or that no line of a file can hold.
+
+    Whoever looks at a work directory that was kept may call git in it.
+
+    Raises:
+        PathRefusedError: It is such a path, or no plain relative one.
+    """
+    to_logical_path(path)
+    if defect := path_defect(path.encode("utf-8", "surrogateescape")):
+        raise PathRefusedError(defect)
+    if not path.isprintable():
+        raise PathRefusedError("it holds a control character")
 
 
 def _is_position(position: str) -> bool:
     """Whether it is some `../` and then a plain relative path."""
     climbs = re.match(r"(?:\.\./){1,3}(?=[^/])", position)
-    if climbs is None or not position.isprintable():
+    if climbs is None:
         return False
     try:
-        to_logical_path(position[climbs.end() :])
+        _check_harmless(position[climbs.end() :])
     except PathRefusedError:
         return False
     return True
@@ -375,6 +401,8 @@ def _check_inside(path: str, where: str, below: str = "{") -> None:
         if split is None or not path.startswith(below):
             raise PathRefusedError("it is not below the project or a data set")
         to_logical_path(split[1])
+        if ".git" in map(str.lower, split[1].split("/")):
+            raise PathRefusedError("it is in a git directory")
     except PathRefusedError as error:
         raise DefectError(Code.RECORD_REFERENCE, where, found=f"{path}: {error}") from error
     if "\0" in path:

@@ -8,8 +8,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +298,7 @@ def test_an_editable_install_of_another_project(
     editable(project, tmp_path, "tool", source, hook=hook)
     project.ok("run", "--", "tool-score")
     segment = project.segment()
-    assert segment["editable"] == ["tool"]
+    assert segment["from_code"] == ["tool"]
     assert segment["python_path"] == ["{code:other-lib}"]
     bundle = released(project)
     said = check(project, bundle)
@@ -314,9 +316,41 @@ def test_an_editable_install_of_the_project_itself(project: Project, tmp_path: P
     project.ok("run", "--", "tool-score")
     segment = project.segment()
     assert "roots" not in segment
-    assert segment["editable"] == ["tool"]
+    assert segment["from_code"] == ["tool"]
     assert segment["python_path"] == ["{project}/src"]
     assert "REPRODUCED: score = 3.5" in check(project, released(project))
+
+
+def test_a_package_that_was_installed_from_version_control(
+    project: Project, tmp_path: Path
+) -> None:
+    editable(project, tmp_path, "tool", tmp_path / "gone", hook=False)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "__editable__.tool-0.5.pth").unlink()
+    (site / "tool").mkdir()
+    (site / "tool/__init__.py").write_text("A = 1\n")
+    (site / "tool/cli.py").write_text(CLI.replace("NAME", "tool"))
+    (site / "other.py").write_text("secret = 'of another package'\n")
+    info = site / "tool-0.5.dist-info"
+    names = ["METADATA", "RECORD", "direct_url.json", "entry_points.txt"]
+    (info / "RECORD").write_text(
+        "tool/__init__.py,,\ntool/cli.py,,\n../../../bin/tool-score,,\n"
+        + "".join(f"tool-0.5.dist-info/{name},,\n" for name in names)
+    )
+    private = "https://zoe:token@git.example.org/private"
+    (info / "direct_url.json").write_text(
+        json.dumps({"url": private, "vcs_info": {"vcs": "git", "commit_id": "0" * 40}})
+    )
+    said = project.repropack("run", "--", "tool-score").stderr
+    assert "tool (installed from no index)" in said
+    assert project.segment()["from_code"] == ["tool"]
+    bundle = released(project)
+    text = subprocess.run(["tar", "--zstd", "-xOf", bundle], check=True, capture_output=True).stdout
+    assert b"git.example.org" not in text
+    assert b"of another package" not in text
+    assert "REPRODUCED: score = 1.5" in check(project, bundle)
+    place = by_hand(project, bundle) / "work-run-1"
+    assert json.loads((place / "metrics.json").read_text()) == {"score": 1.5}
 
 
 def test_code_outside_that_is_edited_while_it_runs_is_named(
@@ -442,3 +476,91 @@ def test_line_ends_are_as_they_ran(project: Project) -> None:
     assert segment["source"]["tree"] == project.git("rev-parse", "HEAD^{tree}").strip()
     assert "materials" not in segment
     assert "REPRODUCED: score = 6.0" in check(project, released(project))
+
+
+@pytest.mark.parametrize("kind", ["sha256", "shallow", "worktree", "detached", "unborn"])
+def test_repositories_of_every_kind_reproduce(project: Project, tmp_path: Path, kind: str) -> None:
+    project.write("run.py", REPORT % "1")
+    project.git("add", ".")
+    project.git("commit", "-qm", "second")
+    place = tmp_path / "other"
+    if kind == "shallow":
+        project.git("clone", "-q", "--depth=1", project.root.as_uri(), str(place))
+    elif kind == "worktree":
+        project.git("worktree", "add", "-q", str(place))
+    elif kind == "detached":
+        project.git("checkout", "-q", "--detach", "HEAD~1")
+        place = project.root
+        project.write("run.py", REPORT % "1")
+    else:
+        place.mkdir()
+        shutil.copy(project.root / "run.py", place)
+        other = Project(place, project.environment)
+        other.git("init", "-q", *(["--object-format=sha256"] if kind == "sha256" else []))
+        if kind == "sha256":
+            other.git("add", ".")
+            other.git("commit", "-qm", "one")
+    other = Project(place, project.environment)
+    other.ok("run", "--", "python", "run.py")
+    source = other.segment()["source"]
+    assert len(source["tree"]) == (64 if kind == "sha256" else 40)
+    bundle = released(other)
+    if kind == "worktree":
+        # Where the main work tree is away, its worktrees are no repositories any more.
+        assert "REPRODUCED" in project.ok("verify", str(bundle), cwd=tmp_path)
+    else:
+        assert "REPRODUCED" in check(other, bundle)
+    hand = by_hand(other, bundle) / "work-run-1"
+    assert json.loads((hand / "metrics.json").read_text()) == {"score": 1}
+
+
+def test_a_partial_clone_is_refused_with_the_reason(project: Project, tmp_path: Path) -> None:
+    project.write("run.py", REPORT % "1")
+    project.write("rest/more.py", "x = 1\n")
+    project.git("add", ".")
+    project.git("commit", "-qm", "second")
+    project.git("config", "uploadpack.allowFilter", "true")
+    place = tmp_path / "partial"
+    project.git(
+        "clone", "-q", "--filter=blob:none", "--no-checkout", project.root.as_uri(), str(place)
+    )
+    other = Project(place, project.environment)
+    other.git("sparse-checkout", "set", "--no-cone", "/*", "!/rest/")
+    other.git("checkout", "-q", "main")
+    said = other.repropack("run", "--", "python", "run.py").stderr
+    assert "are not on this machine" in said
+    other.ok("key", "new")
+    done = other.repropack("export", "-o", str(tmp_path / "x.rpk"), "--yes")
+    assert done.returncode != 0
+    assert "partial clone" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "x.rpk").exists()
+
+
+def test_killed_while_submodules_are_taken(project: Project, tmp_path: Path) -> None:
+    library = repository(
+        tmp_path / "library", project, {f"m{n}.py": f"x = {n}\n" for n in range(40)}
+    )
+    for name in ("one", "two", "three"):
+        add_submodule(project, library, name)
+        for number in range(20):
+            project.write(f"{name}/new{number}.py", f"y = {number}\n")
+    project.git("add", ".")
+    project.git("commit", "-qm", "submodules")
+    before = fingerprint(project.root / ".git")
+    for attempt in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "repropack", "run", "--", "true"],
+            cwd=project.root,
+            env=project.environment,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(0.12 + attempt * 0.03)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert fingerprint(project.root / ".git") == before
+    project.ok("run", "--", "true")
+    assert fingerprint(project.root / ".git") == before
+    assert [len(one["source"]["untracked"]) for one in roots(project).values()] == [20, 20, 20]

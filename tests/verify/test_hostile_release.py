@@ -99,6 +99,8 @@ def material(path: str, **fields: Any) -> dict[str, Any]:
         "{project}/./x",
         "{project}/",
         "{project}/x\0y",
+        "{project}/.git/config",
+        "{project}/sub/.Git/hooks/post-checkout",
         "{project}/" + "d/" * 100 + "x",
         "{project}/" + "n" * 300,
         "{data:numbers}/../x",
@@ -765,7 +767,7 @@ def with_root(draft: Draft, root: str, files: dict[str, str], **fields: Any) -> 
     [
         "{project}/..", "{project}/../x", "/etc", "", "x", "{home}", "{project}/a//b",
         "{code:x}/..", "{code:..}", "{code:.}/x", "{code:x}/y", "{data:x}", "{project}/a\nb",
-        "{project}/",
+        "{project}/", "{project}/.git", "{project}/a/.GIT/hooks", "{project}/git~1", "{code:.git}",
     ],
 )  # fmt: skip
 def test_code_that_belongs_elsewhere(tmp_path: Path, root: str) -> None:
@@ -776,7 +778,7 @@ def test_code_that_belongs_elsewhere(tmp_path: Path, root: str) -> None:
 
 @pytest.mark.parametrize(
     "position",
-    ["..", "../", "../..", "../../../../x", "/etc", "x", "../x/..", "../a\nb", "../."],
+    ["..", "../", "../..", "../../../../x", "/etc", "x", "../x/..", "../a\nb", "../.", "../.git"],
 )  # fmt: skip
 def test_code_at_a_position_that_is_none(tmp_path: Path, position: str) -> None:
     draft = simple(tmp_path)
