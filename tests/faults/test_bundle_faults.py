@@ -65,6 +65,7 @@ class Exporting:
         self.out = place / "out"
         self.temporary = place / "temporary"
         self.below = place
+        self.options: tuple[str, ...] = ()
 
     def lay_out(self) -> None:
         shutil.rmtree(self.place, ignore_errors=True)
@@ -74,7 +75,7 @@ class Exporting:
 
     def run(self, at: int = 0, kind: Kind = Kind.NONE, error: int = 0) -> Outcome:
         return self.injector.run(
-            ["export", "--run", "eval", "-o", str(self.out / NAME), "--yes"],
+            ["export", "--run", "eval", "-o", str(self.out / NAME), "--yes", *self.options],
             directory=self.release.project.root,
             environment={**self.release.project.environment, "TMPDIR": str(self.temporary)},
             below=self.below,
@@ -184,6 +185,36 @@ def test_sigkill_at_every_call(exporting: Exporting) -> None:
             assert exporting.partials() == []
         assert done.status == (-signal.SIGKILL if at <= len(done.calls) else 0)
     assert seen >= {(False, False), (False, True), (True, False)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"), [FAULTS[1], FAULTS[3], pytest.param(Kind.KILL, 0, id="SIGKILL")]
+)
+def test_every_call_on_volumes_fails(exporting: Exporting, kind: Kind, error: int) -> None:
+    """All volumes, or none that a reader could take for a bundle: the first one comes last."""
+    exporting.below = exporting.out
+    exporting.options = ("--volumes", "4096")
+    exporting.lay_out()
+    names = [
+        f"{NAME}.{number:03}" for number in range(1, -(-len(exporting.release.new) // 4096) + 1)
+    ]
+    for at in numbers(exporting.run().calls, every=True):
+        exporting.lay_out()
+        done = exporting.run(at, kind, error)
+        where = f"call {at}: {done}"
+        there = [name for name in sorted(os.listdir(exporting.out)) if name in names]
+        assert exporting.content() == exporting.release.old, where
+        if there == names:
+            whole = b"".join((exporting.out / name).read_bytes() for name in names)
+            assert whole == exporting.release.new, where
+            assert done.status in (0, -signal.SIGKILL) or (
+                "unknown whether it survives" in done.stderr
+            ), where
+        else:
+            assert done.status != 0, where
+            assert names[0] not in there, where
+            assert not there or kind in (Kind.KILL, Kind.DEAD), where
+    assert done.status == 0
 
 
 def test_success_is_reported_when_the_disk_has_it(exporting: Exporting) -> None:
