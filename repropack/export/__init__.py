@@ -531,6 +531,12 @@ def _held_back(
 ) -> tuple[str, ...]:
     """What was recorded and does not go out, in words."""
     packed = {(a.run, a.product.path) for a in artifacts}
+    goes_out = {path for _, path in packed} | {
+        f"{{project}}/{file.path}"
+        for d in data
+        if d.manifest.name == "project" and d.manifest.included is not None
+        for file in d.manifest.files
+    }
     lines = []
     for chained in chain:
         left = [
@@ -547,6 +553,7 @@ def _held_back(
             for root, snapshot in code_of(segment)
             for excluded in snapshot.excluded
             if "product of an earlier run" not in excluded.reason
+            and f"{{project}}/{_in_place(root, excluded.path)}" not in goes_out
         ]
     lines += [
         f"data set {d.manifest.name}: its manifest goes out, its files do not (--include-data)"

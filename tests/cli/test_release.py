@@ -414,3 +414,14 @@ def test_a_directory_that_was_there_and_empty_is_there_again(project: Project) -
     project.ok("export", "-o", "r.rpk", "--yes")
     done = project.repropack("verify", "r.rpk")
     assert done.returncode == 0, done.stdout
+
+
+def test_what_goes_out_as_data_is_not_said_to_stay(bare_project: Project) -> None:
+    bare_project.write(".gitignore", "in.txt\n")
+    bare_project.write("in.txt", "1\n")
+    bare_project.ok("key", "new")
+    bare_project.ok("run", "--", "python", "-c", "print('score:', open('in.txt').read())")
+    listed = bare_project.ok("export", "-o", "list.rpk", "--yes")
+    assert "in.txt: ignored" in listed
+    included = bare_project.ok("export", "-o", "included.rpk", "--yes", "--include-data")
+    assert "in.txt: ignored" not in included
