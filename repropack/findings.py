@@ -53,6 +53,8 @@ class Code(enum.Enum):
     STATEMENT = ("RPK305", "the signed statement is not an in-toto release statement")
     SIGNER_REJECTED = ("RPK306", "the signer is not one that you accept")
     UNEXPECTED_DIGEST = ("RPK307", "the manifest digest is not the one you expect")
+    SIGNER_CHANGED = ("RPK308", "the signer is not the one that you know under this name")
+    TOO_FEW_SIGNERS = ("RPK309", "too few of the signers that you named have signed")
     # 4: code bundles (section 8)
     CODE_HEADER = ("RPK401", "a code bundle's header has a form that is not allowed")
     CODE_OBJECTS = ("RPK402", "git refuses objects of a code bundle")

@@ -658,19 +658,30 @@ class Verdict(enum.StrEnum):
 
 
 class SignerStatus(enum.StrEnum):
-    """What the reader's trust policy says of the key that signed."""
+    """What the reader's trust policy says of a key that signed."""
 
     TRUSTED = "trusted"
+    PINNED = "pinned on first use"
+    FIRST_USE = "first use, pinned now"
     EXPECTED_DIGEST = "expected digest"
     UNKNOWN = "not established"
     REJECTED = "not accepted"
+    CHANGED = "not the known key"
+    INVALID = "signature does not hold"
 
 
-class SignerReport(Record, frozen=True, kw_only=True):
-    """The key that signed, as `SHA256:…`, and its standing."""
+class SignerReport(SparseRecord, frozen=True, kw_only=True):
+    """A key that signed, as `SHA256:…`, and its standing.
+
+    Attributes:
+        name: What the reader calls the signer, from her own files.
+        note: Why it has this standing, where that is not plain.
+    """
 
     fingerprint: str
     status: SignerStatus
+    name: str = ""
+    note: str = ""
 
 
 class StepStatus(enum.StrEnum):
@@ -725,7 +736,13 @@ class Isolation(Record, frozen=True, kw_only=True):
 
 
 class Report(SparseRecord, frozen=True, kw_only=True):
-    """The result of `repropack verify`: everything the text, JSON and HTML reports show."""
+    """The result of `repropack verify`: everything the text, JSON and HTML reports show.
+
+    Attributes:
+        signer: The signer who stands best with the reader. Its status is that of the whole bundle
+            and decides: it is `not accepted` too where too few of the named signers have signed.
+        signers: Every key that the attestation names, each with its own status.
+    """
 
     version: Annotated[int, Meta(ge=1)]
     bundle: str
@@ -736,6 +753,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     signer: SignerReport | None
     mode: str
     steps: tuple[Step, ...]
+    signers: tuple[SignerReport, ...] = ()
     claims: tuple[ClaimResult, ...] = ()
     findings: tuple[FindingRecord, ...] = ()
     differences: tuple[Difference, ...] = ()

@@ -13,7 +13,7 @@ import click
 
 from repropack import canonical
 from repropack.bundle import existing_volumes
-from repropack.cli.places import load_key
+from repropack.cli.places import KEY_HELP, load_keys
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, human_size, plural, say, tell
 from repropack.errors import UsageError
@@ -47,7 +47,9 @@ MIN_VOLUME = 1024
     help="An output to pack, or a pattern; instead of the usual choice. Repeatable.",
 )
 @click.option("--include-data", is_flag=True, help="Pack the data sets too, not only their lists.")
-@click.option("--key", "key_file", metavar="KEY", help="An Ed25519 private key (OpenSSH or PEM).")
+@click.option(
+    "--key", "key_names", metavar="KEY", multiple=True, help=KEY_HELP + " Repeatable: each signs."
+)
 @click.option(
     "--volumes",
     metavar="SIZE",
@@ -60,7 +62,7 @@ def command(
     output: str | None,
     weights: tuple[str, ...],
     include_data: bool,
-    key_file: str | None,
+    key_names: tuple[str, ...],
     volumes: str | None,
     yes: bool,
     as_json: bool,
@@ -73,7 +75,7 @@ def command(
     named = _checked_destination(output) if output is not None else None
     if named is not None and volume_size is not None:
         _refuse_present(named)
-    key = load_key(key_file)
+    keys = load_keys(key_names)
     if not as_json:
         tell("repropack: looking up the packages' digests")
     planned = plan(
@@ -85,12 +87,12 @@ def command(
     if named is None and volume_size is not None:
         _refuse_present(destination)
     if not as_json:
-        _show_plan(planned, key.public.fingerprint, destination)
+        _show_plan(planned, [key.public.fingerprint for key in keys], destination)
     if not (yes or as_json) and sys.stdin.isatty():
         click.confirm("Write and sign it?", default=True, abort=True, err=True)
     total = sum(a.product.size for a in planned.artifacts)
     with byte_progress("packing", total, quiet=as_json) as advance:
-        exported = build(planned, key, destination, advance, volume_size=volume_size)
+        exported = build(planned, keys, destination, advance, volume_size=volume_size)
     if as_json:
         say(canonical.encode(_facts(exported)).decode())
         return 0
@@ -136,7 +138,7 @@ def _checked_destination(output: str) -> Path:
     return path
 
 
-def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None:
+def _show_plan(planned: ExportPlan, fingerprints: list[str], destination: Path) -> None:
     say(f"{bold(show(planned.title))} → {destination.name}")
     for chained in planned.chain:
         argv = " ".join(chained.record.segments[-1].invocation.argv)
@@ -183,7 +185,7 @@ def _show_plan(planned: ExportPlan, fingerprint: str, destination: Path) -> None
     _section("claims", [describe_claim(claim) for claim in planned.claims])
     _section("stays here", list(planned.held_back))
     _section("note", list(planned.warnings))
-    say(f"{dim('signer')}     {fingerprint}")
+    _section("signer", fingerprints)
     say(dim("Secrets and names inside the files are not searched for: look through what goes out."))
 
 
@@ -224,7 +226,10 @@ def _show_result(exported: Exported) -> None:
     )
     say(f"{dim('digest')}     sha256:{bundle.manifest_sha256}  (of its manifest: for the paper)")
     shortest = min(str(bundle.path), os.path.relpath(bundle.path), key=len)
-    command_line = shlex.join(["repropack", "verify", shortest, "--signer", exported.signer])
+    named = [word for signer in exported.signers for word in ("--signer", signer)]
+    if len(exported.signers) > 1:
+        named += ["--threshold", str(len(exported.signers))]
+    command_line = shlex.join(["repropack", "verify", shortest, *named])
     say(f"next: {bold(command_line)}")
 
 
@@ -236,7 +241,7 @@ def _facts(exported: Exported) -> dict[str, object]:
         "size": bundle.size,
         "content_size": bundle.content_size,
         "manifest_sha256": bundle.manifest_sha256,
-        "signer": exported.signer,
+        "signers": list(exported.signers),
         "runs": [chained.record.id for chained in exported.plan.chain],
         "claims": list(exported.plan.claims),
         "members": list(bundle.manifest.members),

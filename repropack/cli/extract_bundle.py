@@ -13,6 +13,7 @@ from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, plural, say
 from repropack.errors import UsageError
 from repropack.escaping import show
+from repropack.reports.text import describe_signer
 from repropack.verify.integrity import read_signed
 
 __all__ = ["command"]
@@ -51,7 +52,7 @@ def command(bundle: str, directory: str, paths: tuple[str, ...]) -> int:
                 progress=advance,
             )
     say(f"{plural(len(wanted), 'file')} written to {bold(show(destination))}")
-    say(f"signed by {signed.signer.fingerprint} ({signed.signer.status.value})")
+    say(f"signed by {', '.join(describe_signer(signer) for signer in signed.signers)}")
     return 0
 
 

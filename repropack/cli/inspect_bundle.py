@@ -11,6 +11,7 @@ from repropack.cli.places import trust_policy
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.escaping import show
 from repropack.model import Role
+from repropack.reports.text import describe_signer
 from repropack.verify.integrity import read_signed
 
 __all__ = ["command"]
@@ -38,6 +39,7 @@ def command(bundle: str, show_all: bool, as_json: bool) -> int:
                     {
                         "manifest_sha256": signed.listed.manifest_sha256,
                         "signer": signed.signer,
+                        "signers": signed.signers,
                         "statement": predicate,
                         "members": members,
                     }
@@ -45,7 +47,8 @@ def command(bundle: str, show_all: bool, as_json: bool) -> int:
             )
             return 0
         say(f"{bold(show(location.name))}  {human_size(opened.size)}")
-    say(f"{dim('signed by')}  {signed.signer.fingerprint} ({signed.signer.status.value})")
+    for number, signer in enumerate(signed.signers):
+        say(f"{dim(('signed by' if number == 0 else '').ljust(10))} {describe_signer(signer)}")
     say(f"{dim('digest')}     sha256:{signed.listed.manifest_sha256}")
     say(f"{dim('made by')}    {show(predicate.tool)}, run {show(predicate.run)}")
     for number, claim in enumerate(predicate.claims):

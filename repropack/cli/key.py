@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`repropack key`: make, show, trust, list."""
+"""`repropack key`: make and show keys; trust, list and forget signers."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from repropack.cli.places import default_key, trusted_signers
-from repropack.cli.screen import bold, say, tell
-from repropack.errors import UsageError
+from repropack.cli.places import (
+    agent_keys,
+    ask_passphrase,
+    default_key,
+    load_key,
+    trusted_signers,
+)
+from repropack.cli.screen import bold, dim, say, tell
+from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
-from repropack.signing.keys import create_key, load_public, load_signing
-from repropack.signing.policy import TrustedSigner, parse_signer, read_trusted, trust
+from repropack.signing.allowed_signers import one_fingerprint
+from repropack.signing.keys import create_key, load_public
+from repropack.signing.trusted import TrustedSigner, read_trusted, trust, untrust
 
 __all__ = ["command"]
 
@@ -26,31 +34,46 @@ def command() -> None:
 
 @command.command("new")
 @click.option("--key", "path", metavar="FILE", help="Where to write the private key.")
-def new(path: str | None) -> int:
+@click.option(
+    "--passphrase",
+    "protect",
+    is_flag=True,
+    help="Protect the file: ask for a passphrase, or take it from $REPROPACK_PASSPHRASE.",
+)
+def new(path: str | None, protect: bool) -> int:
     """Make a new key pair. Its fingerprint is what readers compare: print it in the paper."""
     place = Path(path).expanduser() if path else default_key()
-    key = create_key(place)
+    key = create_key(place, _new_passphrase() if protect else None)
     if path is None:
         # Her own bundles are hers: a check of them need not ask whose key that is.
-        trust(trusted_signers(), TrustedSigner(name=OWN_NAME, fingerprint=key.public.fingerprint))
-    say(f"{place}  private: keep it, it cannot be made again")
+        trust(
+            trusted_signers(),
+            TrustedSigner(name=OWN_NAME, fingerprint=key.public.fingerprint),
+            add=True,
+        )
+    protection = "" if protect else f"; `ssh-keygen -p -f {place}` sets a passphrase"
+    say(f"{place}  private: keep it, it cannot be made again{protection}")
     say(f"{place}.pub  public")
     say(bold(key.public.fingerprint))
     return 0
 
 
 @command.command("show")
-@click.option("--key", "path", metavar="FILE", help="A private or public key file.")
-def show_key(path: str | None) -> int:
+@click.option(
+    "--key", "named", metavar="KEY", help="A private or public key file, or agent:SHA256:…."
+)
+def show_key(named: str | None) -> int:
     """Show the fingerprint and the public key."""
-    place = Path(path).expanduser() if path else default_key()
+    place = Path(named).expanduser() if named else default_key()
     public_beside = place.with_name(place.name + ".pub")
-    if place.suffix == ".pub":
+    if named is not None and named.startswith("agent:"):
+        public = load_key(named).public
+    elif place.suffix == ".pub":
         public = load_public(place)
     elif public_beside.exists():
         public = load_public(public_beside)
     elif place.exists():
-        public = load_signing(place).public
+        public = load_key(str(place)).public
     else:
         raise UsageError(f"{place}: there is no key", advice="make one with `repropack key new`")
     say(public.fingerprint)
@@ -61,20 +84,56 @@ def show_key(path: str | None) -> int:
 @command.command("trust")
 @click.argument("signer", metavar="FINGERPRINT|FILE")
 @click.option("--name", metavar="NAME", required=True, help="What you call the signer.")
-def trust_key(signer: str, name: str) -> int:
+@click.option("--add", is_flag=True, help="Accept this key beside others of that name.")
+def trust_key(signer: str, name: str, add: bool) -> int:
     """Accept a signer for every bundle from now on."""
-    fingerprint = parse_signer(signer)
-    trust(trusted_signers(), TrustedSigner(name=name, fingerprint=fingerprint))
+    fingerprint = one_fingerprint(signer)
+    trust(trusted_signers(), TrustedSigner(name=name, fingerprint=fingerprint), add=add)
     say(f"{show(name)} {fingerprint} is trusted")
+    return 0
+
+
+@command.command("untrust")
+@click.argument("which", metavar="NAME|FINGERPRINT")
+def untrust_key(which: str) -> int:
+    """Forget a signer: a name with all its keys, or one key with all its names."""
+    for signer in untrust(trusted_signers(), which):
+        say(f"{show(signer.name)} {signer.fingerprint} is no longer trusted")
     return 0
 
 
 @command.command("list")
 def list_keys() -> int:
-    """List the trusted signers."""
+    """List the trusted signers, and the keys that you can sign with."""
     trusted = read_trusted(trusted_signers())
     if not trusted:
         tell("repropack: no signer is trusted yet; see `repropack key trust --help`")
     for signer in trusted:
-        say(f"{signer.fingerprint}  {show(signer.name)}")
+        how = f"  {dim(f'pinned on first use, {signer.first_use}')}" if signer.first_use else ""
+        say(f"{signer.fingerprint}  {show(signer.name)}{how}")
+    own = default_key()
+    public = own.with_name(own.name + ".pub")
+    if public.exists():
+        say(f"{load_public(public).fingerprint}  {dim('signs:')} {own}")
+    if os.environ.get("SSH_AUTH_SOCK"):
+        try:
+            held = agent_keys()
+        except RepropackError as error:
+            tell(f"repropack: {show(str(error))}")
+            held = ()
+        for key in held:
+            say(f"{key.public.fingerprint}  {dim('signs:')} ssh-agent, {show(key.comment)}")
     return 0
+
+
+def _new_passphrase() -> str:
+    first = ask_passphrase("New passphrase: ")
+    if first is None:
+        raise UsageError(
+            "there is no terminal to ask for a passphrase", advice="set REPROPACK_PASSPHRASE"
+        )
+    if first != ask_passphrase("The same again: "):
+        raise UsageError("the two passphrases differ", advice="nothing was written; try again")
+    if not first:
+        raise UsageError("the passphrase is empty", advice="leave out --passphrase for none")
+    return first

@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shlex
+import sys
 from pathlib import Path
 
 import click
 
 from repropack import durable
 from repropack.cli.location import existing_bundle
-from repropack.cli.places import trust_policy
+from repropack.cli.places import trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, complain, say, tell, verdict_line
 from repropack.errors import UsageError
+from repropack.escaping import show
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
 from repropack.reports import render
+from repropack.signing.trusted import TrustedSigner, trust
 from repropack.store import now
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 
@@ -36,7 +40,20 @@ __all__ = ["command", "parse_digest"]
     "signers",
     metavar="FINGERPRINT|FILE",
     multiple=True,
-    help="Accept this signer and no other. Repeatable.",
+    help="Accept this signer and no other: a fingerprint, a public key, or an OpenSSH "
+    "allowed_signers file. Repeatable; one of them must have signed.",
+)
+@click.option(
+    "--threshold",
+    metavar="N",
+    type=click.IntRange(1, 64),
+    help="At least N of the named signers must have signed.",
+)
+@click.option(
+    "--pin",
+    metavar="NAME",
+    help="The signer must be the one whom you know as NAME; if there is none yet, remember this "
+    "one, unseen.",
 )
 @click.option("--expect", metavar="sha256:…", help="The manifest digest that the paper states.")
 @click.option("--allow-unknown-signer", is_flag=True, help="Exit with 0 instead of 4.")
@@ -52,6 +69,8 @@ def command(
     evaluate: bool,
     retrain: bool,
     signers: tuple[str, ...],
+    threshold: int | None,
+    pin: str | None,
     expect: str | None,
     allow_unknown_signer: bool,
     data: tuple[str, ...],
@@ -77,7 +96,7 @@ def command(
     request = VerifyRequest(
         bundle=existing_bundle(bundle),
         mode=_mode(no_run=no_run, evaluate=evaluate, retrain=retrain),
-        policy=trust_policy(signers),
+        policy=trust_policy(signers, threshold=threshold, pin=pin),
         expected_manifest=parse_digest(expect),
         allow_unknown_signer=allow_unknown_signer,
         data=parse_data(data),
@@ -104,6 +123,8 @@ def command(
             say(f"work directory: {result.work}")
         say(verdict_line(result.verdict, result.reason))
         again = [word for signer in signers for word in ("--signer", signer)]
+        again += ["--threshold", str(threshold)] if threshold is not None else []
+        again += ["--pin", pin] if pin is not None else []
         again += ["--expect", expect] if expect is not None else []
         again += ["--allow-unknown-signer"] if allow_unknown_signer else []
         again += [word for pair in data for word in ("--data", pair)]
@@ -112,7 +133,8 @@ def command(
         _say_next(result, bundle, again)
     if unwritten:
         complain(f"--report {report_path}: {unwritten}")
-    return result.exit_status or (3 if unwritten else 0)
+    remembered = _remember_pin(pin, result)
+    return result.exit_status or (0 if remembered and not unwritten else 3)
 
 
 def _mode(*, no_run: bool, evaluate: bool, retrain: bool) -> Mode:
@@ -159,6 +181,38 @@ def _report_path(text: str | None) -> Path | None:
     return path
 
 
+def _remember_pin(pin: str | None, result: Report) -> bool:
+    """Keeps a signer whom the reader pinned, or says loudly that another key signed.
+
+    Returns:
+        False where a signer could not be kept; why was said, and the verdict stands.
+    """
+    signer = result.signer
+    if pin is None or signer is None:
+        return True
+    if signer.status is SignerStatus.FIRST_USE and result.verdict is not Verdict.NOT_INTACT:
+        day = dt.datetime.now(dt.UTC).date().isoformat()
+        chosen = TrustedSigner(name=pin, fingerprint=signer.fingerprint, first_use=day)
+        try:
+            trust(trusted_signers(), chosen)
+        except (OSError, UsageError) as error:
+            complain(f"--pin {pin}: the signer could not be remembered: {error}")
+            return False
+        tell(
+            f"{show(pin)} is {signer.fingerprint} from now on; nobody has compared it yet: "
+            "ask the author for the fingerprint"
+        )
+    elif signer.status is SignerStatus.CHANGED:
+        tell(
+            bold(f"WARNING: ANOTHER KEY THAN {show(pin)}'S HAS SIGNED THIS FILE.", sys.stderr)
+            + "\nSomebody may be passing off a file as theirs. If the author says, in another way "
+            "than through\nthis file, that the key has changed:\n"
+            f"  repropack key untrust {shlex.quote(show(pin))}\n"
+            f"  repropack key trust {signer.fingerprint} --name {shlex.quote(show(pin))}"
+        )
+    return True
+
+
 def _say_next(report: Report, bundle: str, again: list[str]) -> None:
     """The next command to type, where there is one, with the options of this one."""
     if report.signer is None:
@@ -166,7 +220,7 @@ def _say_next(report: Report, bundle: str, again: list[str]) -> None:
     if report.signer.status is SignerStatus.UNKNOWN and report.exit_status == 4:
         tell(
             "the signer is not established: compare the fingerprint with the author's, then "
-            + bold(f"repropack key trust {report.signer.fingerprint} --name NAME")
+            + bold(f"repropack key trust {report.signer.fingerprint} --name NAME", sys.stderr)
         )
     elif report.verdict is Verdict.REPRODUCED and report.mode == "evaluate" and _evaluated(report):
         words = shlex.join(["repropack", "verify", bundle, "--retrain", *again])

@@ -59,7 +59,7 @@ from repropack.paths import to_logical_path
 from repropack.placeholders import fill
 from repropack.project_file import read_project_file
 from repropack.signing.dsse import seal
-from repropack.signing.keys import SigningKey
+from repropack.signing.keys import Signer
 from repropack.source.reading import list_paths, read_file
 from repropack.source.squash import squash
 from repropack.store import Store
@@ -122,11 +122,11 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
 
 
 class Exported(Struct, frozen=True, kw_only=True):
-    """A finished release."""
+    """A finished release. `signers` are fingerprints."""
 
     bundle: WrittenBundle
     plan: ExportPlan
-    signer: str
+    signers: tuple[str, ...]
 
 
 def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> ExportPlan:
@@ -176,7 +176,7 @@ def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> 
 
 def build(
     planned: ExportPlan,
-    key: SigningKey,
+    keys: tuple[Signer, ...],
     destination: Path,
     progress: Callable[[int], None] | None = None,
     *,
@@ -186,7 +186,7 @@ def build(
 
     Args:
         planned: What goes out.
-        key: The signer's key.
+        keys: The signers' keys, at least one.
         destination: The `.rpk` file.
         progress: Told the number of content bytes after each step.
         volume_size: Bytes of each of several volumes; None for one file.
@@ -216,19 +216,21 @@ def build(
             MemberSource(path=path, role=Role.LICENSE, content=text)
             for path, text in planned.licences.items()
         ]
-        sources += _document_members(planned, code, key, destination.name)
+        sources += _document_members(planned, code, keys, destination.name)
         sources.append(_ro_crate_member(planned, code, sources))
         bundle = write_bundle(
             destination,
             sources,
-            seal=lambda m, at: _seal(planned, key, m, at),
+            seal=lambda m, at: _seal(planned, keys, m, at),
             volume_size=volume_size,
             progress=progress,
         )
-    return Exported(bundle=bundle, plan=planned, signer=key.public.fingerprint)
+    return Exported(
+        bundle=bundle, plan=planned, signers=tuple(key.public.fingerprint for key in keys)
+    )
 
 
-def _seal(planned: ExportPlan, key: SigningKey, manifest: bytes, offset: int) -> bytes:
+def _seal(planned: ExportPlan, keys: tuple[Signer, ...], manifest: bytes, offset: int) -> bytes:
     from repropack import digest
 
     statement = Statement(
@@ -245,7 +247,7 @@ def _seal(planned: ExportPlan, key: SigningKey, manifest: bytes, offset: int) ->
             tool=f"repropack {__version__}",
         ),
     )
-    return seal(canonical.encode(statement), key)
+    return seal(canonical.encode(statement), *keys)
 
 
 def describe_claim(claim: Claim) -> str:
@@ -452,7 +454,7 @@ def _data_members(planned: ExportPlan) -> list[MemberSource]:
 
 
 def _document_members(
-    planned: ExportPlan, code: CodeMembers, key: SigningKey, file_name: str
+    planned: ExportPlan, code: CodeMembers, keys: tuple[Signer, ...], file_name: str
 ) -> list[MemberSource]:
     documents: Documents = write_documents(
         title=planned.title,
@@ -464,7 +466,7 @@ def _document_members(
         environments={p.directory: p.environment for p in planned.environments},
         environment_of=planned.environment_of,
         claims=tuple(describe_claim(claim) for claim in planned.claims),
-        public_key=key.public,
+        public_keys=tuple(key.public for key in keys),
     )
     return [
         MemberSource(path="README.md", role=Role.DOCUMENT, content=documents.readme),

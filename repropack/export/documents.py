@@ -68,7 +68,7 @@ def write_documents(
     environments: Mapping[str, Environment],
     environment_of: Mapping[str, str],
     claims: tuple[str, ...],
-    public_key: PublicKey,
+    public_keys: tuple[PublicKey, ...],
 ) -> Documents:
     """Fills the templates.
 
@@ -82,7 +82,7 @@ def write_documents(
         environments: Environment records by member directory.
         environment_of: The member directory of each run's environment, by the run's id.
         claims: One line each.
-        public_key: The signer's.
+        public_keys: The signers'.
     """
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -119,8 +119,9 @@ def write_documents(
         "title": title,
         "file": file_name,
         "claims": claims,
-        "fingerprint": public_key.fingerprint,
-        "pem": public_key.pem.strip(),
+        "signers": [
+            {"fingerprint": key.fingerprint, "pem": key.pem.strip()} for key in public_keys
+        ],
         "data": [_data_facts(each, names[each.name]) for each in data],
         "unlisted_data": [
             {"name": name, "variable": variable}

@@ -80,7 +80,22 @@ SIGNERS: Final = {
         "Nobody has said whose key this is. Anyone can make a key and sign with it: "
         "ask the author, in another way than through this bundle, for the fingerprint.",
     ),
-    SignerStatus.REJECTED: ("bad", "Not the signer that the reader asked for."),
+    SignerStatus.PINNED: (
+        "good",
+        "The key that the reader has known under this name since its first use.",
+    ),
+    SignerStatus.FIRST_USE: (
+        "doubt",
+        "The reader saw this key for the first time and decided to remember it. Whose it is, "
+        "nobody has compared yet.",
+    ),
+    SignerStatus.REJECTED: ("bad", "Not the signers that the reader asked for."),
+    SignerStatus.CHANGED: (
+        "bad",
+        "The reader knows this name with another key. Either the author has a new key, or somebody "
+        "is passing off a file as the author's.",
+    ),
+    SignerStatus.INVALID: ("bad", "A signature in the name of this key does not belong here."),
 }
 
 MODES: Final = {
@@ -171,6 +186,7 @@ def render(report: Report) -> str:
         tone=tone,
         meaning=meaning,
         signer=None if report.signer is None else SIGNERS[report.signer.status],
+        signers=SIGNERS,
         signer_open=report.signer is not None and report.signer.status is SignerStatus.UNKNOWN,
         depth=DEPTHS.get(report.mode, report.mode),
         step_tones=STEPS,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from repropack.escaping import show
-from repropack.model import Report, Step, StepStatus, Verdict
+from repropack.model import Report, SignerReport, Step, StepStatus, Verdict
 
-__all__ = ["render"]
+__all__ = ["describe_signer", "render"]
 
 MARKS: Final = {
     StepStatus.PASSED: "ok  ",
@@ -25,6 +25,12 @@ CLAIM_MARKS: Final = {Verdict.REPRODUCED: "ok  ", Verdict.NOT_REPRODUCED: "FAIL"
 SHOWN_DIFFERENCES: Final = 12
 
 
+def describe_signer(signer: SignerReport) -> str:
+    """A signer in a few words that are safe to print: `SHA256:… (lab, trusted)`."""
+    words = [show(word) for word in (signer.name, signer.status.value, signer.note) if word]
+    return f"{show(signer.fingerprint)} ({', '.join(words)})"
+
+
 def render(report: Report) -> str:
     """The report as text, with a newline at its end."""
     lines = [
@@ -32,6 +38,9 @@ def render(report: Report) -> str:
         + (f"  ({step.seconds:.1f} s)" if step.seconds >= 1 else "")
         for step in report.steps
     ]
+    if len(report.signers) > 1:
+        lines.append("signatures:")
+        lines += [f"     {describe_signer(signer)}" for signer in report.signers]
     lines += [
         f"{CLAIM_MARKS.get(result.verdict, '?   ')} {show(result.sentence)}"
         for result in report.claims

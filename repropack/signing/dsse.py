@@ -17,13 +17,16 @@ from typing import Final
 from msgspec import Struct
 
 from repropack import canonical
+from repropack.errors import RepropackError
 from repropack.findings import Code, DefectError
-from repropack.signing.keys import PublicKey, SigningKey, WeakKeyError
+from repropack.signing.keys import PublicKey, Signer, WeakKeyError
 
 __all__ = [
     "PAYLOAD_TYPE",
     "Envelope",
     "Signature",
+    "add_signature",
+    "check_signatures",
     "pre_authentication_encoding",
     "read_envelope",
     "seal",
@@ -72,18 +75,43 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
 
-def seal(payload: bytes, key: SigningKey) -> bytes:
-    """Signs a payload and returns the envelope as canonical JSON."""
-    signature = key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
+def seal(payload: bytes, *keys: Signer) -> bytes:
+    """Signs a payload with each key and returns the envelope as canonical JSON.
+
+    Raises:
+        RepropackError: A key cannot sign now.
+    """
+    message = pre_authentication_encoding(PAYLOAD_TYPE, payload)
+    return _encode(payload, tuple(_sign(key, message) for key in keys))
+
+
+def add_signature(envelope: Envelope, key: Signer) -> bytes:
+    """The envelope with one more signature at the end of its list, as canonical JSON.
+
+    The payload stays as it is, byte for byte, and so does every other signature. Whether they hold
+    is not checked here.
+
+    Raises:
+        RepropackError: The key cannot sign now, or the envelope has as many signatures as it can.
+    """
+    if len(envelope.signatures) >= MAX_SIGNATURES:
+        raise RepropackError(f"it has {MAX_SIGNATURES} signatures, and can have no more")
+    message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
+    return _encode(envelope.payload, (*envelope.signatures, _sign(key, message)))
+
+
+def _sign(key: Signer, message: bytes) -> Signature:
+    return Signature(
+        keyid=key.public.openssh, sig=base64.b64encode(key.sign(message)).decode("ascii")
+    )
+
+
+def _encode(payload: bytes, signatures: tuple[Signature, ...]) -> bytes:
     return canonical.encode(
         _EnvelopeJson(
             payload=base64.b64encode(payload).decode("ascii"),
             payload_type=PAYLOAD_TYPE,
-            signatures=(
-                Signature(
-                    keyid=key.public.openssh, sig=base64.b64encode(signature).decode("ascii")
-                ),
-            ),
+            signatures=signatures,
         )
     )
 
@@ -119,24 +147,33 @@ def read_envelope(data: bytes) -> Envelope:
     return Envelope(payload=payload, payload_type=wire.payload_type, signatures=wire.signatures)
 
 
-def signers(envelope: Envelope) -> tuple[PublicKey, ...]:
-    """The keys that signed the payload. A signature that does not hold earns nothing.
+def check_signatures(envelope: Envelope) -> dict[PublicKey, bool]:
+    """Each key that the envelope names, in order, and whether a signature of it holds.
 
     Raises:
         DefectError: `WEAK_KEY`: a key id is no sound Ed25519 key; `SIGNATURE`: no signature holds.
     """
     message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
-    found: dict[PublicKey, None] = {}
+    checked: dict[PublicKey, bool] = {}
     for signature in envelope.signatures:
         try:
             key = PublicKey.from_openssh(signature.keyid)
         except WeakKeyError as error:
             raise DefectError(Code.WEAK_KEY, "attestation.dsse.json", found=str(error)) from error
-        if key.verify(_decode_base64(signature.sig), message):
-            found[key] = None
-    if not found:
+        holds = key.verify(_decode_base64(signature.sig), message)
+        checked[key] = checked.get(key, False) or holds
+    if not any(checked.values()):
         raise DefectError(Code.SIGNATURE, "attestation.dsse.json")
-    return tuple(found)
+    return checked
+
+
+def signers(envelope: Envelope) -> tuple[PublicKey, ...]:
+    """The keys that signed the payload. A signature that does not hold earns nothing.
+
+    Raises:
+        DefectError: As `check_signatures`.
+    """
+    return tuple(key for key, holds in check_signatures(envelope).items() if holds)
 
 
 def _decode_base64(text: str) -> bytes:

@@ -3,21 +3,26 @@
 
 A key is named by its OpenSSH fingerprint `SHA256:…`, which `ssh-keygen -lf` prints as well.
 Small-order and non-canonical public keys are refused when they are loaded: for them signatures
-verify without any private key (https://github.com/C2SP/CCTV, directory ed25519).
+verify without any private key (https://github.com/C2SP/CCTV, directory ed25519). Keys that an
+agent holds are in `repropack.signing.agent`.
 """
 
 from __future__ import annotations
 
 import base64
+import os
+import shlex
+import stat
 import struct
-from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
+    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
@@ -30,12 +35,27 @@ from cryptography.hazmat.primitives.serialization import (
 from repropack import digest, durable
 from repropack.errors import UsageError
 
-__all__ = ["PublicKey", "SigningKey", "WeakKeyError", "create_key", "load_public", "load_signing"]
+__all__ = [
+    "MAX_KEY_FILE",
+    "PassphraseNeededError",
+    "PublicKey",
+    "Signer",
+    "SigningKey",
+    "WeakKeyError",
+    "WrongPassphraseError",
+    "create_key",
+    "load_public",
+    "load_signing",
+    "parse_public",
+    "read_small",
+]
 
-_MAX_KEY_FILE: Final = 64 * 1024
+MAX_KEY_FILE: Final = 64 * 1024
 """Bytes of a key file; the largest RSA key in PEM, which is refused by its kind, has less."""
 
 _PRIME: Final = 2**255 - 19
+
+_WIRE_PREFIX: Final = struct.pack(">I", 11) + b"ssh-ed25519" + struct.pack(">I", 32)
 
 _SMALL_ORDER_Y: Final = frozenset(
     {
@@ -52,6 +72,14 @@ signs of x, and together with `y < p` that covers all 14 encodings of the publis
 
 class WeakKeyError(ValueError):
     """A public key for which signatures prove nothing."""
+
+
+class PassphraseNeededError(UsageError):
+    """The file holds an encrypted key and no passphrase was given."""
+
+
+class WrongPassphraseError(UsageError):
+    """The passphrase does not open the key file."""
 
 
 class PublicKey:
@@ -89,23 +117,39 @@ class PublicKey:
             wire = base64.b64decode(encoded.encode("ascii"), validate=True)
         except (ValueError, UnicodeEncodeError):
             wire = b""
-        if prefix != "ssh-ed25519" or len(wire) != 51:
+        if prefix != "ssh-ed25519":
             raise WeakKeyError("not an ssh-ed25519 public key")
-        key = cls(wire[19:])
+        key = cls.from_wire(wire)
         if key.openssh != line:
             raise WeakKeyError("not the canonical form of an ssh-ed25519 public key")
         return key
 
+    @classmethod
+    def from_wire(cls, wire: bytes) -> PublicKey:
+        """The key of an SSH public key blob (RFC 8709, section 4).
+
+        Raises:
+            WeakKeyError: Another kind of key, or an unsound key.
+        """
+        if len(wire) != len(_WIRE_PREFIX) + 32 or not wire.startswith(_WIRE_PREFIX):
+            raise WeakKeyError("not an ssh-ed25519 public key")
+        return cls(wire[len(_WIRE_PREFIX) :])
+
     @property
     def fingerprint(self) -> str:
         """`SHA256:` and the unpadded base64 of the digest of the SSH wire form (RFC 4253, 6.6)."""
-        digested = bytes.fromhex(digest.sha256_hex(self._wire()))
+        digested = bytes.fromhex(digest.sha256_hex(self.wire))
         return "SHA256:" + base64.b64encode(digested).decode("ascii").rstrip("=")
 
     @property
     def openssh(self) -> str:
         """One line of an OpenSSH public key file, without a comment."""
-        return "ssh-ed25519 " + base64.b64encode(self._wire()).decode("ascii")
+        return "ssh-ed25519 " + base64.b64encode(self.wire).decode("ascii")
+
+    @property
+    def wire(self) -> bytes:
+        """The SSH public key blob (RFC 8709, section 4)."""
+        return _WIRE_PREFIX + self.raw
 
     @property
     def pem(self) -> str:
@@ -115,7 +159,12 @@ class PublicKey:
         )
 
     def verify(self, signature: bytes, message: bytes) -> bool:
-        """Whether the signature over the message is this key's."""
+        """Whether the signature over the message is this key's.
+
+        The equation of RFC 8032, section 5.1.7, without the cofactor, as OpenSSL has it: the point
+        that S, the key and the message give must have exactly the encoding R, and S is below the
+        order of the group. A signature has one spelling then, and R none that is not canonical.
+        """
         try:
             self._key.verify(signature, message)
         except InvalidSignature:
@@ -131,13 +180,24 @@ class PublicKey:
     def __repr__(self) -> str:
         return f"PublicKey({self.fingerprint})"
 
-    def _wire(self) -> bytes:
-        kind = b"ssh-ed25519"
-        return struct.pack(">I", len(kind)) + kind + struct.pack(">I", 32) + self.raw
+
+class Signer(Protocol):
+    """Whatever can sign with an Ed25519 key: a key in memory, or an agent that holds one."""
+
+    @property
+    def public(self) -> PublicKey:
+        """Whose signatures these are."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The 64-byte signature of a message.
+
+        Raises:
+            RepropackError: It cannot be signed now.
+        """
 
 
 class SigningKey:
-    """An Ed25519 private key. Signing is deterministic (RFC 8032)."""
+    """An Ed25519 private key in memory. Signing is deterministic (RFC 8032)."""
 
     __slots__ = ("_key", "public")
 
@@ -152,8 +212,12 @@ class SigningKey:
         return self._key.sign(message)
 
 
-def create_key(path: Path) -> SigningKey:
+def create_key(path: Path, passphrase: str | None = None) -> SigningKey:
     """Makes a new key pair: `path` in OpenSSH form with mode 0600, and `path.pub`.
+
+    Args:
+        path: The private key's file; missing directories are made, for the user alone.
+        passphrase: What protects the file (bcrypt and AES, as `ssh-keygen` does); None for none.
 
     Raises:
         UsageError: A file of that name exists; a key is never overwritten.
@@ -161,52 +225,51 @@ def create_key(path: Path) -> SigningKey:
     """
     public_path = path.with_name(path.name + ".pub")
     for existing in (path, public_path):
-        if existing.exists():
+        if os.path.lexists(existing):
             raise UsageError(
                 f"{existing} exists and is not overwritten", advice="name another file with --key"
             )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     private = Ed25519PrivateKey.generate()
     key = SigningKey(private)
+    protection: KeySerializationEncryption = NoEncryption()
+    if passphrase:
+        protection = BestAvailableEncryption(passphrase.encode("utf-8"))
     durable.write_file(
-        path,
-        private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()),
-        mode=0o600,
+        path, private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, protection), mode=0o600
     )
     durable.write_file(public_path, key.public.openssh.encode("ascii") + b"\n")
     return key
 
 
-def load_signing(path: Path, passphrase: Callable[[], str] | None = None) -> SigningKey:
+def load_signing(path: Path, passphrase: str | None = None) -> SigningKey:
     """Reads a private key from an OpenSSH or PEM (PKCS#8) file.
 
     Args:
         path: The file.
-        passphrase: Asked only if the file is encrypted; None where nobody can be asked.
+        passphrase: Used only if the file is encrypted.
 
     Raises:
-        UsageError: It cannot be read, is not Ed25519, or the passphrase is missing or wrong.
+        PassphraseNeededError: The file is encrypted and no passphrase was given.
+        WrongPassphraseError: The file is encrypted with another passphrase.
+        UsageError: It cannot be read, others can read it too, or it is no Ed25519 key.
     """
-    data = _read(path)
+    data = read_small(path, MAX_KEY_FILE, what="key", private=True)
     load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
     try:
+        key = load(data, None)
+    except TypeError:
+        # cryptography's way to say that the file is encrypted.
+        if passphrase is None:
+            raise PassphraseNeededError(f"{path} is protected by a passphrase") from None
         try:
-            key = load(data, None)
-        except TypeError:
-            # cryptography's way to say that the file is encrypted.
-            if passphrase is None:
-                raise UsageError(
-                    f"{path} is protected by a passphrase and there is no terminal to ask for it",
-                    advice="run the command in a terminal or use another --key",
-                ) from None
-            key = load(data, passphrase().encode("utf-8"))
-    except UsageError:
-        raise
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UsageError(
-            f"{path}: found no private key that can be read, expected OpenSSH or PEM",
-            advice="give an Ed25519 key: `repropack key new` or `ssh-keygen -t ed25519`",
-        ) from error
+            key = load(data, passphrase.encode("utf-8"))
+        except ValueError as error:
+            raise WrongPassphraseError(f"{path}: this is not its passphrase") from error
+        except UnsupportedAlgorithm as error:
+            raise _unreadable_key(path) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _unreadable_key(path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise UsageError(
             f"{path}: found a key of another kind, expected Ed25519",
@@ -215,13 +278,32 @@ def load_signing(path: Path, passphrase: Callable[[], str] | None = None) -> Sig
     return SigningKey(key)
 
 
+def _unreadable_key(path: Path) -> UsageError:
+    return UsageError(
+        f"{path}: found no private key that can be read, expected OpenSSH or PEM",
+        advice="give an Ed25519 key: `repropack key new` or `ssh-keygen -t ed25519`",
+    )
+
+
 def load_public(path: Path) -> PublicKey:
     """Reads a public key from an OpenSSH public key file or a PEM file.
 
     Raises:
         UsageError: It cannot be read, is not Ed25519, or is weak.
     """
-    data = _read(path)
+    return parse_public(read_small(path, MAX_KEY_FILE, what="key"), path)
+
+
+def parse_public(data: bytes, path: Path) -> PublicKey:
+    """The public key in the bytes of an OpenSSH public key file or a PEM file.
+
+    Args:
+        data: One key: PEM, or a line `TYPE BASE64 [COMMENT]`.
+        path: The file, for messages.
+
+    Raises:
+        UsageError: It is not Ed25519, or is weak.
+    """
     load = load_pem_public_key if data.lstrip().startswith(b"-----BEGIN") else load_ssh_public_key
     try:
         key = load(data.strip() if load is load_ssh_public_key else data)
@@ -238,16 +320,33 @@ def load_public(path: Path) -> PublicKey:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> bytes:
+def read_small(path: Path, limit: int, *, what: str, private: bool = False) -> bytes:
+    """Reads a file that the user named, which may also be a pipe.
+
+    Args:
+        path: The file.
+        limit: The most bytes that are accepted.
+        what: What it should hold, for messages.
+        private: Refuse a file of the user's that others can read, as `ssh` does.
+
+    Raises:
+        UsageError: It cannot be read, is too large, or is open to others.
+    """
     try:
-        # Any file, also a pipe such as that of `--key <(…)`, but not an endless one.
         with path.open("rb") as file:
-            data = file.read(_MAX_KEY_FILE + 1)
+            status = os.fstat(file.fileno())
+            mode = stat.S_IMODE(status.st_mode)
+            own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+            if private and own and mode & 0o077:
+                raise UsageError(
+                    f"{path}: its permissions {mode:04o} are too open: others can read the key",
+                    advice=f"chmod 600 {shlex.quote(str(path))}",
+                )
+            data = file.read(limit + 1)
     except OSError as error:
-        raise UsageError(f"{path}: the key cannot be read: {error.strerror}") from error
-    if len(data) > _MAX_KEY_FILE:
+        raise UsageError(f"{path}: the {what} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
         raise UsageError(
-            f"{path}: is larger than {_MAX_KEY_FILE} bytes, which no key is",
-            advice="name the file of a key",
+            f"{path}: is larger than {limit} bytes, which no {what} is", advice="name another file"
         )
     return data

@@ -29,6 +29,7 @@ from repropack.model import (
     StepStatus,
     Verdict,
 )
+from repropack.reports.text import describe_signer
 from repropack.sandbox import Bubblewrap, find_bubblewrap, probe
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import judge, overall
@@ -147,9 +148,10 @@ def _climb(
     with open_bundle(request.bundle, _access(request, variables, observer, work)) as opened:
         signed = read_signed(opened, request.policy, expected_manifest=request.expected_manifest)
         ladder.signer = signed.signer
+        ladder.signers = signed.signers
         ladder.manifest_sha256 = signed.listed.manifest_sha256
         verified = _check_bytes(signed, observer, ladder)
-        _check_signer(signed.signer, request.policy, ladder)
+        _check_signer(signed, ladder)
         if request.mode is Mode.NO_RUN:
             return Verdict.INTACT, _intact_reason(signed.signer)
         ladder.rung = "records"
@@ -194,18 +196,17 @@ def _check_bytes(signed: Signed, observer: Observer, ladder: Ladder) -> Verified
     return verified
 
 
-def _check_signer(signer: SignerReport, policy: TrustPolicy, ladder: Ladder) -> None:
-    if signer.status is SignerStatus.REJECTED:
+def _check_signer(signed: Signed, ladder: Ladder) -> None:
+    refusal = signed.refusal
+    if refusal is not None:
         raise DefectError(
-            Code.SIGNER_REJECTED,
-            found=signer.fingerprint,
-            expected=" or ".join(policy.required),
+            refusal.code, refusal.subject, found=refusal.found, expected=refusal.expected
         )
-    established = signer.status is not SignerStatus.UNKNOWN
+    established = signed.signer.status is not SignerStatus.UNKNOWN
     ladder.step(
         "authenticity",
         StepStatus.PASSED if established else StepStatus.UNDECIDED,
-        f"signed by {signer.fingerprint} ({signer.status.value})",
+        f"signed by {describe_signer(signed.signer)}",
     )
 
 
@@ -379,4 +380,4 @@ def _data(
 def _intact_reason(signer: SignerReport) -> str:
     if signer.status is SignerStatus.UNKNOWN:
         return f"every byte is what {signer.fingerprint} signed; that signer is not established"
-    return f"every byte is what {signer.fingerprint} signed ({signer.status.value})"
+    return f"every byte is what {describe_signer(signer)} signed"

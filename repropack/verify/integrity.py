@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
 from msgspec import Struct, field
 
 from repropack import canonical
 from repropack.bundle import ListedBundle, UnverifiedBundle
-from repropack.findings import Code, DefectError
+from repropack.findings import Code, DefectError, Finding
 from repropack.model import (
     FORMAT_VERSION,
     PREDICATE_TYPE,
@@ -34,11 +35,19 @@ _ATTESTATION: Final = "attestation.dsse.json"
 
 
 class Signed(Struct, frozen=True, kw_only=True):
-    """A bundle whose statement and manifest are the signed ones; members are not checked yet."""
+    """A bundle whose statement and manifest are the signed ones; members are not checked yet.
+
+    Attributes:
+        signer: The signer who stands best with the reader; its standing is that of the bundle.
+        signers: Every key that the attestation names.
+        refusal: Why the reader's policy does not accept the signers, if it does not.
+    """
 
     listed: ListedBundle
     statement: Statement
     signer: SignerReport
+    signers: tuple[SignerReport, ...]
+    refusal: Finding | None = None
 
 
 def read_signed(
@@ -73,8 +82,14 @@ def read_signed(
     )
     signer = authenticated.signer
     if expected_manifest is not None and signer.status is SignerStatus.UNKNOWN:
-        signer = SignerReport(fingerprint=signer.fingerprint, status=SignerStatus.EXPECTED_DIGEST)
-    return Signed(listed=listed, statement=statement, signer=signer)
+        signer = msgspec.structs.replace(signer, status=SignerStatus.EXPECTED_DIGEST)
+    return Signed(
+        listed=listed,
+        statement=statement,
+        signer=signer,
+        signers=authenticated.signers,
+        refusal=authenticated.refusal,
+    )
 
 
 def _read_statement(payload: bytes) -> Statement:

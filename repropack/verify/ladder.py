@@ -53,6 +53,7 @@ class Ladder:
         self.differences: list[Difference] = []
         self.claims: tuple[ClaimResult, ...] = ()
         self.signer: SignerReport | None = None
+        self.signers: tuple[SignerReport, ...] = ()
         self.manifest_sha256: str | None = None
         self.isolation: Isolation | None = None
         self.runs: tuple[str, ...] = ()
@@ -87,8 +88,10 @@ class Ladder:
         self.step(rung, StepStatus.FAILED, sentence(finding))
         signed = any(s.name == "integrity" and s.status is StepStatus.PASSED for s in self.steps)
         reason = sentence(finding)
-        if finding.code is Code.SIGNER_REJECTED:
+        if finding.code in (Code.SIGNER_REJECTED, Code.TOO_FEW_SIGNERS):
             reason = f"the bytes are intact, but not from a signer that you accept: {reason}"
+        elif finding.code is Code.SIGNER_CHANGED:
+            reason = f"the bytes are intact, but ANOTHER KEY signed them: {reason}"
         elif signed and rung in ("code", "records", "environment"):
             reason = f"the bytes are what was signed, but the release is malformed: {reason}"
         return Verdict.NOT_INTACT, reason
@@ -102,7 +105,8 @@ class Ladder:
             verdict=verdict,
             reason=reason,
             exit_status=self._exit_status(verdict),
-            signer=self.signer,
+            signer=None if self.signer is None else _printable_signer(self.signer),
+            signers=tuple(_printable_signer(signer) for signer in self.signers),
             mode=self._mode,
             steps=tuple(self.steps),
             claims=self.claims,
@@ -144,6 +148,15 @@ def _record(finding: Finding) -> FindingRecord:
         subject=show(finding.subject),
         found=show(finding.found),
         expected=show(finding.expected),
+    )
+
+
+def _printable_signer(signer: SignerReport) -> SignerReport:
+    return SignerReport(
+        fingerprint=signer.fingerprint,
+        status=signer.status,
+        name=show(signer.name),
+        note=show(signer.note),
     )
 
 

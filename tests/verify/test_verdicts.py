@@ -34,7 +34,8 @@ from repropack.model import (
     Wheel,
 )
 from repropack.sandbox import find_bubblewrap
-from repropack.signing.policy import TrustedSigner, TrustPolicy
+from repropack.signing.policy import TrustPolicy
+from repropack.signing.trusted import TrustedSigner
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 from tests.verify.release_builder import (
     AUTHOR,
