@@ -94,6 +94,16 @@ class Container:
         offsets = self.table.offsets
         return self._source.ahead([(offsets[i], offsets[i + 1] - offsets[i]) for i in frames])
 
+    def stored(self, index: int) -> bytes:
+        """The bytes of a frame as they are stored.
+
+        Raises:
+            DefectError: The bundle became shorter.
+            RepropackError: It cannot be read.
+        """
+        start = self.table.offsets[index]
+        return _read(self._source, self.table.offsets[index + 1] - start, start)
+
     def close(self) -> None:
         """Closes the source; closing twice does nothing."""
         self._source.close()

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from repropack import canonical
 from repropack.bundle.checking import check_members
-from repropack.bundle.container import Frames
+from repropack.bundle.container import Container, Frames
 from repropack.bundle.directory import open_directory
 from repropack.bundle.extraction import extract_members, read_member
 from repropack.bundle.limits import (
@@ -33,9 +33,11 @@ from repropack.bundle.limits import (
 )
 from repropack.bundle.members import member_list_defect
 from repropack.bundle.packed import open_packed
+from repropack.bundle.resealing import write_resealed
 from repropack.bundle.sources import Access, Location
 from repropack.bundle.tar_layer import Layout, lay_out
 from repropack.digest import sha256_hex
+from repropack.errors import UsageError
 from repropack.findings import Code, DefectError
 from repropack.model import Manifest, Member
 
@@ -256,6 +258,32 @@ class ListedBundle:
 
 class VerifiedBundle(ListedBundle):
     """A bundle whose every byte is what its manifest says. Made by `ListedBundle.verify` only."""
+
+    def reseal(
+        self,
+        attestation: bytes,
+        destination: Path,
+        *,
+        mode: int = 0o644,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Writes a packed bundle with another attestation; all else stays, byte for byte.
+
+        Args:
+            attestation: The bytes of the new `attestation.dsse.json`.
+            destination: The file to make or to replace; it may be this bundle's own.
+            mode: Permission bits of the new file, before the umask.
+            progress: Called with the number of bytes that were copied since the last call.
+
+        Raises:
+            UsageError: The bundle is an extracted directory.
+            RepropackError: Something cannot be read or written; an existing file is as it was.
+        """
+        if not isinstance(self._frames, Container):
+            raise UsageError(
+                "an extracted directory cannot be signed", advice="name the .rpk file itself"
+            )
+        write_resealed(self._frames, attestation, destination, mode=mode, progress=progress)
 
 
 class _Versioned(Struct, frozen=True):

@@ -8,8 +8,8 @@ frame each, one more writes. In memory is a fixed number of frames, whatever the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +36,7 @@ from repropack.durable import UnconfirmedError, remove_abandoned, replacing
 from repropack.errors import RepropackError
 from repropack.model import Manifest
 
-__all__ = ["MemberSource", "WrittenBundle", "write_bundle"]
+__all__ = ["MemberSource", "WrittenBundle", "bundle_file", "write_bundle"]
 
 
 class WrittenBundle(Struct, frozen=True, kw_only=True):
@@ -89,36 +89,21 @@ def write_bundle(
         raise RepropackError(f"no bundle can have these members: {defect.subject}: {reason}")
     packing = _Packing(ordered, seal, worker_count(workers))
     entries: list[tuple[int, int]] = []
-    # What killed exports to this name have left would fill the disk, one after the other.
-    remove_abandoned(destination.parent, destination.name)
-    try:
-        with _new_file(destination, volume_size) as file:
-            sink = Sink(file)
+    with bundle_file(destination, volume_size=volume_size) as sink:
 
-            def store(frame: StoredFrame) -> tuple[int, int]:
-                return sink.write(frame.data), frame.content_size
+        def store(frame: StoredFrame) -> tuple[int, int]:
+            return sink.write(frame.data), frame.content_size
 
-            # Copying into the page cache takes as long as hashing: it has a thread of its own.
-            with (
-                closing(packing.frames()) as frames,
-                closing(in_order(frames, store, workers=1)) as written,
-            ):
-                for entry in written:
-                    entries.append(entry)
-                    if progress is not None:
-                        progress(entry[1])
-            sink.write(encode_seek_table(entries))
-    except UnconfirmedError as error:
-        raise RepropackError(
-            f"{destination} is whole and in place, but it is unknown whether it survives a power "
-            f"cut: {os.strerror(error.errno or 0)}",
-            advice="check the disk and export again",
-        ) from error
-    except OSError as error:
-        raise RepropackError(
-            f"cannot write {destination}: {error.strerror or error}",
-            advice="nothing was changed there",
-        ) from error
+        # Copying into the page cache takes as long as hashing: it has a thread of its own.
+        with (
+            closing(packing.frames()) as frames,
+            closing(in_order(frames, store, workers=1)) as written,
+        ):
+            for entry in written:
+                entries.append(entry)
+                if progress is not None:
+                    progress(entry[1])
+        sink.write(encode_seek_table(entries))
     path, volumes = destination, None
     if volume_size is not None:
         path = destination.with_name(volume_name(destination.name, 1))
@@ -133,9 +118,38 @@ def write_bundle(
     )
 
 
-def _new_file(destination: Path, volume_size: int | None) -> AbstractContextManager[BinaryIO]:
+@contextmanager
+def bundle_file(
+    destination: Path, *, mode: int = 0o644, volume_size: int | None = None
+) -> Iterator[Sink]:
+    """A file that becomes a bundle: under its name it is whole, or it is what was there before.
+
+    Raises:
+        RepropackError: It cannot be written.
+    """
+    # What killed exports to this name have left would fill the disk, one after the other.
+    remove_abandoned(destination.parent, destination.name)
+    try:
+        with _new_file(destination, volume_size, mode) as file:
+            yield Sink(file)
+    except UnconfirmedError as error:
+        raise RepropackError(
+            f"{destination} is whole and in place, but it is unknown whether it survives a power "
+            f"cut: {os.strerror(error.errno or 0)}",
+            advice="check the disk and export again",
+        ) from error
+    except OSError as error:
+        raise RepropackError(
+            f"cannot write {destination}: {error.strerror or error}",
+            advice="nothing was changed there",
+        ) from error
+
+
+def _new_file(
+    destination: Path, volume_size: int | None, mode: int
+) -> AbstractContextManager[BinaryIO]:
     if volume_size is None:
-        return replacing(destination)
+        return replacing(destination, mode=mode)
     return new_volumes(destination, volume_size)
 
 

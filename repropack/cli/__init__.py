@@ -26,6 +26,7 @@ TABLE: Final = {
     "verify": ("repropack.cli.verify", "Check a bundle and repeat its runs."),
     "inspect": ("repropack.cli.inspect_bundle", "Show what is in a bundle; execute nothing."),
     "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
+    "sign": ("repropack.cli.sign", "Add your signature to a bundle."),
     "key": ("repropack.cli.key", "Make, show and trust signing keys."),
 }
 """Command to module and help; a module has one click command called `command`."""

@@ -9,9 +9,11 @@ import hmac
 import json
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from repropack.signing.dsse import PAYLOAD_TYPE, pre_authentication_encoding
+from tests.signing.ed25519_equations import signature_with_nonce_point
 from tests.vectors.forge import AUTHOR, OTHER, THIEF, Draft, Edit, release, signature
 from tests.vectors.vector import Vector, bad, good
 
@@ -82,6 +84,14 @@ def _s_plus_order(payload: bytes) -> bytes:
     return signed[:32] + s.to_bytes(32, "little")
 
 
+def _nonce_point(point: bytes) -> Draft:
+    """A signature by the signer's own equation, whose R is this encoding of a small-order point."""
+    message = partial(pre_authentication_encoding, PAYLOAD_TYPE)
+    return _sig(
+        lambda p: signature_with_nonce_point(bytes([1]) * 32, AUTHOR.public.raw, message(p), point)
+    )
+
+
 def _sshsig(payload: bytes) -> bytes:
     """What `ssh-keygen -Y sign -n file` signs."""
     fields = (b"file", b"", b"sha512", hashlib.sha512(payload).digest())
@@ -100,6 +110,8 @@ SIGNATURES: Final = [
     bad("RPK303-ssh-signature-of-a-file", _sig(_sshsig), "The signature that ssh-keygen makes of a file.", rules="7.4 7.7", step="signature", rows=(21,)),
     bad("RPK303-hmac-with-the-public-key", _sig(_hmac), "An HMAC whose key is the public key.", rules="7.4 7.7", step="signature", rows=(20,)),
     bad("RPK303-s-plus-order", _sig(_s_plus_order), "A good signature in its second form, S plus the group's order.", rules="7.4 7.7", step="signature", rows=(17, 25)),
+    bad("RPK303-cofactor-needed", _nonce_point(_raw(PRIME - 1)), "A signature for which only the equation with the cofactor holds.", rules="7.14", step="signature", rows=(25,)),
+    bad("RPK303-nonce-point-not-canonical", _nonce_point(_raw(PRIME + 1)), "A signature whose R is the neutral element, with y not below the prime.", rules="7.14", step="signature", rows=(25,)),
     bad("RPK303-key-id-of-another-key", _keyid(OTHER.public.openssh), "The key id names a key that did not sign.", rules="7.5 7.7", step="signature", rows=(24,)),
     bad("RPK303-payload-changed", BASE(envelope=lambda e: e.update(payload=base64.b64encode(_payload(e).replace(b"0.91", b"0.99")).decode())), "The payload was changed after it was signed.", rules="7.7", step="signature", rows=(17,)),
     bad("RPK304-rsa-key", _keyid(_ssh("ssh-rsa", b"\1\0\1", b"\0" + b"\xc1" * 256)), "An RSA key under the name of an Ed25519 key.", rules="7.5", step="signature", rows=(20,)),
@@ -185,6 +197,8 @@ GOOD: Final = [
     good("signed-by-a-stranger", BASE(key=THIEF), "Well signed, by nobody that the reader knows: accepted as bytes, and never called established.", rules="7.12", rows=(23,)),
     good("expected-digest", RELEASED_LATER, "The manifest that the reader expects.", rules="7.12 7.13", rows=(27,), arguments=_expecting(RELEASED_LATER)),
     good("second-signature-does-not-hold", BASE(envelope=_also_bad), "A signature that does not hold beside one that does: it earns nothing and spoils nothing.", rules="7.7", rows=(24,), arguments=BY_AUTHOR),
+    good("signed-by-two", BASE(envelope=lambda e: e["signatures"].append(signature(_payload(e), OTHER))), "Two signers, of whom the reader named one.", rules="7.7 7.13", rows=(24,), arguments=BY_AUTHOR),
+    good("nonce-point-of-small-order", _nonce_point(_raw(1)), "A signature whose R is the neutral element, in canonical form: unwise of the signer, and good.", rules="7.14", rows=(25,), arguments=BY_AUTHOR),
     good("signed-twice-by-one-key", BASE(envelope=lambda e: e.update(signatures=e["signatures"] * 2)), "The same signature twice: one signer.", rules="7.7", rows=(24,), arguments=BY_AUTHOR),
     good("hostile-text", BASE(statement=lambda s: s["predicate"].update(claims=[NASTY, "=cmd|' /C calc'!A0", "javascript:alert(1)", "T" * 700_000], tool=NASTY)), "Terminal escapes, bidirectional overrides, HTML, a formula and a megabyte in the statement's text.", rules="7.8", rows=(39,)),
 ]  # fmt: skip

@@ -21,7 +21,7 @@ _KINDS: Final = {
     "RPK109": "limit", "RPK406": "limit",
     "RPK202": "version",
     "RPK302": "bad signature", "RPK303": "bad signature", "RPK304": "bad signature",
-    "RPK306": "untrusted", "RPK307": "untrusted",
+    "RPK306": "untrusted", "RPK307": "untrusted", "RPK308": "untrusted", "RPK309": "untrusted",
 }  # fmt: skip
 
 
