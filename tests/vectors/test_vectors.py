@@ -93,7 +93,10 @@ def test_requirements_and_codes_are_those_of_the_specification() -> None:
 def test_every_code_about_bytes_has_a_vector() -> None:
     covered = {vector["expect"] for vector in VECTORS} - {"OK"}
     several_files = {Code.VOLUMES, Code.UNLISTED, Code.NOT_AS_LISTED}
-    wanted = {code.code for code in set(Code) - several_files if code.code < "RPK600"}
+    # Names that a reader gave and thresholds that she set are no part of a file: tests/signing.
+    of_the_reader = {Code.SIGNER_CHANGED, Code.TOO_FEW_SIGNERS}
+    elsewhere = several_files | of_the_reader
+    wanted = {code.code for code in set(Code) - elsewhere if code.code < "RPK600"}
     assert wanted - covered == set()
 
 
