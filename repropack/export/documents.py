@@ -120,7 +120,8 @@ def write_documents(
         "file": file_name,
         "claims": claims,
         "signers": [
-            {"fingerprint": key.fingerprint, "pem": key.pem.strip()} for key in public_keys
+            {"fingerprint": key.fingerprint, "openssh": key.openssh, "pem": key.pem.strip()}
+            for key in public_keys
         ],
         "data": [_data_facts(each, names[each.name]) for each in data],
         "unlisted_data": [
