@@ -360,7 +360,10 @@ class _Search:
         return any(is_below(path, str(place)) for path in self._files_outside())
 
     def _name(self, directory: str) -> str:
-        name = free_name(public_name(directory, self._around), self._names)
+        told = public_name(directory, self._around)
+        if directory != self._around.home and self._tells(told):
+            told = "code"
+        name = free_name(told, self._names)
         self._names.add(name)
         return name
 
@@ -395,6 +398,11 @@ class _Search:
         top = name.partition(".")[0]
         return place, top if os.path.isdir(os.path.join(place, top)) else None
 
+    def _tells(self, name: str) -> bool:
+        """Whether a name holds that of the user or of this machine."""
+        terms = {os.uname().nodename, os.path.basename(self._around.home)} - {"", "root"}
+        return any(term in name for term in terms)
+
     def _position(self, place: Path) -> str | None:
         """Where a directory stands as seen from the project, if that says nothing of the author."""
         relative = os.path.relpath(place, self._prepared.root)
@@ -403,9 +411,8 @@ class _Search:
         above = self._prepared.root.parents
         if climbs > CLIMBS or climbs >= len(above):
             return None
-        terms = {os.uname().nodename, os.path.basename(self._around.home)} - {"", "root"}
         told = plain(relative)
-        if any(term in name for term in terms for name in names) or not told.isprintable():
+        if any(map(self._tells, names)) or not told.isprintable():
             return None
         return None if "{" in told or "\\" in told else told
 

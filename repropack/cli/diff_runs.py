@@ -53,7 +53,10 @@ def _facts(store: Store, stored: StoredRun) -> dict[str, dict[str, str]]:
         "command": {"": " ".join(segment.invocation.argv)},
         "directory": {"": segment.invocation.directory},
         "variable": dict(segment.invocation.variables),
-        "code": {"": segment.source.tree if segment.source else ""},
+        "code": {
+            "": segment.source.tree if segment.source else "",
+            **{one.root: one.source.tree for one in segment.roots},
+        },
         "package": {d.name: d.version for d in environment.distributions} if environment else {},
         "machine": {},
         "read": {m.path: (m.sha256 or "unknown")[:16] for m in segment.materials},

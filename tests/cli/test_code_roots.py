@@ -396,6 +396,27 @@ def test_the_home_is_never_taken_as_a_whole(project: Project) -> None:
     assert "REPRODUCED: score = 5.0" in check(project, bundle)
 
 
+def test_a_directory_with_the_name_of_the_user_keeps_it_to_itself(
+    project: Project, tmp_path: Path
+) -> None:
+    home = tmp_path / "home" / "zoe"
+    home.mkdir()
+    project.environment["HOME"] = str(home)
+    repository(tmp_path / "zoe-lib", project, {"zlib_of_hers.py": "A = 2\n"})
+    project.write(
+        "run.py",
+        "import glob, sys; sys.path[:0] = glob.glob('../*-lib')\nimport zlib_of_hers as z\n"
+        + REPORT % "z.A",
+    )
+    project.ok("run", "--", "python", "run.py")
+    (root,) = roots(project).values()
+    assert root["root"] == "{code:code}"
+    assert "position" not in root
+    assert "zoe" not in json.dumps(project.segment()["python_path"])
+    # It is not where it was, but Python finds it.
+    assert "REPRODUCED: score = 2.0" in check(project, released(project))
+
+
 def test_a_module_that_the_run_writes_itself_is_no_code(project: Project, tmp_path: Path) -> None:
     project.write(".gitignore", "gen.py\n")
     project.write("gen.py", "A = 1\n")
