@@ -80,7 +80,7 @@ def command(
     as_json: bool,
     keep_work: bool,
 ) -> int:
-    r"""Check a bundle's bytes and signer, rebuild its environment, repeat its runs, compare.
+    """Check a bundle's bytes and signer, rebuild its environment, repeat its runs, compare.
 
     The bundle is an .rpk file, the first of its volumes (.rpk.001), a directory into which it was
     extracted, or an https address.
@@ -92,7 +92,7 @@ def command(
       2  wrong usage
       3  it could not be decided
       4  it holds, but the signer is not established
-    """
+    """  # noqa: D301 - click wants the character itself, not its name
     request = VerifyRequest(
         bundle=existing_bundle(bundle),
         mode=_mode(no_run=no_run, evaluate=evaluate, retrain=retrain),
