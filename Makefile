@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint schemas vectors bench clean
+.PHONY: demo test lint schemas vectors fuzz bench clean
 
 demo: $(VENV)/.ready
 	sh examples/digits/demo.sh
@@ -24,6 +24,9 @@ schemas: $(VENV)/.ready
 
 vectors: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.vectors.generate
+
+fuzz: $(VENV)/.ready-dev
+	$(BIN)/python -m tests.fuzz --seconds 60
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m benchmarks

@@ -38,6 +38,7 @@ if [ "$group" = dev ]; then
     need openssl openssl
     need ssh-keygen openssh-client
     need bsdtar libarchive-tools
+    need strace strace
     # What lets system calls fail in the fault tests is compiled there.
     need cc gcc
     [ -e /usr/include/dlfcn.h ] || install_package libc6-dev 'the headers of the C library'
