@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import zstandard
-
 from repropack import canonical
 from repropack.bundle import ListedBundle, MemberSource, open_bundle, write_bundle
-from repropack.bundle.frames import encode_seek_table
 from repropack.bundle.tar_layer import attestation_tail, member_header, padding
 from repropack.digest import sha256_hex
 from repropack.model import Manifest, Member, Role
+from tests.vectors.forge import FRAME, assemble, compress, cut
+
+__all__ = ["FRAME", "assemble", "compress"]
+
 
 ATTESTATION = b'{"payload":"","payloadType":"application/vnd.in-toto+json","signatures":[]}'
-FRAME = 4 * 1024 * 1024
 
 
 class Sealed(NamedTuple):
@@ -102,29 +102,10 @@ def pieces(
     )
 
 
-def compress(content: bytes, **options: object) -> bytes:
-    settings: dict[str, object] = {
-        "level": 1, "write_checksum": True, "write_content_size": True, **options,
-    }  # fmt: skip
-    frame: bytes = zstandard.ZstdCompressor(**settings).compress(content)  # type: ignore[arg-type]
-    return frame
-
-
-def cut(section: bytes) -> list[bytes]:
-    return [section[i : i + FRAME] for i in range(0, len(section), FRAME)]
-
-
 def sections(forged: Forged) -> list[bytes]:
     """The contents of all frames."""
     manifest = forged.manifest_header + forged.manifest + bytes(padding(len(forged.manifest)))
     return [*cut(forged.members), *cut(manifest), forged.tail]
-
-
-def assemble(contents: Sequence[bytes], frames: Sequence[bytes] | None = None) -> bytes:
-    """A file with these frames and a true seek table."""
-    stored = frames if frames is not None else [compress(content) for content in contents]
-    table = [(len(f), len(c)) for f, c in zip(stored, contents, strict=True)]
-    return b"".join(stored) + encode_seek_table(table)
 
 
 def sealed(path: Path, forged: Forged, data: bytes | None = None) -> Sealed:
