@@ -12,6 +12,7 @@ with its line of reasoning, not a silent default. YAML stays outside of bundles.
     weights: [out/model.pt]
     data:
       mnist: {address: "https://…", licence: CC-BY-SA-3.0}
+    affiliations: [Example University]   # searched for in what goes out
 """
 
 from __future__ import annotations
@@ -84,12 +85,18 @@ class DeclaredData(_Declared, frozen=True, kw_only=True):
 
 
 class ProjectFile(_Declared, frozen=True, kw_only=True):
-    """The whole file. `claims` is None where the author leaves the choice to the run's metrics."""
+    """The whole file.
+
+    Attributes:
+        claims: None where the author leaves the choice to the run's metrics.
+        affiliations: Institutions, laboratories and projects whose names tell who she is.
+    """
 
     title: str | None = None
     claims: tuple[DeclaredClaim, ...] | None = None
     weights: tuple[str, ...] = ()
     data: dict[str, DeclaredData] = {}
+    affiliations: tuple[str, ...] = ()
 
 
 def read_project_file(project: Path) -> ProjectFile:

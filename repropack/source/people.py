@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who wrote a repository and where it is kept elsewhere: what a release must not tell unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from repropack.process import ProcessFailedError, find_program
+from repropack.source.git import own
+
+__all__ = ["people_of", "remotes_of"]
+
+
+def people_of(root: Path) -> tuple[tuple[str, str], ...]:
+    """Name and mail address of authors and committers of all commits, and of git's configuration.
+
+    Also of commits that only a stash, a note or a tag reaches. As written, not as a mailmap has it.
+    Empty where there is no repository or no git.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    found: dict[tuple[str, str], None] = {}
+    if find_program("git") is None:
+        return ()
+    git = own(root)
+    configured = [
+        git.call("config", "--get", key, accept=(0, 1, 128)).stdout.decode("utf-8", "replace")
+        for key in ("user.name", "user.email")
+    ]
+    name, mail = (text.strip() for text in configured)
+    if name or mail:
+        found[name, mail] = None
+    for line in _lines(
+        root, "log", "--all", "--reflog", "--format=%an%x00%ae%n%cn%x00%ce", "--no-mailmap"
+    ):
+        name, _, mail = line.partition("\0")
+        found[name, mail] = None
+    return tuple(found)
+
+
+def remotes_of(root: Path) -> tuple[str, ...]:
+    """The addresses of the remotes, for fetching and pushing; empty without a repository.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    lines = _lines(root, "config", "--get-regexp", r"^remote\..*\.(url|pushurl)$")
+    return tuple(dict.fromkeys(line.partition(" ")[2].strip() for line in lines))
+
+
+def _lines(root: Path, *arguments: str) -> list[str]:
+    if find_program("git") is None:
+        return []
+    git = own(root)
+    try:
+        git.call("rev-parse", "--git-dir")
+    except ProcessFailedError:
+        return []
+    text = git.call(*arguments, accept=(0, 1)).stdout.decode("utf-8", "replace")
+    return [line for line in dict.fromkeys(text.split("\n")) if line]
