@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from repropack.capture.agent_log import ProcessObservation
+from repropack.capture.trace_log import UNTRACED, TracedFiles
 from repropack.model import Evidence
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "candidates",
     "free_name",
     "group_data",
+    "interpreters_of",
     "is_below",
     "is_broad",
     "is_system",
@@ -67,6 +69,13 @@ HOME_STATE: Final = (
     ".triton",
 )
 """Below the home: settings, credentials and caches of tools, never a run's data."""
+
+_LIBRARY: Final = re.compile(
+    r"\.so(?:\.\d+)*$|/(?:site|dist)-packages/|/lib/python\d|/R/[^/]+-library/\d|/__pycache__/"
+)
+"""Files of a trace that belong to programs: shared objects, and packages of Python and of R."""
+
+_OWN_FOLDER: Final = os.path.join(os.path.dirname(__file__), "agent") + "/"
 
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyi", ".so", ".pth")
 _NAME_CHARACTER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -114,6 +123,7 @@ def candidates(
     arguments: Iterable[str],
     directory: str,
     around: Surroundings,
+    traced: TracedFiles = UNTRACED,
 ) -> tuple[Candidate, ...]:
     """The files that were read from outside code, interpreter and system, by absolute path.
 
@@ -122,6 +132,7 @@ def candidates(
         arguments: The command line; an argument or the part after `=` that names a file counts.
         directory: Working directory of the command.
         around: Where the run stood.
+        traced: What strace saw.
     """
     seen: dict[str, set[Evidence]] = {}
     settle = _Settle(around.project)
@@ -134,6 +145,10 @@ def candidates(
             if is_below(path, around.project):
                 seen.setdefault(path, set()).add(Evidence.PYTHON_OPEN)
         own.update(map(settle, process.created))
+    own.update(map(settle, traced.created))
+    for path in map(settle, traced.read):
+        if not _LIBRARY.search(path) and not path.startswith(_OWN_FOLDER):
+            seen.setdefault(path, set()).add(Evidence.TRACE)
     for path in own & seen.keys():
         if not is_below(os.path.realpath(path), around.project):
             # In the project the scan before the run says better what was there.
@@ -149,6 +164,21 @@ def candidates(
         for path, evidence in sorted(seen.items())
         if _is_data(path, around)
     )
+
+
+def interpreters_of(traced: TracedFiles, project: str, home: str) -> tuple[str, ...]:
+    """Prefixes of the installations whose programs a trace saw being executed."""
+    found: dict[str, None] = {}
+    for program in traced.programs:
+        prefix, _, folder = os.path.dirname(program).rpartition("/")
+        if folder != "bin" or prefix.count("/") < 2 or is_below(home or "/", prefix):
+            continue
+        virtual = os.path.isfile(f"{prefix}/pyvenv.cfg")
+        # A project has programs of its own in its `bin`.
+        apart = not is_below(prefix, project) and not is_below(project, prefix)
+        if virtual or (apart and os.path.isdir(f"{prefix}/lib")):
+            found[prefix] = None
+    return tuple(found)
 
 
 def loaded_code(processes: Iterable[ProcessObservation], around: Surroundings) -> tuple[str, ...]:
@@ -182,9 +212,11 @@ def outside_code(processes: Iterable[ProcessObservation], around: Surroundings) 
 
 
 def written_outside(
-    processes: Iterable[ProcessObservation], around: Surroundings
+    processes: Iterable[ProcessObservation],
+    around: Surroundings,
+    traced: TracedFiles = UNTRACED,
 ) -> tuple[str, ...]:
-    """Files that Python processes wrote outside the project and that are still there.
+    """Files that processes were seen writing outside the project and that are still there.
 
     Also behind a link in the project that leads out of it. A temporary file that the run itself
     has made and read back is none of its outputs.
@@ -194,6 +226,10 @@ def written_outside(
     written = {settle(path) for process in processes for path in process.opened_written}
     created = {settle(path) for process in processes for path in process.created}
     read = {settle(path) for process in processes for path in process.opened_read}
+    written.update(map(settle, traced.written))
+    # A trace does not note that a file was read which the command itself has made.
+    created.update(made := {settle(path) for path in traced.created})
+    read |= made
     passing = {
         path
         for path in created & read
@@ -302,6 +338,9 @@ def _is_data(path: str, around: Surroundings) -> bool:
     for directory, files in around.code_outside.items():
         if is_below(path, directory) and os.path.relpath(path, directory) in files:
             return False
+    if around.home and os.path.dirname(path) == around.home and "/." in path[len(around.home) :]:
+        # `.bashrc`, `.gitconfig`: settings and credentials.
+        return False
     return not around.home or not any(
         is_below(path, os.path.join(around.home, state)) for state in HOME_STATE
     )

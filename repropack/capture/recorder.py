@@ -34,6 +34,8 @@ from repropack.capture.materials import (
     Surroundings,
     candidates,
     group_data,
+    interpreters_of,
+    is_below,
     written_outside,
 )
 from repropack.capture.outputs import keep_products
@@ -46,14 +48,18 @@ from repropack.capture.preparation import (
     recorded_path,
 )
 from repropack.capture.streams import CommandNotStartedError, ProcessEnd, run_command
+from repropack.capture.trace_log import UNTRACED, TracedFiles, TraceReader
+from repropack.capture.tracing import TraceMode, is_python, traced, why_not_traced, with_rights
 from repropack.capture.unobserved import (
     behind_links,
     declared_files,
     named_directories,
     present_files,
     unseen_parts,
+    unseen_pythons,
 )
 from repropack.environment.machine import allowed_variables
+from repropack.errors import UsageError
 from repropack.importers.run_metrics import (
     MAX_LOGGED,
     RunMetrics,
@@ -86,6 +92,7 @@ __all__ = ["Recorded", "RunRequest", "record"]
 AGENT_DIRECTORY: Final = Path(__file__).with_name("agent")
 AGENT_VARIABLE: Final = "REPROPACK_AGENT"
 METRIC_LOG: Final = "metrics.log"
+TRACE_LOG: Final = "trace.log"
 
 CLOCK_OF_FILES: Final = 5
 """CLOCK_REALTIME_COARSE of linux/time.h."""
@@ -96,11 +103,13 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 
     Attributes:
         data: Data set name to directory.
+        trace: How the command is observed.
     """
 
     argv: tuple[str, ...]
     name: str | None = None
     data: dict[str, Path] = {}
+    trace: TraceMode = TraceMode.AUTO
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
@@ -132,9 +141,16 @@ def record(
 
     Raises:
         CommandNotStartedError: The command does not exist or cannot be executed.
+        UsageError: strace was asked for and cannot trace here; nothing was started.
     """
     environment = _without_agent(environment)
     gaps = Gaps()
+    untraced = _why_untraced(request, directory, environment)
+    if untraced and request.trace is TraceMode.STRACE:
+        raise UsageError(
+            f"--trace strace: {untraced}",
+            advice="make it available, or leave the option out: what cannot be seen is then said",
+        )
     prepared = gaps.attempt("start", lambda: _prepare(request, directory, environment, gaps), None)
     if prepared is None:
         for gap in gaps.found:
@@ -148,11 +164,13 @@ def record(
         )
         return Recorded(end=end, run_id=None)
     agent_output = prepared.run.directory / "agent"
+    trace_log = prepared.run.directory / TRACE_LOG
+    reader = TraceReader(trace_log, str(directory)) if untraced is None else None
     # While the command runs, `run_command` has handlers of its own.
     with Interruption() as interruption:
         try:
             end = run_command(
-                request.argv,
+                traced(request.argv, trace_log) if reader else request.argv,
                 environment={
                     **_with_agent(environment, agent_output),
                     METRICS_VARIABLE: str(prepared.run.directory / METRIC_LOG),
@@ -160,6 +178,7 @@ def record(
                 directory=directory,
                 stdout_log=prepared.run.directory / "stdout.log",
                 stderr_log=prepared.run.directory / "stderr.log",
+                followers=(reader,) if reader else (),
             )
         except CommandNotStartedError:
             gaps.attempt("start", lambda: prepared.store.discard(prepared.run), None)
@@ -167,7 +186,12 @@ def record(
         ended = now()
         if end.log_failed:
             gaps.add("console", "the output of the command could not be kept whole")
-        finishing = _Finishing(gaps=gaps, interruption=interruption, tell=warn)
+        finishing = _Finishing(
+            gaps=gaps,
+            interruption=interruption,
+            tell=warn,
+            traced=_read_trace(reader, untraced, gaps),
+        )
         written = gaps.attempt(
             "record",
             lambda: _finish(request, prepared, end, ended, directory, environment, finishing),
@@ -183,6 +207,36 @@ def record(
         )
         warn(f"the record of run {prepared.run.id} {state}")
     return Recorded(end=end, run_id=prepared.run.id if written else None, gaps=tuple(gaps.found))
+
+
+def _why_untraced(
+    request: RunRequest, directory: Path, environment: Mapping[str, str]
+) -> str | None:
+    """Why a command is not traced by strace: empty where it need not be, None where it is."""
+    search = environment.get("PATH", os.defpath)
+    if request.trace is TraceMode.PYTHON or (
+        request.trace is TraceMode.AUTO and is_python(request.argv, directory, search)
+    ):
+        return ""
+    return why_not_traced(request.argv, directory, environment) or None
+
+
+def _read_trace(reader: TraceReader | None, untraced: str | None, gaps: Gaps) -> TracedFiles:
+    """What strace saw; it is said where that is not all."""
+    if reader is None:
+        if untraced:
+            gaps.add("trace", f"the command was not traced: {untraced}")
+        return UNTRACED
+    files, reason = reader.result()
+    if reason:
+        gaps.add("trace", f"the trace is not whole: {reason}")
+    if weakened := with_rights(files.programs):
+        gaps.add(
+            "trace",
+            f"under strace these programs do not get the rights of their owner: {some(weakened)}; "
+            "if one failed for that, record with --trace python",
+        )
+    return files
 
 
 # ---------------------------------------------------------------- before the command
@@ -318,6 +372,7 @@ class _Finishing(Struct, frozen=True, kw_only=True):
     gaps: Gaps
     interruption: Interruption
     tell: Callable[[str], None]
+    traced: TracedFiles
 
 
 def _finish(
@@ -332,13 +387,19 @@ def _finish(
     root, store, run, gaps = prepared.root, prepared.store, prepared.run, finishing.gaps
     nothing: tuple[ProcessObservation, ...] = ()
     processes = gaps.attempt("agent", lambda: read_agent_logs(run.directory / "agent"), nothing)
-    unseen = unseen_parts(
-        request.argv,
-        processes,
-        directory=directory,
-        search=environment.get("PATH", os.defpath),
-        parent=end.parent,
-    )
+    trace = finishing.traced
+    if trace.whole:
+        unseen = []
+        for part in unseen_pythons(request.argv, processes, trace.programs):
+            gaps.add("environment", part)
+    else:
+        unseen = unseen_parts(
+            request.argv,
+            processes,
+            directory=directory,
+            search=environment.get("PATH", os.defpath),
+            parent=end.parent,
+        )
     for part in unseen:
         gaps.add("inputs", part)
     changed = compare(prepared.before, scan(root)).written
@@ -361,13 +422,22 @@ def _finish(
     if code.said:
         finishing.tell(f"code beside the project's own is recorded too: {some(code.said)}")
     around = structs.replace(
-        around, code=(around.code | code.inside) - code.filtered, code_outside=code.outside
+        around,
+        interpreters=(
+            *around.interpreters,
+            *interpreters_of(trace, around.project, around.home),
+        ),
+        code=(around.code | code.inside) - code.filtered,
+        code_outside=code.outside,
     )
-    elsewhere = {*written_outside(processes, around), *(behind_links(prepared) if unseen else ())}
+    elsewhere = {
+        *written_outside(processes, around, trace),
+        *(behind_links(prepared) if unseen else ()),
+    }
     if elsewhere:
         gaps.add("outputs", f"written outside the project, so not kept: {some(sorted(elsewhere))}")
     read = _with_unread(
-        candidates(processes, request.argv, str(directory), around),
+        candidates(processes, request.argv, str(directory), around, trace),
         request,
         directory,
         prepared,
@@ -375,6 +445,8 @@ def _finish(
         set(changed) if unseen else None,
         gaps,
     )
+    # Directories can be opened like files, and a temporary file that is gone was nobody's input.
+    read = tuple(c for c in read if c.evidence != (Evidence.TRACE,) or _is_input(c.path, around))
     inside = [c for c in read if is_inside(c.path, root)]
     outside = [c for c in read if not is_inside(c.path, root)]
     named = {name: str(place) for name, place in request.data.items()}
@@ -431,7 +503,17 @@ def _finish(
             stamps=stamps,
         ),
     )
+    (run.directory / TRACE_LOG).unlink(missing_ok=True)
     return True
+
+
+def _is_input(path: str, around: Surroundings) -> bool:
+    """Whether a path that strace saw opened is that of a file."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        # One of a data set that was removed meanwhile was read all the same.
+        return not (around.temporary and is_below(path, around.temporary))
 
 
 def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> RunMetrics:

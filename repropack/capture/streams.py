@@ -29,7 +29,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import FrameType
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, NoReturn, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -45,7 +45,7 @@ from repropack.capture.relay import (
 from repropack.errors import RepropackError
 from repropack.process import are_ends_ignored, find_program
 
-__all__ = ["CommandNotStartedError", "ProcessEnd", "run_command"]
+__all__ = ["CommandNotStartedError", "Follower", "ProcessEnd", "run_command"]
 
 STDIN: Final = 0
 
@@ -87,10 +87,25 @@ class CommandNotStartedError(RepropackError):
         self.status = status
 
 
+class Follower(Protocol):
+    """A thread that watches the command while it runs."""
+
+    @property
+    def thread(self) -> threading.Thread:
+        """Started after the command, because no thread may run when we fork."""
+
+    def stop(self) -> None:
+        """Told once the command has ended; the thread ends soon after."""
+
+    def holds_alone(self, pipe: int) -> bool:
+        """Whether the other end of a pipe is open in nothing but the follower's own processes."""
+
+
 class _Command(Struct, frozen=True):
     argv: tuple[str, ...]
     environment: dict[str, str]
     directory: Path
+    followers: tuple[Follower, ...]
 
 
 def run_command(
@@ -100,6 +115,7 @@ def run_command(
     directory: Path,
     stdout_log: Path,
     stderr_log: Path,
+    followers: tuple[Follower, ...] = (),
 ) -> ProcessEnd:
     """Runs a command to its end and keeps what it writes.
 
@@ -112,11 +128,12 @@ def run_command(
         stderr_log: Gets the bytes of its standard error. Where that goes to the same place as
             standard output (`2>&1`, a terminal), it stays empty, and `stdout_log` gets them in the
             order in which both were written.
+        followers: Watch it while it runs.
 
     Raises:
         CommandNotStartedError: It does not exist or cannot be executed.
     """
-    command = _Command(tuple(argv), dict(environment), directory)
+    command = _Command(tuple(argv), dict(environment), directory, followers)
     if not directory.is_dir():
         raise CommandNotStartedError(f"{directory} is not a directory", status=126)
     with ExitStack() as resources:
@@ -233,15 +250,13 @@ def _run_in_place(command: _Command, logs: tuple[Log, Log]) -> int:
                 output.close()
             exit_seen, see_exit = open_pipe(resources)
             watch = threading.Thread(target=_watch_exit, args=(process.pid, see_exit), daemon=True)
-            _start_threads(*relays, watch)
+            _start_threads(*relays, watch, *(f.thread for f in command.followers))
             _wait_for(exit_seen, awake)
             forward.aim(None)
             code = process.wait()
         ended.close()
-        for thread in (*relays, watch):
-            thread.join()
-        for relay in relays:
-            relay.hand_over()
+        _join(command, *relays, watch)
+        _hand_over(command, *relays)
         return code
 
 
@@ -296,17 +311,15 @@ def _run_in_own_terminal(command: _Command, logs: tuple[Log, Log]) -> tuple[int,
             typing = threading.Thread(
                 target=_forward_input, args=(ours, terminal, running), daemon=True
             )
-            _start_threads(*relays, typing)
+            _start_threads(*relays, typing, *(f.thread for f in command.followers))
             code = _follow(_read_notices(notices, awake), forward, ours)
             _, status = os.waitpid(leader, 0)
             # We have kept it open, so that there is no end of file before the command has ended.
             slave.close()
             ended.close()
-            for thread in (*relays, typing):
-                thread.join()
+            _join(command, *relays, typing)
         # The terminal itself ends with us, as it does under script(1).
-        for relay in relays[1:]:
-            relay.hand_over()
+        _hand_over(command, *relays[1:])
         if code is None:
             # The session leader itself did not get to its end: it was killed.
             return os.waitstatus_to_exitcode(status), leader
@@ -499,6 +512,25 @@ def _start_threads(*threads: threading.Thread) -> None:
             thread.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _join(command: _Command, *threads: threading.Thread) -> None:
+    """Waits for the threads of a command that has ended."""
+    for follower in command.followers:
+        follower.stop()
+    for thread in (*threads, *(f.thread for f in command.followers)):
+        thread.join()
+
+
+def _hand_over(command: _Command, *relays: Relay) -> None:
+    """Leaves streams that descendants of the ended command hold to a process of their own."""
+    for relay in relays:
+        if not relay.source.closed and any(
+            follower.holds_alone(relay.source.fileno()) for follower in command.followers
+        ):
+            relay.source.close()
+        else:
+            relay.hand_over()
 
 
 class _Forwarder:

@@ -9,6 +9,7 @@ too few.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,13 +22,24 @@ from repropack.capture.preparation import Prepared, is_inside, place_on_disk
 from repropack.process import find_program
 from repropack.worktree import SKIPPED_DIRECTORIES
 
-__all__ = ["behind_links", "declared_files", "named_directories", "present_files", "unseen_parts"]
+__all__ = [
+    "behind_links",
+    "declared_files",
+    "head_of",
+    "named_directories",
+    "present_files",
+    "runs_python",
+    "unseen_parts",
+    "unseen_pythons",
+]
 
 FILE_LIMIT: Final = 10_000
 """Files that are taken for inputs without having been named: each has to be hashed."""
 
 SIZE_LIMIT: Final = 2**30
 """Bytes of them: some seconds of hashing."""
+
+_PYTHON: Final = re.compile(r"(?:python|pypy)[0-9.]*")
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish", "csh", "tcsh", "busybox"})
 
@@ -101,6 +113,32 @@ def unseen_parts(
     return unseen
 
 
+def unseen_pythons(
+    argv: Sequence[str], processes: Sequence[ProcessObservation], programs: Sequence[str]
+) -> list[str]:
+    """What a trace does not make up for: packages and settings of Pythons without an agent.
+
+    Args:
+        argv: The command.
+        processes: What the agent saw.
+        programs: What the trace saw being executed.
+    """
+    pythons = {
+        program for program in (argv[0], *programs) if _PYTHON.fullmatch(os.path.basename(program))
+    }
+    blind = sum(process.unobserved_children for process in processes)
+    if pythons and not processes:
+        return [
+            f"{some(sorted(pythons))} ran without the agent (-I, -E, -S): its packages are not "
+            "known, so nobody can rebuild its environment"
+        ]
+    if blind:
+        return [
+            f"packages and settings of {blind} Python processes without the agent are not known"
+        ]
+    return []
+
+
 def _is_observed_command(
     program: str,
     processes: Sequence[ProcessObservation],
@@ -115,8 +153,8 @@ def _is_observed_command(
     place = str(directory / program) if "/" in program else find_program(program, search)
     if place is None or os.path.basename(program) in _SHELLS:
         return False
-    head = _head(place)
-    return not head.startswith(b"#!") or _runs_python(head)
+    head = head_of(place)
+    return not head.startswith(b"#!") or runs_python(head)
 
 
 def _was_observed(program: str) -> bool:
@@ -125,15 +163,17 @@ def _was_observed(program: str) -> bool:
     A Python that is told to load no agent counts as an unobserved child.
     """
     name = os.path.basename(program)
-    return name.startswith("python") or name in _DESCRIBING or _runs_python(_head(program))
+    return name.startswith("python") or name in _DESCRIBING or runs_python(head_of(program))
 
 
-def _runs_python(head: bytes) -> bool:
+def runs_python(head: bytes) -> bool:
+    """Whether a file that starts so is a script for Python."""
     first, _, rest = head.partition(b"\n")
     return head.startswith(b"#!") and (b"python" in first or rest.startswith(_POLYGLOT))
 
 
-def _head(program: str) -> bytes:
+def head_of(program: str) -> bytes:
+    """The first bytes of a program; none where it cannot be read."""
     try:
         with open(program, "rb") as file:
             return file.read(512)

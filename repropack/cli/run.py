@@ -29,16 +29,27 @@ __all__ = ["command"]
     multiple=True,
     help="A data set that the command reads: its name and its directory. Repeatable.",
 )
+@click.option(
+    "--trace",
+    type=click.Choice(["auto", "python", "strace"]),
+    default="auto",
+    show_default=True,
+    help="How files that are read are seen: `python` by an agent in Python processes; `strace` by "
+    "the kernel, whatever opens them; `auto` by strace for commands that are not Python.",
+)
 @click.argument("argv", nargs=-1, required=True, metavar="-- COMMAND…", type=click.UNPROCESSED)
-def command(name: str | None, data: tuple[str, ...], argv: tuple[str, ...]) -> int:
+def command(name: str | None, data: tuple[str, ...], trace: str, argv: tuple[str, ...]) -> int:
     """Run a command and record its code, inputs, outputs, environment and metrics.
 
     Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
     """
     from repropack.capture.recorder import RunRequest, record
     from repropack.capture.streams import CommandNotStartedError
+    from repropack.capture.tracing import TraceMode
 
-    request = RunRequest(argv=argv, name=_checked_name(name), data=parse_data(data))
+    request = RunRequest(
+        argv=argv, name=_checked_name(name), data=parse_data(data), trace=TraceMode(trace)
+    )
     try:
         recorded = record(
             request,

@@ -74,7 +74,8 @@ def _show_segment(segment: Segment) -> None:
     _show_names(
         "read",
         tuple(
-            f"{m.path}  {human_size(m.size)}"
+            f"{m.path}  {human_size(m.size)}  ({', '.join(m.evidence)})"
+            + ("" if m.sha256 is not None else "  (content not known)")
             + (f"  from run {m.origin.run}" if m.origin is not None else "")
             for m in segment.materials
         ),

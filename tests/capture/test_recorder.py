@@ -146,7 +146,7 @@ def test_a_shell_pipeline_with_python_in_it_is_linked_to_the_training(project: P
     train = project.show("train")["run"]["id"]
     called = "import subprocess; subprocess.run(['awk', 'END {print NR}', 'out/model.bin'])"
     for command in (["sh", "eval.sh"], ["env", "python", "-c", called]):
-        project.ok("run", "--", *command)
+        project.ok("run", "--trace", "python", "--", *command)
         (material,) = project.segment()["materials"]
         assert material["origin"] == {"path": "{project}/out/model.bin", "run": train}
         assert material["evidence"] == ["present"]
@@ -166,7 +166,7 @@ def test_data_that_nobody_was_seen_reading(project: Project, tmp_path: Path) -> 
         ([], ["sh", "-c", "cat $0/deep/a.txt", place], ""),
         (["--data", f"mine={place}"], ["python", "-c", "pass"], "mine"),
     ):
-        project.ok("run", *options, "--", *command)
+        project.ok("run", "--trace", "python", *options, "--", *command)
         found = {m["path"]: m["evidence"] for m in project.segment()["materials"]}
         outside = {path: e for path, e in found.items() if path.startswith("{data:" + name)}
         assert list(outside.values()) == [["declared"]] * 2
@@ -182,10 +182,15 @@ def test_outputs_behind_a_link_are_said(project: Project, tmp_path: Path) -> Non
     (project.root / "out").symlink_to(tmp_path / "scratch")
     project.ok("run", "--", "python", "train.py")
     assert "not kept: {project}/out/model.bin" in _gaps(project)
-    project.ok("run", "--", "sh", "-c", "cat out/old.bin > out/new.bin")
+    command = ("sh", "-c", "cat out/old.bin > out/new.bin")
+    project.ok("run", "--trace", "python", "--", *command)
     assert "not kept: {project}/out/new.bin" in _gaps(project)
     found = {m["path"] for m in project.segment()["materials"]}
     assert found == {"{project}/out/model.bin", "{project}/out/old.bin"}
+    project.ok("run", "--", *command)
+    assert "not kept: {project}/out/new.bin" in _gaps(project)
+    found = {m["path"] for m in project.segment()["materials"]}
+    assert found == {"{project}/out/old.bin"}
 
 
 def test_a_mistyped_command_leaves_no_run(project: Project) -> None:
