@@ -113,6 +113,7 @@ class TraceLog:
         self._first = b""
         self._places: dict[bytes, bytes] = {}
         self._unfinished: dict[bytes, bytes] = {}
+        self._interrupted = b""
         self._executing: dict[bytes, bytes] = {}
         self._read: dict[bytes, None] = {}
         self._written: dict[bytes, None] = {}
@@ -121,6 +122,10 @@ class TraceLog:
 
     def add(self, line: bytes) -> None:
         """Takes one line without its line feed."""
+        if line.startswith(b")") and self._interrupted in self._unfinished:
+            # With `-z` strace holds a line back until the call has ended; where a thread has ended
+            # meanwhile, the rest follows without its process.
+            line = self._interrupted + b" " + self._unfinished.pop(self._interrupted) + line
         matched = _LINE.fullmatch(line)
         if matched is None:
             self.unread += 1
@@ -136,6 +141,7 @@ class TraceLog:
             return
         elif text.endswith(_UNFINISHED):
             self._unfinished[process] = text.removesuffix(_UNFINISHED)
+            self._interrupted = process
         elif not self._call(process, text) and not _has_failed(text):
             self.unread += 1
 

@@ -72,6 +72,14 @@ def _files(*lines: str, directory: str = "/start") -> TracedFiles:
             ],
             ["/w/one", "/w/two"],
         ),
+        # As strace 6.1 writes it where a thread ends meanwhile.
+        (
+            [
+                '8 openat(AT_FDCWD</w>, "one", O_RDONLY <unfinished ...>',
+                ")                       = 3</w/one>",
+            ],
+            ["/w/one"],
+        ),
         # Nothing was read: a failure, a directory, another process' pipe, a file that is gone.
         (
             [
