@@ -75,7 +75,7 @@ def test_lineage_survives_what_happens_to_the_index(
     store.products_on_disk()
     damage(store.directory / "index.sqlite")
     sha256 = store.put(b"weights")
-    assert store.makers_of([sha256], before="x")[sha256].run == maker.id
+    assert store.makers_of([sha256])[sha256].run == maker.id
     assert store.products_on_disk()["{project}/m.pt"].run == maker.id
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_was_never_indexed_is_found(store: Store) -> None:
     store.products_on_disk()
     (store.directory / "index.sqlite").write_bytes(index)
     sha256 = store.put(b"2")
-    assert store.makers_of([sha256], before="x")[sha256].run == late.id
+    assert store.makers_of([sha256])[sha256].run == late.id
 
 
 def test_a_locked_index_is_an_error_and_not_an_empty_one(

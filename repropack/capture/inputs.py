@@ -61,9 +61,7 @@ def _with_origins(materials: list[Material], prepared: Prepared, gaps: Gaps) -> 
     """The materials, each with the earlier run that made it."""
     nothing: dict[str, Origin] = {}
     digests = [m.sha256 for m in materials if m.sha256 is not None]
-    makers = gaps.attempt(
-        "lineage", lambda: prepared.store.makers_of(digests, before=prepared.run.id), nothing
-    )
+    makers = gaps.attempt("lineage", lambda: prepared.store.makers_of(digests), nothing)
     return [
         msgspec.structs.replace(m, origin=makers[m.sha256]) if m.sha256 in makers else m
         for m in materials

@@ -59,7 +59,7 @@ from repropack.capture.unobserved import (
     unseen_pythons,
 )
 from repropack.environment.machine import allowed_variables
-from repropack.errors import UsageError
+from repropack.errors import RepropackError, UsageError
 from repropack.importers.run_metrics import (
     MAX_LOGGED,
     RunMetrics,
@@ -104,12 +104,14 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         data: Data set name to directory.
         trace: How the command is observed.
+        resume: The id of the run that this execution goes on with, as its next segment.
     """
 
     argv: tuple[str, ...]
     name: str | None = None
     data: dict[str, Path] = {}
     trace: TraceMode = TraceMode.AUTO
+    resume: str | None = None
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
@@ -117,10 +119,12 @@ class Recorded(Struct, frozen=True, kw_only=True):
 
     Attributes:
         gaps: What the record does not hold.
+        segment: Which segment of the run it is, from 1.
     """
 
     end: ProcessEnd
     run_id: str | None
+    segment: int = 1
     gaps: tuple[Gap, ...] = ()
 
 
@@ -163,8 +167,8 @@ def record(
             stderr_log=Path(os.devnull),
         )
         return Recorded(end=end, run_id=None)
-    agent_output = prepared.run.directory / "agent"
-    trace_log = prepared.run.directory / TRACE_LOG
+    agent_output = prepared.run.place / "agent"
+    trace_log = prepared.run.place / TRACE_LOG
     reader = TraceReader(trace_log, str(directory)) if untraced is None else None
     # While the command runs, `run_command` has handlers of its own.
     with Interruption() as interruption:
@@ -173,11 +177,11 @@ def record(
                 traced(request.argv, trace_log) if reader else request.argv,
                 environment={
                     **_with_agent(environment, agent_output),
-                    METRICS_VARIABLE: str(prepared.run.directory / METRIC_LOG),
+                    METRICS_VARIABLE: str(prepared.run.place / METRIC_LOG),
                 },
                 directory=directory,
-                stdout_log=prepared.run.directory / "stdout.log",
-                stderr_log=prepared.run.directory / "stderr.log",
+                stdout_log=prepared.run.place / "stdout.log",
+                stderr_log=prepared.run.place / "stderr.log",
                 followers=(reader,) if reader else (),
             )
         except CommandNotStartedError:
@@ -202,11 +206,25 @@ def record(
     if not written:
         state = (
             "is in place, but it is unknown whether it survives a power cut"
-            if (prepared.run.directory / "run.json").exists()
+            if _is_in_place(prepared)
             else "could not be written"
         )
         warn(f"the record of run {prepared.run.id} {state}")
-    return Recorded(end=end, run_id=prepared.run.id if written else None, gaps=tuple(gaps.found))
+    return Recorded(
+        end=end,
+        run_id=prepared.run.id if written else None,
+        segment=prepared.run.segment,
+        gaps=tuple(gaps.found),
+    )
+
+
+def _is_in_place(prepared: Prepared) -> bool:
+    """Whether the record has the segment that could not be confirmed."""
+    try:
+        record = prepared.store.run(prepared.run.id).record
+    except (OSError, RepropackError):
+        return False
+    return record is not None and len(record.segments) == prepared.run.segment
 
 
 def _why_untraced(
@@ -251,8 +269,13 @@ def _prepare(
     known = gaps.attempt("lineage", store.products_on_disk, nothing)
     prefixes = _prefixes(request, root, directory, environment)
     paths = Recording(prefixes=prefixes, words=_host_words())
-    run = store.start_run(request.name, tuple(paths.text(plain(a)) for a in request.argv))
-    (run.directory / METRIC_LOG).touch(mode=0o600)
+    argv = tuple(paths.text(plain(a)) for a in request.argv)
+    run = (
+        store.start_run(request.name, argv)
+        if request.resume is None
+        else store.start_segment(store.run(request.resume), argv)
+    )
+    (run.place / METRIC_LOG).touch(mode=0o600)
     before = scan(root)
     console = _console(root)
     products = {
@@ -386,7 +409,7 @@ def _finish(
 ) -> bool:
     root, store, run, gaps = prepared.root, prepared.store, prepared.run, finishing.gaps
     nothing: tuple[ProcessObservation, ...] = ()
-    processes = gaps.attempt("agent", lambda: read_agent_logs(run.directory / "agent"), nothing)
+    processes = gaps.attempt("agent", lambda: read_agent_logs(run.place / "agent"), nothing)
     trace = finishing.traced
     if trace.whole:
         unseen = []
@@ -492,7 +515,12 @@ def _finish(
     )
     store.finish_run(
         run,
-        RunRecord(version=RECORD_VERSION, id=run.id, name=run.started.name, segments=(segment,)),
+        RunRecord(
+            version=RECORD_VERSION,
+            id=run.id,
+            name=run.started.name,
+            segments=(*(run.record.segments if run.record is not None else ()), segment),
+        ),
         MetricSet(version=RECORD_VERSION, metrics=metrics),
         PrivateFacts(
             project=plain(str(root)),
@@ -503,7 +531,7 @@ def _finish(
             stamps=stamps,
         ),
     )
-    (run.directory / TRACE_LOG).unlink(missing_ok=True)
+    (run.place / TRACE_LOG).unlink(missing_ok=True)
     return True
 
 
@@ -518,7 +546,7 @@ def _is_input(path: str, around: Surroundings) -> bool:
 
 def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> RunMetrics:
     """What the importers find in outputs, console and log; what they cannot read is a gap."""
-    directory = prepared.run.directory
+    directory = prepared.run.place
     kept = {p.path: prepared.store.object_path(p.sha256) for p in products if p.kept}
     logged = gaps.attempt(
         "metrics", lambda: read_beneath(directory, METRIC_LOG, limit=MAX_LOGGED), b""
@@ -561,7 +589,7 @@ def _without_others(
         return written
     gaps.add(
         "outputs",
-        f"run {some([other.name for other in others])} went on at the same time: a file that no "
+        f"run {some(_ids(others, prepared.store))} went on at the same time: a file that no "
         "Python process was seen writing may be the output of either",
     )
     theirs: set[str] = set()
@@ -571,6 +599,11 @@ def _without_others(
         theirs |= {os.path.realpath(path) for process in seen for path in process.opened_written}
     ours = {os.path.realpath(path) for process in processes for path in process.opened_written}
     return tuple(path for path in written if str(prepared.root / path) not in theirs - ours)
+
+
+def _ids(places: Iterable[Path], store: Store) -> list[str]:
+    runs = store.directory / "runs"
+    return list(dict.fromkeys(place.relative_to(runs).parts[0] for place in places))
 
 
 def _with_unread(

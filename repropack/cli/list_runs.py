@@ -49,8 +49,10 @@ def ending(run: StoredRun) -> str:
     """How a run ended, in a word."""
     if run.damage:
         return "damaged"
+    if run.goes_on:
+        return "running"
     if run.record is None:
-        return "running" if run.goes_on else "no end"
+        return "no end"
     outcome = run.record.segments[-1].outcome
     if outcome.signal is not None:
         return outcome.signal

@@ -37,8 +37,19 @@ __all__ = ["command"]
     help="How files that are read are seen: `python` by an agent in Python processes; `strace` by "
     "the kernel, whatever opens them; `auto` by strace for commands that are not Python.",
 )
+@click.option(
+    "--resume",
+    metavar="ID",
+    help="Go on with a recorded run: this execution becomes its next segment, with its own code.",
+)
 @click.argument("argv", nargs=-1, required=True, metavar="-- COMMAND…", type=click.UNPROCESSED)
-def command(name: str | None, data: tuple[str, ...], trace: str, argv: tuple[str, ...]) -> int:
+def command(
+    name: str | None,
+    data: tuple[str, ...],
+    trace: str,
+    resume: str | None,
+    argv: tuple[str, ...],
+) -> int:
     """Run a command and record its code, inputs, outputs, environment and metrics.
 
     Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
@@ -47,13 +58,18 @@ def command(name: str | None, data: tuple[str, ...], trace: str, argv: tuple[str
     from repropack.capture.streams import CommandNotStartedError
     from repropack.capture.tracing import TraceMode
 
+    directory = _working_directory()
     request = RunRequest(
-        argv=argv, name=_checked_name(name), data=parse_data(data), trace=TraceMode(trace)
+        argv=argv,
+        name=_checked_name(name),
+        data=parse_data(data),
+        resume=None if resume is None else _resumed(resume, name, directory),
+        trace=TraceMode(trace),
     )
     try:
         recorded = record(
             request,
-            directory=_working_directory(),
+            directory=directory,
             environment=dict(os.environ),
             warn=lambda text: tell(f"repropack: {text}"),
         )
@@ -61,6 +77,8 @@ def command(name: str | None, data: tuple[str, ...], trace: str, argv: tuple[str
         tell(f"repropack: {error}")
         return error.status
     if recorded.run_id is not None:
+        if recorded.segment > 1:
+            tell(f"repropack: this is segment {recorded.segment} of the run")
         tell(f"repropack: recorded run {recorded.run_id}")
     if recorded.end.signal is not None:
         _die_by(recorded.end.signal)
@@ -88,6 +106,22 @@ def parse_data(pairs: tuple[str, ...]) -> dict[str, Path]:
             raise UsageError(f"--data {pair}: the name {name} stands twice")
         found[name] = Path(os.path.normpath(place))
     return found
+
+
+def _resumed(text: str, name: str | None, directory: Path) -> str:
+    """The id of the run to go on with. What is wrong with it is said before anything starts."""
+    from repropack.store import Store
+
+    if name is not None:
+        raise UsageError(
+            f"--name {name}: a resumed run keeps its name", advice="leave out --name or --resume"
+        )
+    store = Store.find(directory)
+    run = store.resolve(text)
+    store.finished(run)
+    if run.goes_on:
+        raise UsageError(f"run {run.id} still goes on", advice="wait until it has ended")
+    return run.id
 
 
 def _checked_name(name: str | None) -> str | None:

@@ -34,10 +34,16 @@ def command(run: str, as_json: bool) -> int:
         return 0
     title = f"run {record.id}" + (f" [{show(record.name)}]" if record.name else "")
     say(f"{bold(title)}  {ending(stored)}")
-    for segment in record.segments:
+    for number, segment in enumerate(record.segments, 1):
+        if len(record.segments) > 1:
+            say(bold(f"segment {number}"))
         _show_segment(segment)
         if segment.environment is not None:
             _show_environment(store.environment(segment.environment))
+    if stored.goes_on:
+        say(f"{dim('note')}      segment {stored.segment} goes on now")
+    if stored.cut_off:
+        say(f"{dim('note')}      a further segment has no end: its recorder was killed")
     _show_metrics(metrics.metrics)
     for segment in record.segments:
         for gap in segment.gaps:

@@ -154,7 +154,10 @@ def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> 
                 )
     artifacts = choose_artifacts(store, chain, request.weights or declared.weights)
     claims = claim_metrics(
-        store.metrics(target).metrics, declared.claims, retraining_only=len(chain) == 1
+        store.metrics(target).metrics,
+        declared.claims,
+        retraining_only=len(chain) == 1 and len(chain[-1].record.segments) == 1,
+        resumed=len(chain[-1].record.segments) > 1,
     )
     environments, environment_of = _plan_environments(store, chain, variables)
     data = choose_data(store, chain, declared, include=request.include_data)
@@ -594,6 +597,7 @@ def _warnings(
             if segment.outcome.status != 0:
                 ended = segment.outcome.signal or f"status {segment.outcome.status}"
                 lines.append(f"run {chained.number} ended with {ended}")
+        lines += _other_environments(store, chained)
         lines += [
             f"run {chained.number}: {m.path} is not in the release, for its content is unknown"
             for m in materials_of(chained.record)
@@ -617,6 +621,20 @@ def _warnings(
         if d.manifest.included is None and d.manifest.address is None
     ]
     return tuple(dict.fromkeys(lines))
+
+
+def _other_environments(store: Store, chained: ChainedRun) -> list[str]:
+    """Segments that ran with other packages than the last one, whose environment is packed."""
+    *earlier, last = (segment.environment for segment in chained.record.segments)
+    if last is None:
+        return []
+    packed = store.environment(last)
+    return [
+        f"run {chained.number}: segment {number} ran in another environment than the last one, "
+        "whose packages are those in the release"
+        for number, sha256 in enumerate(earlier, 1)
+        if sha256 is not None and _merge(packed, store.environment(sha256)) is None
+    ]
 
 
 def _unlocked_note(package: Distribution) -> str:

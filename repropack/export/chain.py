@@ -100,7 +100,7 @@ def trace_chain(store: Store, target: StoredRun) -> tuple[ChainedRun, ...]:
         runs[run_id] = (stored, record)
         # A run comes after all runs that it read from, also where clocks say the same second.
         waiting.append((run_id, True))
-        origins = {m.origin.run for m in materials_of(record) if m.origin is not None}
+        origins = {m.origin.run for m in materials_of(record) if m.origin is not None} - {run_id}
         # The earliest last, where the stack takes it from first.
         waiting += [
             (origin, False)
@@ -115,6 +115,19 @@ def trace_chain(store: Store, target: StoredRun) -> tuple[ChainedRun, ...]:
 def products_of(record: RunRecord) -> dict[str, Product]:
     """What a run left behind, by recorded path; a later segment replaces an earlier one's file."""
     return {p.path: p for segment in record.segments for p in segment.products}
+
+
+def _distinct_products(record: RunRecord) -> list[Product]:
+    """What the segments of a run left behind, each content of a path once, in their order.
+
+    Where two segments left the same content, it stands where the later one left it.
+    """
+    found: dict[tuple[str, str], Product] = {}
+    for segment in record.segments:
+        for product in segment.products:
+            found.pop((product.path, product.sha256), None)
+            found[product.path, product.sha256] = product
+    return list(found.values())
 
 
 def materials_of(record: RunRecord) -> tuple[Material, ...]:
@@ -150,11 +163,15 @@ def choose_artifacts(
     unmatched = set(wanted)
     chosen: list[tuple[ChainedRun, Product, bool]] = []
     for chained in chain:
-        for product in products_of(chained.record).values():
+        last = products_of(chained.record)
+        for product in _distinct_products(chained.record):
             relative = project_relative(product.path)
             matches = [w for w in wanted if relative and _fits(relative, w)]
             unmatched.difference_update(matches)
             used = (chained.record.id, product.sha256) in needed
+            if not used and last[product.path] != product:
+                # A later segment replaced it.
+                continue
             is_weights = not wanted and product.path.lower().endswith(WEIGHT_SUFFIXES)
             if matches or used or (is_weights and chained is chain[-1]):
                 chosen.append((chained, product, used))

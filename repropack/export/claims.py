@@ -87,6 +87,7 @@ def claim_metrics(
     declared: Sequence[DeclaredClaim] | None,
     *,
     retraining_only: bool,
+    resumed: bool = False,
 ) -> tuple[Claim, ...]:
     """The claims of a release.
 
@@ -95,6 +96,8 @@ def claim_metrics(
         declared: The author's choice, or None.
         retraining_only: Whether the release is a single run that trains and reports, so that to
             repeat it is to train again.
+        resumed: Whether the run has several segments, so that to evaluate it is to repeat the last
+            of them, which may be a training too.
 
     Raises:
         UsageError: A declared claim fits no metric or several, is not a finite number, or its
@@ -106,7 +109,7 @@ def claim_metrics(
     claims = []
     for metric, choice in _chosen(metrics, declared):
         for mode in modes:
-            tolerance, note = _tolerance(metric, choice, mode)
+            tolerance, note = _tolerance(metric, choice, mode, resumed=resumed)
             claims.append(_claim(metric, mode, tolerance, note))
     return tuple(claims)
 
@@ -201,7 +204,7 @@ def _find(metrics: Sequence[Metric], choice: DeclaredClaim) -> Metric:
 
 
 def _tolerance(
-    metric: Metric, choice: DeclaredClaim | None, mode: ClaimMode
+    metric: Metric, choice: DeclaredClaim | None, mode: ClaimMode, *, resumed: bool
 ) -> tuple[Tolerance | None, str]:
     declared = None
     if choice is not None:
@@ -210,6 +213,8 @@ def _tolerance(
         return declared.value, "declared by the author"
     if mode is ClaimMode.RETRAIN_SAME_SEED:
         return None, "no tolerance declared for retraining"
+    if resumed:
+        return None, "no tolerance declared for repeating the last segment"
     if metric.value == 0:
         return Absolute(within=EVALUATE_AROUND_ZERO), "default for an evaluation, around 0"
     return Relative(within=EVALUATE_RELATIVE), "default for an evaluation"

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from repropack.environment.editable import EditableInstall
 from repropack.escaping import show
-from repropack.export.chain import ChainedRun, ChosenArtifact
+from repropack.export.chain import ChainedRun, ChosenArtifact, products_of
 from repropack.model import CodeMember, CodeRoot, DataManifest, Environment, Material, Segment
 from repropack.paths import to_logical_path
 from repropack.placeholders import (
@@ -161,7 +161,13 @@ def write_documents(
                         "variables": segment.invocation.variables,
                         "directories": _directories(segment),
                         "needs": [
-                            _need(material, member_of[material.sha256], number_of, place_of_run)
+                            _need(
+                                material,
+                                member_of[material.sha256],
+                                number_of,
+                                place_of_run,
+                                chained.record.id,
+                            )
                             for material in segment.materials
                             if material.origin is not None
                             and material.sha256 in member_of
@@ -172,15 +178,16 @@ def write_documents(
                             and (split_data(material.path) or ("",))[0] == PROJECT_DATA
                             for material in segment.materials
                         ),
+                        "changed_roots": _changed_roots(before, segment, code, chained.number),
                         "outcome": segment.outcome.signal or segment.outcome.status or 0,
                     }
-                    for segment in chained.record.segments
+                    for before, segment in zip(
+                        (None, *chained.record.segments), chained.record.segments, strict=False
+                    )
                     if segment.source is not None
                 ],
                 "products": [
-                    p.path.removeprefix("{project}/")
-                    for segment in chained.record.segments
-                    for p in segment.products
+                    path.removeprefix("{project}/") for path in products_of(chained.record)
                 ][:_SHOWN_PRODUCTS],
             }
             for chained in chain
@@ -246,6 +253,26 @@ def _root_facts(root: CodeRoot, member: CodeMember, number: int) -> dict[str, An
     }
 
 
+def _changed_roots(
+    before: Segment | None,
+    segment: Segment,
+    code: Mapping[tuple[str, str], CodeMember],
+    number: int,
+) -> list[dict[str, Any]]:
+    """Further code of a resumed run that is not as the segment before had it."""
+    if before is None:
+        return []
+    trees = {root.root: root.source.tree for root in before.roots}
+    return [
+        {
+            **_root_facts(root, code[root.root, root.source.tree], number),
+            "new": root.root not in trees and root.root != "{project}",
+        }
+        for root in _outer_first(segment.roots)
+        if trees.get(root.root) != root.source.tree
+    ]
+
+
 def _code_variable(name: str) -> str:
     return "CODE_" + re.sub(r"[^A-Za-z0-9_]", lambda m: f"_{ord(m[0]):02x}_", name)
 
@@ -263,8 +290,13 @@ def _need(
     member: str,
     number_of: Mapping[str, int],
     place_of_run: Mapping[int, str],
+    reader: str,
 ) -> dict[str, Any]:
-    """A file that a run reads and an earlier one made: where it belongs and whence it comes."""
+    """A file that a run reads and an earlier one made: where it belongs and whence it comes.
+
+    What an earlier segment of the same run left at the same place is there already, unless a
+    reader does the last segment alone.
+    """
     assert material.origin is not None
     made = material.origin.path
     number = number_of.get(material.origin.run) if made.startswith("{project}/") else None
@@ -273,6 +305,7 @@ def _need(
         "path": material.path,
         "made_in": place_of_run[number] if number is not None else None,
         "made": made.removeprefix("{project}/"),
+        "in_place": material.origin.run == reader and made == material.path,
     }
 
 

@@ -8,6 +8,7 @@
       runs/<id>/run.json       the record; written last, by atomic rename
       runs/<id>/private.json   what never leaves this machine
       runs/<id>/metrics.json, stdout.log, stderr.log, agent/
+      runs/<id>/2/             the same files, but for the record, of the run's second segment
       index.sqlite             an index; delete it and it is rebuilt
 
 Files are the truth. One directory per run, so that two recorders never write the same file.
@@ -46,6 +47,7 @@ __all__ = [
     "Store",
     "StoredRun",
     "now",
+    "segment_directory",
     "stamp_of",
 ]
 
@@ -97,9 +99,13 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     """A run in the store.
 
     Attributes:
-        record: None while the run goes on, if its recorder was killed, or if it is damaged.
+        record: None while the run goes on, if its recorder was killed, or if it is damaged. While a
+            further segment goes on, that of the segments before it.
         goes_on: Its recorder is at work. False where the file system has no locks to tell by.
         damage: What is wrong with its files, or an empty string.
+        segment: The number of the segment that is being recorded, or that was recorded last.
+        cut_off: Its last segment has no end, for its recorder was killed; the record has those
+            before it.
     """
 
     directory: Path
@@ -107,11 +113,23 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     record: RunRecord | None
     goes_on: bool = False
     damage: str = ""
+    segment: int = 1
+    cut_off: bool = False
+
+    @property
+    def place(self) -> Path:
+        """The directory with what its present segment, or else its last one, told and printed."""
+        return segment_directory(self.directory, self.segment)
 
     @property
     def id(self) -> str:
         """The run's id."""
         return self.started.id
+
+
+def segment_directory(run: Path, number: int) -> Path:
+    """Where a segment's own files are: the first in the run's directory, others below it."""
+    return run if number == 1 else run / str(number)
 
 
 def now() -> str:
@@ -192,16 +210,41 @@ class Store:
         durable.write_file(directory / "started.json", canonical.encode(started))
         return StoredRun(directory=directory, started=started, record=None)
 
+    def start_segment(self, run: StoredRun, argv: tuple[str, ...]) -> StoredRun:
+        """Makes the directory of a further segment of a run and notes that it has started.
+
+        What a killed recorder left of such a segment is kept beside it, as `N.cut-off-…`.
+
+        Raises:
+            UsageError: The run has no record, or goes on.
+            OSError: The store cannot be written.
+        """
+        self.finished(run)
+        if not self._lock(run.directory):
+            raise UsageError(f"run {run.id} still goes on", advice="wait until it has ended")
+        # Another recorder may have added one before the lock was ours.
+        fresh = self.run(run.id)
+        if fresh.record is None:
+            raise UsageError(f"run {run.id} has no record", advice="record it again")
+        number = len(fresh.record.segments) + 1
+        place = segment_directory(run.directory, number)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(place, place.with_name(f"{number}.cut-off-{secrets.token_hex(4)}"))
+        (place / "agent").mkdir(parents=True)
+        started = msgspec.structs.replace(run.started, started=now(), argv=argv)
+        durable.write_file(place / "started.json", canonical.encode(started))
+        return msgspec.structs.replace(fresh, segment=number, goes_on=True)
+
     def discard(self, run: StoredRun) -> None:
-        """Removes a run whose command never started.
+        """Removes a run, or a further segment of one, whose command never started.
 
         Raises:
             OSError: It cannot be removed.
         """
-        shutil.rmtree(run.directory)
+        shutil.rmtree(run.place)
 
     def overlapping(self, run: StoredRun, since: int) -> tuple[Path, ...]:
-        """The directories of other runs that went on at some time since then.
+        """The directories of segments of other runs that went on at some time since then.
 
         Args:
             run: The run that asks.
@@ -219,19 +262,29 @@ class Store:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             try:
-                went_on = _written(directory / "run.json") >= since
+                went_on = _written(directory / "run.json") >= since or _is_locked(directory)
             except FileNotFoundError:
                 went_on = began >= since or _is_locked(directory)
             if went_on:
-                found.append(directory)
+                found += [directory, *sorted(e.parent for e in directory.glob("*/started.json"))]
         return tuple(found)
 
-    def _lock(self, directory: Path) -> None:
-        """Marks a run as going on, until this process ends, however it ends."""
+    def _lock(self, directory: Path) -> bool:
+        """Marks a run as going on, until this process ends, however it ends.
+
+        Returns:
+            False where another process has marked it.
+        """
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        # A file system without locks: then nobody can tell, and no run looks as if it went on.
-        with contextlib.suppress(OSError):
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except OSError:
+            # A file system without locks: nobody can tell, and no run looks as if it went on.
+            return True
+        return True
 
     def finish_run(
         self, run: StoredRun, record: RunRecord, metrics: MetricSet, private: PrivateFacts
@@ -251,10 +304,11 @@ class Store:
         if kept:
             durable.sync_directory(self.directory / "objects")
         for name in ("stdout.log", "stderr.log"):
-            _sync_file(run.directory / name)
+            _sync_file(run.place / name)
         # Nanoseconds exceed the integers of RFC 8785, and nobody else reads this file.
-        durable.write_file(run.directory / "private.json", msgspec.json.encode(private))
-        durable.write_file(run.directory / "metrics.json", canonical.encode(metrics))
+        durable.write_file(run.place / "private.json", msgspec.json.encode(private))
+        durable.write_file(run.place / "metrics.json", canonical.encode(metrics))
+        durable.sync_directory(run.directory)
         durable.sync_directory(self.directory / "runs")
         durable.write_file(run.directory / "run.json", canonical.encode(record))
 
@@ -325,7 +379,7 @@ class Store:
                 f"the record of run {run.id} is damaged: {run.damage}",
                 advice="restore the file from a copy, or record the run again",
             )
-        if run.goes_on:
+        if run.record is None and run.goes_on:
             raise UsageError(f"run {run.id} still goes on", advice="wait until it has ended")
         if run.record is None:
             raise UsageError(
@@ -335,20 +389,30 @@ class Store:
         return run.record
 
     def metrics(self, run: StoredRun) -> MetricSet:
-        """The metrics of a run.
+        """The metrics of a run: those of its last segment.
 
         Raises:
             UsageError: The file is missing or damaged.
         """
-        return _required(run.directory / "metrics.json", MetricSet)
+        return _required(_last_place(run) / "metrics.json", MetricSet)
 
     def private(self, run: StoredRun) -> PrivateFacts:
-        """The private facts of a run.
+        """The private facts of a run, over all its segments; where they differ, of the last.
 
         Raises:
             UsageError: The file is missing or damaged.
         """
-        return _required(run.directory / "private.json", PrivateFacts)
+        number = len(run.record.segments) if run.record is not None else 1
+        facts = [
+            _required(segment_directory(run.directory, n) / "private.json", PrivateFacts)
+            for n in range(1, number + 1)
+        ]
+        return msgspec.structs.replace(
+            facts[-1],
+            prefixes={k: v for one in facts for k, v in one.prefixes.items()},
+            data_roots={k: v for one in facts for k, v in one.data_roots.items()},
+            stamps={k: v for one in facts for k, v in one.stamps.items()},
+        )
 
     def environment(self, sha256: str) -> Environment:
         """The environment record with a digest.
@@ -377,7 +441,17 @@ class Store:
             )
         except UsageError as error:
             return StoredRun(directory=directory, started=started, record=None, damage=str(error))
-        return StoredRun(directory=directory, started=started, record=record)
+        number = len(record.segments)
+        going_on = (directory / str(number + 1) / "started.json").exists()
+        locked = going_on and _is_locked(directory)
+        return StoredRun(
+            directory=directory,
+            started=started,
+            record=record,
+            goes_on=locked,
+            segment=number + 1 if locked else number,
+            cut_off=going_on and not locked,
+        )
 
     # ------------------------------------------------------------ contents
 
@@ -456,15 +530,15 @@ class Store:
                 # Next time it costs more than a stat.
                 self._index.remember(old)
 
-    def makers_of(self, digests: Iterable[str], *, before: str) -> dict[str, Origin]:
-        """By digest, the latest finished run, other than `before`, that has such a product.
+    def makers_of(self, digests: Iterable[str]) -> dict[str, Origin]:
+        """By digest, the latest recorded run that has such a product.
 
         Raises:
             RepropackError: The index cannot be used.
         """
         # Every empty file has the same digest: it says nothing about lineage.
         wanted = set(digests) - {_EMPTY}
-        return self._index.makers(wanted, before=before) if wanted else {}
+        return self._index.makers(wanted) if wanted else {}
 
     def products_on_disk(self) -> dict[str, KnownProduct]:
         """By recorded path, what the latest run that wrote a file left there.
@@ -477,28 +551,38 @@ class Store:
         """
         return self._index.products()
 
-    def _finished_runs(self) -> list[str]:
-        return [e.parent.name for e in (self.directory / "runs").glob("*/run.json")]
+    def _finished_runs(self) -> dict[str, int]:
+        return {e.parent.name: _written(e) for e in (self.directory / "runs").glob("*/run.json")}
 
     def _indexed_products(self, run_id: str) -> list[IndexedProduct]:
         run = self.run(run_id)
         if run.record is None:
             return []
-        stamps: dict[str, tuple[int, int, int]] = {}
-        with contextlib.suppress(OSError, UsageError):
-            # Without its private facts a run still has digests.
-            stamps = self.private(run).stamps
         finished = _written(run.directory / "run.json")
-        return [
-            IndexedProduct(
-                path=product.path,
-                sha256=product.sha256,
-                finished=finished,
-                stamp=stamps.get(product.path, (-1, -1, -1)),
-            )
-            for segment in run.record.segments
-            for product in segment.products
-        ]
+        found = []
+        for number, segment in enumerate(run.record.segments, 1):
+            stamps: dict[str, tuple[int, int, int]] = {}
+            with contextlib.suppress(OSError, UsageError):
+                # Without its private facts a run still has digests.
+                stamps = _required(
+                    segment_directory(run.directory, number) / "private.json", PrivateFacts
+                ).stamps
+            found += [
+                IndexedProduct(
+                    path=product.path,
+                    sha256=product.sha256,
+                    segment=number,
+                    finished=finished,
+                    stamp=stamps.get(product.path, (-1, -1, -1)),
+                )
+                for product in segment.products
+            ]
+        return found
+
+
+def _last_place(run: StoredRun) -> Path:
+    number = len(run.record.segments) if run.record is not None else 1
+    return segment_directory(run.directory, number)
 
 
 def _is_locked(directory: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -20,7 +20,7 @@ from repropack.model import Origin
 
 __all__ = ["FileStamp", "HashedFile", "Index", "IndexedProduct", "KnownProduct"]
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 """Raised when the tables change; an index of another schema is made anew."""
 
 WAIT: Final = 10.0
@@ -31,10 +31,10 @@ DROP TABLE IF EXISTS digests; DROP TABLE IF EXISTS products; DROP TABLE IF EXIST
 CREATE TABLE digests (
   device INTEGER, inode INTEGER, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, sha256 TEXT,
   PRIMARY KEY (device, inode)) WITHOUT ROWID;
-CREATE TABLE runs (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE runs (id TEXT PRIMARY KEY, written INTEGER) WITHOUT ROWID;
 CREATE TABLE products (
-  sha256 TEXT, run TEXT, path TEXT, finished INTEGER, size INTEGER, mtime_ns INTEGER,
-  inode INTEGER, PRIMARY KEY (run, path)) WITHOUT ROWID;
+  sha256 TEXT, run TEXT, segment INTEGER, path TEXT, finished INTEGER, size INTEGER,
+  mtime_ns INTEGER, inode INTEGER, PRIMARY KEY (run, segment, path)) WITHOUT ROWID;
 CREATE INDEX by_digest ON products (sha256);
 PRAGMA user_version={SCHEMA};
 """
@@ -69,10 +69,16 @@ class KnownProduct(Struct, frozen=True, kw_only=True):
 
 
 class IndexedProduct(Struct, frozen=True, kw_only=True):
-    """A product of a finished run. `finished` is when its record was written, in nanoseconds."""
+    """A product of a finished run.
+
+    Attributes:
+        segment: The number of the segment that wrote it.
+        finished: When the record of the run was written, in nanoseconds.
+    """
 
     path: str
     sha256: str
+    segment: int
     finished: int
     stamp: tuple[int, int, int]
 
@@ -82,14 +88,15 @@ class Index:
 
     Args:
         path: The file.
-        finished: The ids of the runs that have a record.
+        finished: The ids of the runs that have a record, and when it was written: a further segment
+            writes it again.
         products: The products of one of them; empty if its record is damaged.
     """
 
     def __init__(
         self,
         path: Path,
-        finished: Callable[[], Iterable[str]],
+        finished: Callable[[], Mapping[str, int]],
         products: Callable[[str], Sequence[IndexedProduct]],
     ) -> None:
         self._path = path
@@ -106,7 +113,8 @@ class Index:
         def read(index: sqlite3.Connection) -> dict[str, KnownProduct]:
             self._add_missing(index)
             rows = index.execute(
-                "SELECT path, run, sha256, size, mtime_ns, inode FROM products ORDER BY finished"
+                "SELECT path, run, sha256, size, mtime_ns, inode FROM products"
+                " ORDER BY finished, segment"
             )
             return {
                 path: KnownProduct(run=run, sha256=sha256, stamp=(size, mtime_ns, inode))
@@ -115,8 +123,8 @@ class Index:
 
         return self._use(read)
 
-    def makers(self, digests: Iterable[str], *, before: str) -> dict[str, Origin]:
-        """By digest, the latest finished run other than `before` that has such a product.
+    def makers(self, digests: Iterable[str]) -> dict[str, Origin]:
+        """By digest, the latest recorded run that has such a product.
 
         Raises:
             RepropackError: As `products`.
@@ -127,9 +135,9 @@ class Index:
             found = {}
             for sha256 in digests:
                 row = index.execute(
-                    "SELECT run, path FROM products WHERE sha256=? AND run<>?"
-                    " ORDER BY finished DESC LIMIT 1",
-                    (sha256, before),
+                    "SELECT run, path FROM products WHERE sha256=?"
+                    " ORDER BY finished DESC, segment DESC LIMIT 1",
+                    (sha256,),
                 ).fetchone()
                 if row is not None:
                     found[sha256] = Origin(run=row[0], path=row[1])
@@ -175,13 +183,21 @@ class Index:
         self._use(write)
 
     def _add_missing(self, index: sqlite3.Connection) -> None:
-        present = {run for (run,) in index.execute("SELECT id FROM runs")}
-        for run in self._finished():
-            if run in present:
+        present = dict(index.execute("SELECT id, written FROM runs"))
+        finished = self._finished()
+        for run in present.keys() - finished.keys():
+            # Somebody has removed it: what it made has no maker any more.
+            index.execute("DELETE FROM runs WHERE id=?", (run,))
+            index.execute("DELETE FROM products WHERE run=?", (run,))
+        for run, written in finished.items():
+            if present.get(run) == written:
                 continue
-            rows = [(p.sha256, run, p.path, p.finished, *p.stamp) for p in self._products(run)]
-            index.execute("INSERT OR IGNORE INTO runs VALUES (?)", (run,))
-            index.executemany("INSERT OR REPLACE INTO products VALUES (?,?,?,?,?,?,?)", rows)
+            rows = [
+                (p.sha256, run, p.segment, p.path, p.finished, *p.stamp)
+                for p in self._products(run)
+            ]
+            index.execute("INSERT OR REPLACE INTO runs VALUES (?,?)", (run, written))
+            index.executemany("INSERT OR REPLACE INTO products VALUES (?,?,?,?,?,?,?,?)", rows)
 
     def _use(self, action: Callable[[sqlite3.Connection], T]) -> T:
         try:

@@ -224,7 +224,7 @@ def _repeat(
     ladder.runs = tuple(
         show(" ".join(segment.invocation.argv), limit=MAX_COMMAND_SHOWN)
         for run in runs
-        for segment in run.packed.record.segments
+        for segment in run.packed.record.segments[0 if retrain else -1 :]
     )
     if not claims:
         ladder.step("claims", StepStatus.UNDECIDED, "the release claims nothing")
@@ -309,9 +309,9 @@ def _what_to_repeat(
 ) -> tuple[tuple[Claim, ...], tuple[ReleaseRun, ...]]:
     """The claims that this repetition can speak about, and the runs it needs.
 
-    In a release of a single run, which trains and reports, to evaluate is to train again.
+    In a release of a single execution, which trains and reports, to evaluate is to train again.
     """
-    single = len(release.runs) == 1
+    single = len(release.runs) == 1 and len(release.claimed.packed.record.segments) == 1
     mode = ClaimMode.RETRAIN_SAME_SEED if retrain or single else ClaimMode.EVALUATE
     claims = tuple(claim for claim in release.claims.claims if claim.mode is mode)
     return claims, release.runs if retrain else (release.claimed,)

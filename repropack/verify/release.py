@@ -261,18 +261,23 @@ def _check_run(
     project_files: dict[str, str] = {}
     if PROJECT_DATA in packed.data:
         project_files = {f.path: f.sha256 for f in release.data[PROJECT_DATA].files}
+    made: set[tuple[str, str | None]] = set()
     for segment in packed.record.segments:
         if segment.source is None or ("{project}", segment.source.tree) not in trees:
             raise DefectError(Code.RECORD_REFERENCE, where, found="a segment without its code")
         _check_roots(segment, trees, where)
         _check_invocation(segment.invocation, where)
         for material in segment.materials:
-            if material.origin is not None and material.origin.run not in earlier:
+            origin = material.origin
+            if origin is not None and not (
+                origin.run in earlier
+                or (origin.run == packed.record.id and (origin.path, material.sha256) in made)
+            ):
                 raise DefectError(
                     Code.RECORD_REFERENCE,
                     where,
-                    found=f"{material.path} from run {material.origin.run}",
-                    expected="an earlier run of the release",
+                    found=f"{material.path} from run {origin.run}",
+                    expected="an earlier run of the release, or an earlier segment that wrote it",
                 )
             if material.origin is not None:
                 _check_inside(material.origin.path, where, "{project}/")
@@ -293,6 +298,7 @@ def _check_run(
         for product in segment.products:
             if product.path.startswith("{project}/"):
                 _check_inside(product.path, where)
+        made |= {(product.path, product.sha256) for product in segment.products}
         for directory in segment.directories:
             _check_inside(directory, where)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fourth rung: runs of the release, executed again in isolation.
 
-To evaluate, the claimed run is repeated on the packed files that earlier runs made. To retrain,
-every run of the chain is repeated in order, each on what the repetition before it made.
+To evaluate, the claimed run, or the last segment of it, is repeated on the packed files that were
+made before. To retrain, every run of the chain is repeated in order, segment by segment, each on
+what the repetition before it made.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import datetime
 import os
 import secrets
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from repropack.environment.machine import allowed_variables
 from repropack.errors import RepropackError
@@ -58,6 +59,12 @@ WALL_MAXIMUM: Final = 20.0 * 24 * 3600
 MAX_ALIKE: Final = 1_000
 """Files at the places of claimed metrics that are read: more than the folds of any training."""
 
+_FROM_OUTSIDE: Final = frozenset({"SIGHUP", "SIGINT", "SIGKILL", "SIGTERM", "SIGUSR1", "SIGUSR2"})
+"""Signals that schedulers and people send. Others, such as SIGSEGV, a program brings on itself."""
+
+_SHELL_SIGNAL: Final = 128
+"""What a shell adds to the number of a signal to make an exit status of it."""
+
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -93,7 +100,11 @@ class Conditions(Struct, frozen=True, kw_only=True):
 
 
 class Repeated(Struct, frozen=True, kw_only=True):
-    """What the repetition of a run gave."""
+    """What the repetition of a run gave: of its last segment, but for time and differences.
+
+    Attributes:
+        written: Paths below the project of what the segment wrote.
+    """
 
     run: ReleaseRun
     project: Path
@@ -101,6 +112,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     isolation: Isolation
     differences: tuple[Difference, ...]
     seconds: float
+    written: frozenset[str]
 
 
 def repeat_runs(conditions: Conditions, *, retrain: bool, claims: tuple[Claim, ...]) -> Repeated:
@@ -112,85 +124,172 @@ def repeat_runs(conditions: Conditions, *, retrain: bool, claims: tuple[Claim, .
         RepropackError: The work directory cannot be used, or has no room.
     """
     runs = conditions.release.runs if retrain else (conditions.release.claimed,)
-    repeated: dict[str, Repeated] = {}
+    made: dict[str, list[_MadeFiles]] = {}
     claimed = conditions.release.claimed
-    for run in runs:
-        repeated[run.packed.record.id] = _repeat_run(
-            run, conditions, repeated, claims if run is claimed else ()
-        )
-    return repeated[claimed.packed.record.id]
+    for run in runs[:-1]:
+        _repeat_run(run, conditions, made, ())
+    return _repeat_run(claimed, conditions, made, claims, last_only=not retrain)
+
+
+class _MadeFiles(Struct, frozen=True, kw_only=True):
+    """Where a repeated segment left its files.
+
+    Attributes:
+        names: Paths below the project of all that the run's segments up to this one wrote.
+    """
+
+    segment: Segment
+    project: Path
+    names: frozenset[str]
 
 
 def _repeat_run(
     run: ReleaseRun,
     conditions: Conditions,
-    earlier: Mapping[str, Repeated],
+    made: dict[str, list[_MadeFiles]],
     claims: tuple[Claim, ...],
+    *,
+    last_only: bool = False,
 ) -> Repeated:
+    """Repeats the segments of a run in order, or the last on the packed files of those before.
+
+    Each has a directory of its own: code of its own, and what the segment before it wrote.
+    """
+    record = run.packed.record
+    numbered = list(enumerate(record.segments, 1))
+    if last_only:
+        numbered = numbered[-1:]
+    _refuse_interrupted(run, [segment for _, segment in numbered[:-1]])
+    mine = made[record.id] = []
     place = conditions.work / f"run-{run.number}"
     place.mkdir()
-    base = place / "work"
-    base.mkdir()
-    roots = [one for segment in run.packed.record.segments for one in segment.roots]
-    places = choose_places(base, roots)
-    project = places.on_disk("{project}")
-    metrics: tuple[Metric, ...] = ()
-    differences: list[Difference] = []
-    isolation = no_isolation()
     seconds = 0.0
-    for number, segment in enumerate(run.packed.record.segments, 1):
-        values = _values(places, run, conditions)
-        if number == 1:
-            conditions.tell(f"unpacking the code of run {run.number}")
-            write_code(run.packed, segment, places, conditions.unpacked, conditions.work)
-        _lay_out(run, segment, project, values, conditions, earlier)
-        environment = conditions.environments[run.packed.environment]
-        offer_to_python(
-            segment, environment, [_filled(one, values, run) for one in segment.python_path]
+    differences: list[Difference] = []
+    repeated: Repeated | None = None
+    for number, segment in numbered:
+        repeated = _repeat_segment(run, number, segment, place, conditions, made, claims)
+        seconds += repeated.seconds
+        differences += repeated.differences
+        before = mine[-1].names if mine else frozenset()
+        mine.append(
+            _MadeFiles(segment=segment, project=repeated.project, names=before | repeated.written)
         )
-        before = scan(project)
-        logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
-        variables, changed = _variables(segment, run, conditions, values)
-        metric_log = _metric_log(project)
-        if metric_log:
-            variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
-        differences += changed
-        end, isolation = _execute(run, segment, places, values, variables, logs, conditions)
-        seconds += end.seconds
-        _check_end(run, segment, end, logs)
-        try:
-            after = scan(project)
-        except OSError as error:
+    assert repeated is not None
+    return structs.replace(repeated, differences=tuple(dict.fromkeys(differences)), seconds=seconds)
+
+
+def _refuse_interrupted(run: ReleaseRun, resumed: Sequence[Segment]) -> None:
+    """Where a segment was stopped from outside, nobody can stop its repetition at the same step."""
+    for number, segment in enumerate(resumed, 1):
+        stopped_by = _signal_of(segment)
+        if stopped_by in _FROM_OUTSIDE:
             raise RepetitionFailedError(
                 Finding(
                     code=Code.RUN_FAILED,
-                    subject=f"run {run.number}",
-                    found=f"its project directory cannot be read: {error.strerror or error}",
+                    subject=f"run {run.number}, segment {number}",
+                    found=f"it was stopped by {stopped_by} and resumed; where it "
+                    "stopped cannot be repeated",
+                    expected="a check without --retrain, which starts from the packed files",
                 )
-            ) from error
-        written = set(compare(before, after).written)
-        names = _claimed_files(claims, written, values, run)
-        metrics = read_run_metrics(
-            [(path, after.files[name].size) for path, name in names.items() if name in written],
-            lambda path, names=names: read_beneath(  # type: ignore[misc]
-                project, names[path], limit=MAX_METRIC_FILE
-            ),
-            stdout=logs[0],
-            stderr=logs[1],
-            logged=_read_log(project, metric_log),
-        ).metrics
+            )
+
+
+def _signal_of(segment: Segment) -> str | None:
+    """The signal that ended a segment, also where a shell reported it as a status."""
+    status = segment.outcome.status
+    if segment.outcome.signal is not None or status is None or status <= _SHELL_SIGNAL:
+        return segment.outcome.signal
+    return next((one.name for one in signal.Signals if one.value == status - _SHELL_SIGNAL), None)
+
+
+def _repeat_segment(
+    run: ReleaseRun,
+    number: int,
+    segment: Segment,
+    place: Path,
+    conditions: Conditions,
+    made: Mapping[str, Sequence[_MadeFiles]],
+    claims: tuple[Claim, ...],
+) -> Repeated:
+    base = place / ("work" if number == 1 else f"work-{number}")
+    base.mkdir()
+    places = choose_places(base, segment.roots)
+    project = places.on_disk("{project}")
+    values = _values(places, run, conditions)
+    which = f"run {run.number}" + (
+        f", segment {number}" if len(run.packed.record.segments) > 1 else ""
+    )
+    conditions.tell(f"unpacking the code of {which}")
+    write_code(run.packed, segment, places, conditions.unpacked, conditions.work)
+    mine = made[run.packed.record.id]
+    if mine:
+        _carry_over(mine[-1], project)
+    _lay_out(run, segment, project, values, conditions, made)
+    environment = conditions.environments[run.packed.environment]
+    offer_to_python(
+        segment, environment, [_filled(one, values, run) for one in segment.python_path]
+    )
+    before = scan(project)
+    logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
+    variables, differences = _variables(segment, run, conditions, values)
+    metric_log = _metric_log(project)
+    if metric_log:
+        variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
+    end, isolation = _execute(run, segment, places, values, variables, logs, conditions)
+    _check_end(which, segment, end, logs)
+    try:
+        after = scan(project)
+    except OSError as error:
+        raise RepetitionFailedError(
+            Finding(
+                code=Code.RUN_FAILED,
+                subject=which,
+                found=f"its project directory cannot be read: {error.strerror or error}",
+            )
+        ) from error
+    written = frozenset(compare(before, after).written)
+    names = _claimed_files(claims, written, values, run)
+    metrics = read_run_metrics(
+        [(path, after.files[name].size) for path, name in names.items() if name in written],
+        lambda path: read_beneath(project, names[path], limit=MAX_METRIC_FILE),
+        stdout=logs[0],
+        stderr=logs[1],
+        logged=_read_log(project, metric_log),
+    ).metrics
     return Repeated(
         run=run,
         project=project,
         metrics=metrics,
         isolation=isolation,
-        differences=tuple(dict.fromkeys(differences)),
-        seconds=seconds,
+        differences=tuple(differences),
+        seconds=end.seconds,
+        written=written,
     )
 
 
+def _carry_over(before: _MadeFiles, project: Path) -> None:
+    """What the segment before wrote lies there for the next, unless its code has such a file."""
+    for name in sorted(before.names):
+        with contextlib.suppress(OSError):
+            os.close(open_beneath(project, name))
+            continue
+        try:
+            source = open_beneath(before.project, name)
+        except OSError:
+            # The code that ran has removed it, or put something else in its place.
+            continue
+        try:
+            executable = bool(os.fstat(source).st_mode & 0o100)
+            place_file(project, name, source, executable=executable)
+        except OSError as error:
+            if error.errno not in PLACE_TAKEN:
+                raise
+        finally:
+            os.close(source)
+
+
 def _claimed_files(
-    claims: tuple[Claim, ...], written: set[str], values: Mapping[str, str], run: ReleaseRun
+    claims: tuple[Claim, ...], written: Set[str], values: Mapping[str, str], run: ReleaseRun
 ) -> dict[str, str]:
     """Recorded path to name, of files that may hold what is claimed.
 
@@ -253,7 +352,7 @@ def _lay_out(
     project: Path,
     values: Mapping[str, str],
     conditions: Conditions,
-    earlier: Mapping[str, Repeated],
+    made: Mapping[str, Sequence[_MadeFiles]],
 ) -> None:
     """What the run read inside the project, beside its code."""
     for directory in segment.directories:
@@ -261,7 +360,7 @@ def _lay_out(
     for material in segment.materials:
         split = split_data(material.path)
         if split is not None and split[0] == PROJECT_DATA:
-            _place_material(material, split[1], project, run, values, conditions, earlier)
+            _place_material(material, split[1], project, run, values, conditions, made)
 
 
 def _make_directory(project: Path, recorded: str) -> None:
@@ -284,10 +383,10 @@ def _place_material(
     run: ReleaseRun,
     values: Mapping[str, str],
     conditions: Conditions,
-    earlier: Mapping[str, Repeated],
+    made: Mapping[str, Sequence[_MadeFiles]],
 ) -> None:
-    source = _open_material(material, relative, run, values, conditions, earlier)
-    remade = material.origin is not None and material.origin.run in earlier
+    source = _open_material(material, relative, run, values, conditions, made)
+    remade = material.origin is not None and bool(made.get(material.origin.run))
     try:
         found = place_file(project, _filled(relative, values, run), source)
     except OSError as error:
@@ -310,27 +409,43 @@ def _place_material(
         )
 
 
+def _maker(repeated: Sequence[_MadeFiles], path: str, sha256: str | None) -> _MadeFiles:
+    """The repeated segment that wrote a file; the last one where no record says which it was."""
+    return next(
+        (
+            one
+            for one in reversed(repeated)
+            if any(p.path == path and p.sha256 == sha256 for p in one.segment.products)
+        ),
+        repeated[-1],
+    )
+
+
+def _number(run_id: str, conditions: Conditions) -> int:
+    return next(r.number for r in conditions.release.runs if r.packed.record.id == run_id)
+
+
 def _open_material(
     material: Material,
     relative: str,
     run: ReleaseRun,
     values: Mapping[str, str],
     conditions: Conditions,
-    earlier: Mapping[str, Repeated],
+    made: Mapping[str, Sequence[_MadeFiles]],
 ) -> int:
     origin = material.origin
-    if origin is not None and origin.run in earlier:
-        # Made anew by this repetition, at the place where the run before it left it.
+    if origin is not None and (repeated := made.get(origin.run)):
+        # Made anew by this repetition, at the place where the segment that wrote it left it.
         path = _filled(origin.path.removeprefix("{project}/"), values, run)
         try:
-            return open_beneath(earlier[origin.run].project, path)
+            return open_beneath(_maker(repeated, origin.path, material.sha256).project, path)
         except OSError as error:
             raise RepetitionFailedError(
                 Finding(
                     code=Code.RUN_FAILED,
-                    subject=f"run {earlier[origin.run].run.number}",
+                    subject=f"run {_number(origin.run, conditions)}",
                     found=f"no file {path}",
-                    expected="the file that a later run reads",
+                    expected="the file that is read later",
                 )
             ) from error
     if origin is not None:
@@ -539,11 +654,11 @@ def _wall_limit(segment: Segment) -> float:
     return min(max(WALL_MINIMUM, WALL_FACTOR * took.total_seconds()), WALL_MAXIMUM)
 
 
-def _check_end(run: ReleaseRun, segment: Segment, end: JobEnd, logs: tuple[Path, Path]) -> None:
+def _check_end(which: str, segment: Segment, end: JobEnd, logs: tuple[Path, Path]) -> None:
     """A repetition must end as the recorded run did, whatever that was."""
     if end.timed_out:
         raise RepetitionFailedError(
-            Finding(code=Code.TIMED_OUT, subject=f"run {run.number}", found=f"{end.seconds:.0f} s")
+            Finding(code=Code.TIMED_OUT, subject=which, found=f"{end.seconds:.0f} s")
         )
     recorded = segment.outcome
     if recorded.signal is not None:
@@ -556,7 +671,7 @@ def _check_end(run: ReleaseRun, segment: Segment, end: JobEnd, logs: tuple[Path,
     raise RepetitionFailedError(
         Finding(
             code=Code.RUN_FAILED,
-            subject=f"run {run.number}",
+            subject=which,
             found=f"{found}: {_last_words(logs[1]) or _last_words(logs[0]) or 'no output'}",
             expected=f"signal {recorded.signal}"
             if recorded.signal
@@ -567,7 +682,7 @@ def _check_end(run: ReleaseRun, segment: Segment, end: JobEnd, logs: tuple[Path,
 
 def _shell_status(name: str) -> int | None:
     number = signal.Signals.__members__.get(name)
-    return None if number is None else 128 + number
+    return None if number is None else _SHELL_SIGNAL + number
 
 
 def _last_words(log: Path) -> str:
