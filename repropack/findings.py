@@ -73,6 +73,8 @@ class Code(enum.Enum):
     PACKAGE_MISSING = ("RPK604", "a locked package cannot be installed")
     MACHINE_DIFFERS = ("RPK605", "the machine differs from the recorded one")
     PACKAGE_UNLOCKED = ("RPK606", "a package was recorded without a digest")
+    PACKAGE_ALTERED = ("RPK607", "an installed file is not the one of its wheel")
+    STARTUP_CODE = ("RPK608", "a package runs code whenever Python starts")
     # 7: data
     DATA_MISSING = ("RPK701", "data is missing")
     DATA_DIFFERS = ("RPK702", "data differs from what the run read")

@@ -22,6 +22,7 @@ from repropack.export import (
     Exported,
     ExportPlan,
     ExportRequest,
+    PlannedEnvironment,
     build,
     describe_claim,
     plan,
@@ -48,6 +49,11 @@ MIN_VOLUME = 1024
 )
 @click.option("--include-data", is_flag=True, help="Pack the data sets too, not only their lists.")
 @click.option(
+    "--wheels",
+    is_flag=True,
+    help="Pack the packages too (wheels), so that a reader needs no package index.",
+)
+@click.option(
     "--key", "key_names", metavar="KEY", multiple=True, help=KEY_HELP + " Repeatable: each signs."
 )
 @click.option(
@@ -62,6 +68,7 @@ def command(
     output: str | None,
     weights: tuple[str, ...],
     include_data: bool,
+    wheels: bool,
     key_names: tuple[str, ...],
     volumes: str | None,
     yes: bool,
@@ -79,9 +86,10 @@ def command(
     if not as_json:
         tell("repropack: looking up the packages' digests")
     planned = plan(
-        ExportRequest(run=run, weights=weights, include_data=include_data),
+        ExportRequest(run=run, weights=weights, include_data=include_data, wheels=wheels),
         store,
         dict(os.environ),
+        _silent if as_json else lambda text: tell(f"repropack: {text}"),
     )
     destination = named or _usual_destination(planned)
     if named is None and volume_size is not None:
@@ -91,6 +99,7 @@ def command(
     if not (yes or as_json) and sys.stdin.isatty():
         click.confirm("Write and sign it?", default=True, abort=True, err=True)
     total = sum(a.product.size for a in planned.artifacts)
+    total += sum(fetched.size for e in planned.environments for fetched in e.wheels)
     with byte_progress("packing", total, quiet=as_json) as advance:
         exported = build(planned, keys, destination, advance, volume_size=volume_size)
     if as_json:
@@ -171,7 +180,7 @@ def _show_plan(planned: ExportPlan, fingerprints: list[str], destination: Path) 
                 "packages",
                 [
                     f"Python {environment.environment.python.version}, "
-                    f"{len(environment.locked)} locked with digests"
+                    f"{len(environment.locked)} locked with digests" + _packed(environment)
                 ],
             )
     variables = {
@@ -187,6 +196,16 @@ def _show_plan(planned: ExportPlan, fingerprints: list[str], destination: Path) 
     _section("note", list(planned.warnings))
     _section("signer", fingerprints)
     say(dim("Secrets and names inside the files are not searched for: look through what goes out."))
+
+
+def _silent(_: str) -> None:
+    """For `--json`, where only the document is printed."""
+
+
+def _packed(environment: PlannedEnvironment) -> str:
+    size = sum(fetched.size for fetched in environment.wheels)
+    count = plural(len(environment.wheels), "wheel")
+    return f"; {count} packed, {human_size(size)}" if environment.wheels else ""
 
 
 def _code_lines(planned: ExportPlan) -> list[str]:

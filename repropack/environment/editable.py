@@ -16,7 +16,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from repropack.environment.lock import LockedPackage, python_series
+from repropack.environment.installation import site_packages
+from repropack.environment.lock import LockedPackage
 from repropack.errors import RepropackError
 from repropack.model import Distribution, Python, Wheel
 
@@ -138,9 +139,7 @@ def add_code(
             raise RepropackError(
                 f"{path!r} cannot be put on Python's path", advice="name another place with TMPDIR"
             )
-    # Not by a pattern: a package may have made directories of such names.
-    kind = "pypy" if python.implementation.lower() == "pypy" else "python"
-    site = environment / "lib" / f"{kind}{python_series(python)}" / "site-packages"
+    site = site_packages(environment, python)
     _write(site / _PATH_FILE, "".join(f"{path}\n" for path in directories))
     for install in installs:
         folder = site / install.folder

@@ -24,7 +24,13 @@ from msgspec import Struct
 
 from repropack.errors import UsageError
 
-__all__ = ["IndexSettings", "load_index_settings", "uv_arguments", "uv_environment"]
+__all__ = [
+    "IndexSettings",
+    "load_index_settings",
+    "pip_environment",
+    "uv_arguments",
+    "uv_environment",
+]
 
 _PASSED_ON: Final = (
     *("HOME", "PATH", "LANG", "LC_ALL", "TMPDIR", "NETRC"),
@@ -106,6 +112,35 @@ def uv_environment(environ: Mapping[str, str], settings: IndexSettings) -> dict[
         variables["UV_FIND_LINKS"] = ",".join(_one_word(place) for place in settings.find_links)
     variables["UV_NO_CONFIG"] = "1"
     return variables
+
+
+def pip_environment(environ: Mapping[str, str], settings: IndexSettings) -> dict[str, str]:
+    """The whole environment for pip: the network's variables, the addresses, the user's cache."""
+    kept = (*_PASSED_ON, *_CERTIFICATES, "XDG_CACHE_HOME", "PIP_CACHE_DIR")
+    variables = {
+        name: environ[name] for name in kept if name in environ and not name.startswith("UV_")
+    }
+    if settings.certificates:
+        variables["PIP_CERT"] = settings.certificates
+    elif environ.get("SSL_CERT_FILE"):
+        variables.setdefault("PIP_CERT", environ["SSL_CERT_FILE"])
+    if settings.index_url:
+        variables["PIP_INDEX_URL"] = _one_word(settings.index_url)
+    for name, places in (
+        ("PIP_EXTRA_INDEX_URL", settings.extra_index_urls),
+        ("PIP_FIND_LINKS", settings.find_links),
+    ):
+        if places:
+            variables[name] = " ".join(_one_word(place) for place in places)
+    if settings.no_index:
+        variables["PIP_NO_INDEX"] = "1"
+    return {
+        **variables,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INPUT": "1",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_RETRIES": "2",
+    }
 
 
 def _one_word(place: str) -> str:

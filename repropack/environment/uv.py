@@ -25,6 +25,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 from packaging.tags import Tag
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion
@@ -301,7 +302,8 @@ def build(
         entries: What to install.
         interpreter: Absolute path of the interpreter it is made for.
         target: Where it is made; must not exist. On failure nothing is left there.
-        wheels: A directory with wheels, from the bundle.
+        wheels: A directory with wheels, from the bundle. Where it has every package, it is tried
+            by itself first.
         offline: Whether only `wheels` and what was downloaded earlier may be used.
         progress: Told in words what is being done.
 
@@ -317,8 +319,17 @@ def build(
             timeout=RESOLVE_SECONDS,
         )
         if entries:
-            progress(f"installing {len(entries)} packages")
-            _install(uv, entries, target, wheels=wheels, offline=offline)
+            from_bundle = wheels is not None and _holds_all(wheels, entries)
+            where = " from the bundle" if from_bundle else ""
+            progress(f"installing {len(entries)} packages{where}")
+            try:
+                _install(uv, entries, target, wheels=wheels, offline=offline or from_bundle)
+            except EnvironmentNotBuiltError:
+                # The wheels of another platform are no use here; the lock names those of this one.
+                if offline or not from_bundle:
+                    raise
+                progress(f"installing {len(entries)} packages from the package index")
+                _install(uv, entries, target, wheels=wheels, offline=False)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
@@ -337,8 +348,16 @@ def _install(
         if wheels is not None and "--no-index" not in arguments:
             arguments.append("--no-index")
     if wheels is not None:
-        # As an address: uv cuts a plain path at a comma and at a number sign.
-        arguments += ["--find-links", wheels.absolute().as_uri()]
+        # In the variable, because the option would replace the reader's own folders. As an address:
+        # uv cuts a plain path at a comma and at a number sign.
+        own = [
+            link
+            for link in uv.environment.get("UV_FIND_LINKS", "").split(",")
+            if not offline or "://" not in link or link.startswith("file://")
+        ]
+        place = wheels.absolute().as_uri().replace(",", "%2C")
+        links = ",".join(filter(None, (place, *own)))
+        uv = replace(uv, environment={**uv.environment, "UV_FIND_LINKS": links})
     try:
         _run(uv, arguments, stdin=_requirements(entries), timeout=INSTALL_SECONDS)
     except _UvFailedError as error:
@@ -359,6 +378,10 @@ def _install(
         ) from None
 
 
+def _holds_all(wheels: Path, entries: Sequence[LockedPackage]) -> bool:
+    return all(any((wheels / w.filename).is_file() for w in entry.wheels) for entry in entries)
+
+
 def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
     """Why uv did not install, and what can be done about it. uv has no codes, only words."""
     if b"No space left on device" in stderr or b"Disk quota exceeded" in stderr:
@@ -372,6 +395,12 @@ def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
         return (
             "offline, and not downloaded before",
             f"verify once without --offline; {_OTHER_PLACE}",
+        )
+    if re.search(rb"client error \(4(04|10)|No such file or directory", stderr):
+        return (
+            "the index lists the wheel and does not have it",
+            "it was withdrawn: ask the author for a bundle that was exported with --wheels; "
+            + _OTHER_PLACE,
         )
     if b"Failed to fetch" in stderr or b"error sending request" in stderr:
         return (

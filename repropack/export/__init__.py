@@ -19,9 +19,10 @@ from msgspec import Struct
 from repropack import __version__, canonical
 from repropack.bundle import MemberSource, WrittenBundle, write_bundle
 from repropack.comparators import comparator_for
-from repropack.environment.index import load_index_settings
+from repropack.environment.index import IndexSettings, load_index_settings
 from repropack.environment.lock import LockedPackage, select, write_lock
 from repropack.environment.uv import Uv, find_uv, find_wheels
+from repropack.environment.wheels import FetchedWheel, fetch_wheels, installed_wheel
 from repropack.errors import UsageError
 from repropack.export.chain import (
     ChainedRun,
@@ -79,11 +80,13 @@ class ExportRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         run: An id, a unique prefix, a name or `last`.
         weights: Paths or patterns of products to pack; empty for the default choice.
+        wheels: Whether the wheels themselves are packed, so that a reader needs no index.
     """
 
     run: str
     weights: tuple[str, ...] = ()
     include_data: bool = False
+    wheels: bool = False
 
 
 class PlannedEnvironment(Struct, frozen=True, kw_only=True):
@@ -92,12 +95,16 @@ class PlannedEnvironment(Struct, frozen=True, kw_only=True):
     Attributes:
         directory: Its member directory.
         unlocked: Distributions for which no digest was found in the author's package index.
+        wheels: The wheels that are packed.
+        absent: For each locked package whose wheel was wanted and not to be had, the reason.
     """
 
     directory: str
     environment: Environment
     locked: tuple[LockedPackage, ...]
     unlocked: tuple[str, ...]
+    wheels: tuple[FetchedWheel, ...] = ()
+    absent: dict[str, str] = {}
 
 
 class ExportPlan(Struct, frozen=True, kw_only=True):
@@ -129,13 +136,19 @@ class Exported(Struct, frozen=True, kw_only=True):
     signers: tuple[str, ...]
 
 
-def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> ExportPlan:
-    """Decides what a release holds.
+def plan(
+    request: ExportRequest,
+    store: Store,
+    variables: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> ExportPlan:
+    """Decides what a release holds, and fetches the wheels that it is to hold.
 
     Args:
         request: The run and the options.
         store: The project's store.
         variables: The author's environment variables: they say which package index is hers.
+        progress: Told in words what is being done.
 
     Raises:
         UsageError: The run cannot be exported, or `repropack.yaml` says something impossible.
@@ -159,7 +172,9 @@ def plan(request: ExportRequest, store: Store, variables: Mapping[str, str]) -> 
         retraining_only=len(chain) == 1 and len(chain[-1].record.segments) == 1,
         resumed=len(chain[-1].record.segments) > 1,
     )
-    environments, environment_of = _plan_environments(store, chain, variables)
+    environments, environment_of = _plan_environments(
+        store, chain, variables, progress if request.wheels else None
+    )
     data = choose_data(store, chain, declared, include=request.include_data)
     return ExportPlan(
         store=store,
@@ -268,9 +283,19 @@ def describe_claim(claim: Claim) -> str:
 
 
 def _plan_environments(
-    store: Store, chain: tuple[ChainedRun, ...], variables: Mapping[str, str]
+    store: Store,
+    chain: tuple[ChainedRun, ...],
+    variables: Mapping[str, str],
+    fetching: Callable[[str], None] | None,
 ) -> tuple[tuple[PlannedEnvironment, ...], dict[str, str]]:
-    """One environment for runs that had the same packages; the claimed run's comes first."""
+    """One environment for runs that had the same packages; the claimed run's comes first.
+
+    Args:
+        store: The project's store.
+        chain: The runs.
+        variables: The author's environment variables.
+        fetching: Told what is being fetched; None where no wheels are to be packed.
+    """
     groups: list[tuple[Environment, list[str]]] = []
     for chained in reversed(chain):
         sha256 = chained.record.segments[-1].environment
@@ -312,12 +337,48 @@ def _plan_environments(
                 if one.name not in in_code
             )
             locked, unlocked = find_wheels(uv, chosen, environment.python)
+        fetched, absent = (
+            _fetch(environment, locked, uv.settings, variables, fetching)
+            if uv is not None and fetching is not None
+            else ((), {})
+        )
         planned.append(
             PlannedEnvironment(
-                directory=directory, environment=environment, locked=locked, unlocked=unlocked
+                directory=directory,
+                environment=environment,
+                locked=locked,
+                unlocked=unlocked,
+                wheels=fetched,
+                absent=absent,
             )
         )
     return tuple(planned), directory_of
+
+
+def _fetch(
+    environment: Environment,
+    locked: tuple[LockedPackage, ...],
+    settings: IndexSettings,
+    variables: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> tuple[tuple[FetchedWheel, ...], dict[str, str]]:
+    """The wheels of the recorded machine, and why some are not to be had."""
+    if environment.python is None or not locked:
+        return (), {}
+    distributions = {one.name: one for one in environment.distributions}
+    chosen = [
+        (entry, installed_wheel(entry, distributions[entry.name], environment.machine))
+        for entry in locked
+    ]
+    fetched, absent = fetch_wheels(
+        [(entry, wheel) for entry, wheel in chosen if wheel is not None],
+        environment.python,
+        settings,
+        variables,
+        progress,
+    )
+    other = {e.name: "no wheel for the recorded platform" for e, wheel in chosen if wheel is None}
+    return fetched, {**other, **absent}
 
 
 def _merge(one: Environment, other: Environment) -> Environment | None:
@@ -429,6 +490,15 @@ def _record_members(planned: ExportPlan, code: CodeMembers) -> list[MemberSource
                     ),
                 )
             )
+        sources += [
+            MemberSource(
+                path=f"{directory}/wheels/{fetched.wheel.filename}",
+                role=Role.ENVIRONMENT,
+                content=fetched.path,
+                sha256=fetched.wheel.sha256,
+            )
+            for fetched in planned_environment.wheels
+        ]
     return sources
 
 
@@ -468,6 +538,7 @@ def _document_members(
         data=tuple(d.manifest for d in planned.data),
         environments={p.directory: p.environment for p in planned.environments},
         environment_of=planned.environment_of,
+        wheels={p.directory: len(p.wheels) for p in planned.environments},
         claims=tuple(describe_claim(claim) for claim in planned.claims),
         public_keys=tuple(key.public for key in keys),
     )
@@ -615,6 +686,11 @@ def _warnings(
             for d in environment.environment.distributions
             if d.name in environment.unlocked
         ]
+    lines += [
+        f"{name}: its wheel is not packed, so a reader needs a package index that has it: {reason}"
+        for environment in environments
+        for name, reason in environment.absent.items()
+    ]
     lines += [
         f"data set {d.manifest.name} has no address: a reader must already have it"
         for d in data

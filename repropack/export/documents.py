@@ -67,6 +67,7 @@ def write_documents(
     data: tuple[DataManifest, ...],
     environments: Mapping[str, Environment],
     environment_of: Mapping[str, str],
+    wheels: Mapping[str, int],
     claims: tuple[str, ...],
     public_keys: tuple[PublicKey, ...],
 ) -> Documents:
@@ -81,6 +82,7 @@ def write_documents(
         data: Data manifests.
         environments: Environment records by member directory.
         environment_of: The member directory of each run's environment, by the run's id.
+        wheels: How many wheels are packed of an environment, by member directory.
         claims: One line each.
         public_keys: The signers'.
     """
@@ -136,6 +138,7 @@ def write_documents(
                 "python": environment.python,
                 "machine": environment.machine,
                 "packages": len(environment.distributions),
+                "wheels": wheels.get(directory, 0),
             }
             for directory, environment in environments.items()
         ],

@@ -242,7 +242,7 @@ def _repeat(
 
     needed = tuple(dict.fromkeys(run.packed.environment for run in runs))
     outcome = build_environments(
-        release, needed, work, variables, offline=request.offline, tell=observer.tell
+        release, needed, unpacked, work, variables, offline=request.offline, tell=observer.tell
     )
     ladder.findings += outcome.findings
     ladder.differences += outcome.differences

@@ -13,13 +13,15 @@ from msgspec.structs import replace
 from packaging.utils import canonicalize_name
 
 from repropack.environment.index import load_index_settings
+from repropack.environment.installation import check_installation
 from repropack.environment.interpreter import find_interpreter
 from repropack.environment.lock import select
 from repropack.environment.machine import describe_machine
 from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv
 from repropack.findings import Code, Finding
-from repropack.model import Difference, Distribution, Environment, Machine
+from repropack.model import Difference, Distribution, Environment, Machine, Python
 from repropack.verify.release import Release, ReleaseEnvironment
+from repropack.verify.workspace import Unpacked
 
 __all__ = ["BuiltEnvironment", "EnvironmentsOutcome", "build_environments"]
 
@@ -28,6 +30,10 @@ _VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0
 
 MAX_UNLOCKED_SHOWN: Final = 20
 """Findings about packages without a digest: one names the problem, hundreds hide it."""
+
+
+MAX_STARTUP_SHOWN: Final = 20
+"""Findings about code that runs at the start: no sound environment has more of it."""
 
 
 class BuiltEnvironment(Struct, frozen=True, kw_only=True):
@@ -55,6 +61,7 @@ class EnvironmentsOutcome(Struct, frozen=True, kw_only=True):
 def build_environments(
     release: Release,
     needed: tuple[str, ...],
+    unpacked: Unpacked,
     target: Path,
     variables: Mapping[str, str],
     *,
@@ -66,6 +73,7 @@ def build_environments(
     Args:
         release: The records.
         needed: Member directories of the environments.
+        unpacked: The members, among them packed wheels.
         target: An existing directory; each environment is made below it.
         variables: The reader's environment variables: her index, her interpreters.
         offline: Whether nothing may be downloaded.
@@ -94,6 +102,7 @@ def build_environments(
             specification,
             target / f"env-{number}",
             variables,
+            wheels=unpacked.path(f"{directory}/wheels") if specification.wheels else None,
             in_code={
                 name
                 for run in release.runs
@@ -124,6 +133,7 @@ def _build_one(
     target: Path,
     variables: Mapping[str, str],
     *,
+    wheels: Path | None,
     in_code: Set[str],
     offline: bool,
     tell: Callable[[str], None],
@@ -177,7 +187,7 @@ def _build_one(
             specification.locked,
             interpreter.path,
             target,
-            wheels=None,
+            wheels=wheels,
             offline=offline,
             progress=tell,
         )
@@ -185,11 +195,43 @@ def _build_one(
         expected = "; ".join(filter(None, (error.finding.expected, error.advice)))
         findings.append(replace(error.finding, expected=expected))
         return None
+    if not _check_installation(target, python, specification, findings):
+        return None
     return BuiltEnvironment(
         directory=target,
         interpreter_prefix=interpreter.prefix,
         recorded=specification.environment,
     )
+
+
+def _check_installation(
+    target: Path, python: Python, specification: ReleaseEnvironment, findings: list[Finding]
+) -> bool:
+    """Whether every installed file is the one of its wheel; says which code runs unasked."""
+    found = check_installation(target, python, specification.locked)
+    findings.extend(
+        Finding(
+            code=Code.STARTUP_CODE,
+            subject=name,
+            found=path,
+            expected="that you know of it: it runs in the sandbox before the recorded command",
+        )
+        for name, path in found.startup[:MAX_STARTUP_SHOWN]
+    )
+    if not found.altered:
+        return True
+    name, path = found.altered[0]
+    more = f", one of {len(found.altered)} such files" if len(found.altered) > 1 else ""
+    findings.append(
+        Finding(
+            code=Code.PACKAGE_ALTERED,
+            subject=name,
+            found=f"{path}{more}",
+            expected="the file that its RECORD names; remove the folder repropack/uv in your cache "
+            "directory and verify again",
+        )
+    )
+    return False
 
 
 def _unlocked(specification: ReleaseEnvironment, in_code: Set[str]) -> list[Distribution]:

@@ -24,6 +24,7 @@ from repropack.model import (
     DataManifest,
     Environment,
     Invocation,
+    Member,
     MetricSet,
     PackedRun,
     Segment,
@@ -71,10 +72,15 @@ class ReleaseRun(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseEnvironment(Struct, frozen=True, kw_only=True):
-    """An environment and its lock; without Python there is nothing to rebuild."""
+    """An environment and its lock; without Python there is nothing to rebuild.
+
+    Attributes:
+        wheels: The members that hold wheels, each one that the lock names.
+    """
 
     environment: Environment
     locked: tuple[LockedPackage, ...]
+    wheels: tuple[str, ...] = ()
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -100,6 +106,7 @@ class Release(Struct, frozen=True, kw_only=True):
         needed: set[str] = set()
         for run in runs:
             needed.update(code.member for code in run.packed.code)
+            needed.update(self.environments[run.packed.environment].wheels)
             for segment in run.packed.record.segments:
                 for material in segment.materials:
                     origin = material.origin
@@ -164,7 +171,7 @@ def read_release(bundle: VerifiedBundle, statement: Statement) -> Release:
     _check_count("data sets", len(sets), MAX_DATA_SETS)
     data = {path[5:-5]: _record(bundle, path, DataManifest) for path in sets}
     environments = {
-        directory: _environment(bundle, directory, set(members))
+        directory: _environment(bundle, directory, members)
         for directory in dict.fromkeys(run.packed.environment for run in runs)
     }
     release = Release(
@@ -228,7 +235,9 @@ def _record(bundle: VerifiedBundle, path: str, kind: type[T]) -> T:
     return record
 
 
-def _environment(bundle: VerifiedBundle, directory: str, members: set[str]) -> ReleaseEnvironment:
+def _environment(
+    bundle: VerifiedBundle, directory: str, members: Mapping[str, Member]
+) -> ReleaseEnvironment:
     if not re.fullmatch(r"environment(?:/[0-9]{1,4})?", directory):
         raise DefectError(Code.RECORD_REFERENCE, directory, expected="environment or environment/N")
     environment = _record(bundle, f"{directory}/environment.json", Environment)
@@ -238,7 +247,28 @@ def _environment(bundle: VerifiedBundle, directory: str, members: set[str]) -> R
         if lock not in members:
             raise DefectError(Code.RECORD_REFERENCE, lock)
         locked = read_lock(bundle.read(lock, limit=MAX_RECORD))
-    return ReleaseEnvironment(environment=environment, locked=locked)
+    return ReleaseEnvironment(
+        environment=environment,
+        locked=locked,
+        wheels=_wheels(f"{directory}/wheels/", locked, members),
+    )
+
+
+def _wheels(
+    top: str, locked: Iterable[LockedPackage], members: Mapping[str, Member]
+) -> tuple[str, ...]:
+    """The packed wheels of an environment; each must be one of its lock (6.9)."""
+    named = {top + wheel.filename: wheel.sha256 for entry in locked for wheel in entry.wheels}
+    packed = tuple(path for path in members if path.startswith(top))
+    for path in packed:
+        if named.get(path) != members[path].sha256:
+            raise DefectError(
+                Code.RECORD_REFERENCE,
+                path,
+                found="a file that the lock does not name" if path not in named else "",
+                expected="a wheel of the lock, with its digest",
+            )
+    return packed
 
 
 def _check_run(

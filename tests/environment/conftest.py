@@ -51,7 +51,8 @@ def make_wheel(wheelhouse: Path) -> MakeWheel:
         lines = []
         for path, text in contents.items():
             raw = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-            lines.append(f"{path},sha256={raw.decode()},{len(text.encode())}\n")
+            quoted = f'"{path}"' if "," in path else path
+            lines.append(f"{quoted},sha256={raw.decode()},{len(text.encode())}\n")
         contents[f"{info}/RECORD"] = "".join(lines) + f"{info}/RECORD,,\n"
         wheel = folder / f"{stem}-{version}-{tag}.whl"
         with zipfile.ZipFile(wheel, "w") as archive:

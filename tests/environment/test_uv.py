@@ -172,7 +172,7 @@ def test_an_environment_is_rebuilt_offline_from_the_wheels_of_a_bundle(
         [target / "bin" / "python", "-I", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"1.0 2!1.0+x.1 {target}\n"
-    assert said[-1] == "installing 2 packages"
+    assert said[-1] == "installing 2 packages from the bundle"
 
 
 def test_files_are_copies_so_that_one_environment_cannot_poison_the_next(
