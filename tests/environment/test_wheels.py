@@ -252,7 +252,7 @@ def test_an_environment_of_packed_wheels_is_built_and_repeated(
 
 
 class Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
 
