@@ -22,6 +22,7 @@ TABLE: Final = {
     "list": ("repropack.cli.list_runs", "List the recorded runs."),
     "show": ("repropack.cli.show_run", "Show what is recorded of a run."),
     "diff": ("repropack.cli.diff_runs", "Show how two runs differ."),
+    "data": ("repropack.cli.data", "Compare the data of runs, and with published lists."),
     "export": ("repropack.cli.export", "Build one signed file from recorded runs."),
     "verify": ("repropack.cli.verify", "Check a bundle and repeat its runs."),
     "inspect": ("repropack.cli.inspect_bundle", "Show what is in a bundle; execute nothing."),

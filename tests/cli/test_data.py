@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack data`: somebody removed 37 images that were no JPEGs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+READ = (
+    "import pathlib, sys\n"
+    "print(sum(len(p.read_bytes()) for p in pathlib.Path(sys.argv[1]).rglob('*') if p.is_file()))\n"
+)
+
+
+@pytest.fixture
+def images(project: Project, tmp_path: Path) -> Path:
+    project.write("read.py", READ)
+    place = tmp_path / "sets" / "imagenet"
+    for split in ("train", "val"):
+        (place / split).mkdir(parents=True)
+        for number in range(30):
+            (place / split / f"{number}.jpg").write_text(f"{split} {number}")
+    for number in range(37):
+        (place / "train" / f"odd{number}.png").write_text(f"{number}")
+    return place
+
+
+def _list(tool: str, place: Path, directory: Path, name: str) -> str:
+    files = sorted(str(p.relative_to(directory)) for p in place.rglob("*") if p.is_file())
+    made = subprocess.run([tool, *files], cwd=directory, check=True, capture_output=True).stdout
+    path = place.parent.parent / name
+    path.write_bytes(made)
+    return str(path)
+
+
+def test_37_images_that_were_no_jpegs(project: Project, images: Path) -> None:
+    project.ok("run", "--name", "before", "--", "python", "read.py", str(images))
+    for path in (images / "train").glob("*.png"):
+        path.unlink()
+    project.ok("run", "--name", "after", "--", "python", "read.py", str(images))
+    done = project.repropack("data", "diff", "before", "after")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0] == "37 removed, 60 the same"
+    assert "by suffix  .png 37" in done.stdout
+    assert "by directory  train 37" in done.stdout
+    assert "… and 17 more (--all)" in done.stdout
+    assert lines[-1] == "the data differs: 37 removed"
+    every = project.repropack("data", "diff", "before", "after", "--all").stdout
+    assert all(f"train/odd{number}.png" in every for number in range(37))
+    document = json.loads(project.repropack("data", "diff", "after", "before", "--json").stdout)
+    assert len(document["added"]) == 37
+    assert document["same"] == 60
+    same = project.repropack("data", "diff", "after", "after")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "the data is the same: 60 files")
+
+
+@pytest.mark.parametrize("tool", ["sha256sum", "md5sum"])
+def test_a_published_list(project: Project, images: Path, tool: str) -> None:
+    published = _list(tool, images, images.parent, "published.txt")
+    (images / "train" / "odd1.png").unlink()
+    (images / "val" / "0.jpg").write_text("cleaned by hand")
+    (images / "val" / "new.jpg").write_text("added")
+    project.ok("run", "--", "python", "read.py", str(images))
+    done = project.repropack("data", "check", "imagenet", "--against", published)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == "1 removed, 1 added, 1 changed, 95 the same"
+    assert done.stdout.splitlines()[-1] == "the data differs: 1 removed, 1 added, 1 changed"
+
+
+def test_files_that_the_run_did_not_read_are_not_said_to_be_removed(
+    project: Project, images: Path
+) -> None:
+    published = _list("sha256sum", images, images.parent.parent, "published.txt")
+    (images / "val" / "3.jpg").unlink()
+    project.ok("run", "--", "python", "read.py", str(images / "train"))
+    done = project.repropack("data", "check", "train", "--against", published)
+    assert done.stdout.splitlines()[0].startswith("30 removed, 67 the same")
+    project.ok("run", "--data", f"all={images}", "--", "python", "read.py", str(images / "train"))
+    done = project.repropack("data", "check", "all", "--against", published, "--json")
+    document = json.loads(done.stdout)
+    assert document["removed"] == ["sets/imagenet/val/3.jpg"]
+    assert len(document["unread"]) == 29
+
+
+def test_what_is_not_known_is_never_good(project: Project, images: Path) -> None:
+    md5 = _list("md5sum", images, images, "md5.txt")
+    project.ok("run", "--", "python", "read.py", str(images))
+    assert project.repropack("data", "check", "imagenet", "--against", md5).returncode == 0
+    (images / "val" / "1.jpg").write_text("changed after the run")
+    done = project.repropack("data", "check", "imagenet", "--against", md5)
+    assert done.returncode == 3
+    assert "1 unknown" in done.stdout
+    refused = project.repropack("data", "diff", "last", md5)
+    assert refused.returncode == 2
+    assert "data check NAME" in refused.stderr
+
+
+def test_bundles_and_their_manifests(project: Project, images: Path) -> None:
+    project.ok("key", "new")
+    project.ok("run", "--name", "one", "--", "python", "read.py", str(images))
+    project.ok("export", "--run", "one", "-o", "one.rpk", "--yes")
+    assert project.repropack("data", "diff", "one.rpk", "one").returncode == 0
+    project.ok("extract", "one.rpk", "out/x", "data")
+    assert project.repropack("data", "diff", "out/x/data/imagenet.json", "one.rpk").returncode == 0
+    (images / "train" / "odd1.png").unlink()
+    project.ok("run", "--name", "two", "--", "python", "read.py", str(images))
+    done = project.repropack("data", "diff", "one.rpk", "two")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (1, "1 removed, 96 the same")
+
+
+def test_wrong_names_are_one_line(project: Project, images: Path) -> None:
+    project.write("x.txt", "nonsense\n")
+    project.ok("run", "--", "python", "read.py", str(images))
+    for arguments, said in (
+        (("check", "nope", "--against", "x.txt"), "line 1"),
+        (("check", "imagenet", "--against", "no-file"), "no-file"),
+        (("diff", "last", "no-such"), "no-such"),
+        (("diff", "last", "last", "--data", "nope"), "it has imagenet"),
+        (("diff", "x.txt", "last"), "line 1"),
+    ):
+        done = project.repropack("data", *arguments)
+        assert done.returncode == 2, arguments
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
