@@ -9,6 +9,7 @@ docs/concepts.md describes, so that a program can also write it without this pac
 from __future__ import annotations
 
 import os
+from binascii import crc32
 
 __all__ = ["VARIABLE", "log_metric"]
 
@@ -21,12 +22,19 @@ _JSON = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 
+_REMEMBERED = 1_000
+"""Names whose spelling in JSON is remembered: a program that makes up ever new ones is no leak."""
+
+
 class _Log:
     """The log as this process has it open; a child that was forked may use the same descriptor."""
 
     descriptor = -1
     identity: tuple[int, int] | None = None
     path = ""
+    pid = 0
+    end = ""
+    names: dict[str, str] = {}  # noqa: RUF012 - one log a process
 
 
 def log_metric(name: str, value: object, step: float | None = None) -> None:
@@ -49,26 +57,37 @@ def log_metric(name: str, value: object, step: float | None = None) -> None:
 
 
 def _line(name: str, value: object, step: float | None) -> bytes:
-    import binascii
+    pid = os.getpid()
+    if pid != _Log.pid:
+        rank = next((os.environ[v] for v in _RANKS if os.environ.get(v, "").isdigit()), "")
+        _Log.end = (f',"rank":{int(rank)}' if rank else "") + f',"pid":{pid}}}'
+        _Log.pid = pid
+    start = _Log.names.get(name) or _start(name)
+    said = f'"value":{_spelled(value)}' if type(value) is float else _said(value)
+    at = "" if step is None else f',"step":{step if type(step) is int else _spelled(float(step))}'
+    body = f"{start}{said}{at}{_Log.end}".encode("ascii")
+    return b"%08x %s\n" % (crc32(body), body)
+
+
+def _start(name: str) -> str:
     from json.encoder import encode_basestring_ascii
 
-    fields = [f'"name":{encode_basestring_ascii(str(name))}']
+    start = f'{{"name":{encode_basestring_ascii(str(name))},'
+    if len(_Log.names) < _REMEMBERED:
+        _Log.names[name] = start
+    return start
+
+
+def _said(value: object) -> str:
     try:
         number = float(value)  # type: ignore[arg-type]
     except Exception:  # noqa: BLE001 - whatever a user's type raises
-        fields.append(f'"refused":{encode_basestring_ascii(type(value).__name__)}')
-    else:
-        fields.append(f'"value":{_spelled(number)}')
-        kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
-        if kind in ("float32", "float16", "bfloat16"):
-            fields.append(f'"dtype":"{kind}"')
-    if step is not None:
-        fields.append(f'"step":{_spelled(float(step))}')
-    if rank := next((os.environ[v] for v in _RANKS if os.environ.get(v, "").isdigit()), ""):
-        fields.append(f'"rank":{int(rank)}')
-    fields.append(f'"pid":{os.getpid()}')
-    body = ("{" + ",".join(fields) + "}").encode("ascii")
-    return b"%08x %s\n" % (binascii.crc32(body), body)
+        from json.encoder import encode_basestring_ascii
+
+        return f'"refused":{encode_basestring_ascii(type(value).__name__)}'
+    kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
+    stored = f',"dtype":"{kind}"' if kind in ("float32", "float16", "bfloat16") else ""
+    return f'"value":{_spelled(number)}{stored}'
 
 
 def _spelled(number: float) -> str:

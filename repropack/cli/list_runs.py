@@ -12,11 +12,13 @@ from repropack.cli.screen import bold, dim, say, tell
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.model import Metric
+from repropack.seeds import SeedGroup, seed_groups
 from repropack.store import Store, StoredRun
 
 __all__ = ["command"]
 
 SHOWN_METRICS = 2
+SHOWN_SEEDS = 10
 
 
 @click.command("list")
@@ -26,7 +28,9 @@ def command(as_json: bool) -> int:
     store = Store.find(Path.cwd())
     runs = store.runs()
     if as_json:
-        say(canonical.encode([_facts(store, run) for run in runs]).decode())
+        groups = seed_groups(run.record for run in runs if run.record is not None)
+        seeds = {run.run: (run.seed, group) for group in groups for run in group.runs}
+        say(canonical.encode([_facts(store, run, seeds.get(run.id)) for run in runs]).decode())
         return 0
     if not runs:
         tell("repropack: no runs yet; record one with `repropack run -- COMMAND`")
@@ -38,6 +42,8 @@ def command(as_json: bool) -> int:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         text = f"{line}  {row[4]}"
         say(dim(text) if number == 0 else text)
+    for group in seed_groups(run.record for run in runs if run.record is not None):
+        _say_group(group)
     for run in runs:
         if run.damage:
             tell(f"repropack: run {run.id} is damaged: {show(run.damage)}")
@@ -90,8 +96,23 @@ def _row(store: Store, run: StoredRun) -> tuple[str, str, str, str, str]:
     return run.id, started, ending(run), show(shown, limit=60), command_line
 
 
-def _facts(store: Store, run: StoredRun) -> dict[str, object]:
+def _say_group(group: SeedGroup) -> None:
+    latest = group.latest
+    seeds = ", ".join(run.seed for run in latest[:SHOWN_SEEDS])
+    more = f", … {len(latest) - SHOWN_SEEDS} more" if len(latest) > SHOWN_SEEDS else ""
+    command = show(group.command, limit=80)
+    say(f"{dim('seeds')}  {len(latest)} of {command}: {show(seeds)}{more}")
+
+
+def _facts(store: Store, run: StoredRun, seeded: tuple[str, SeedGroup] | None) -> dict[str, object]:
+    siblings: dict[str, object] = {}
+    if seeded is not None:
+        siblings = {
+            "seed": seeded[0],
+            "siblings": [r.run for r in seeded[1].runs if r.run != run.id],
+        }
     return {
+        **siblings,
         "id": run.id,
         "name": run.started.name,
         "started": run.started.started,

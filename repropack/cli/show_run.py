@@ -12,6 +12,7 @@ from repropack.cli.list_runs import ending, short_number
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.escaping import show
 from repropack.model import Environment, Metric, Segment
+from repropack.seeds import SeededRun, seed_groups
 from repropack.store import Store
 
 __all__ = ["command"]
@@ -29,8 +30,10 @@ def command(run: str, as_json: bool) -> int:
     stored = store.resolve(run)
     record = store.finished(stored)
     metrics = store.metrics(stored)
+    siblings = _siblings(store, record.id)
     if as_json:
-        say(canonical.encode({"run": record, "metrics": metrics.metrics}).decode())
+        everything = {"run": record, "metrics": metrics.metrics, "siblings": siblings}
+        say(canonical.encode(everything).decode())
         return 0
     title = f"run {record.id}" + (f" [{show(record.name)}]" if record.name else "")
     say(f"{bold(title)}  {ending(stored)}")
@@ -45,10 +48,19 @@ def command(run: str, as_json: bool) -> int:
     if stored.cut_off:
         say(f"{dim('note')}      a further segment has no end: its recorder was killed")
     _show_metrics(metrics.metrics)
+    _show_names("seeds", tuple(f"run {r.run} has seed {r.seed}" for r in siblings))
     for segment in record.segments:
         for gap in segment.gaps:
             say(f"{dim('not recorded')}  {show(gap.message)}")
     return 0
+
+
+def _siblings(store: Store, run_id: str) -> tuple[SeededRun, ...]:
+    """The other runs that differ from this one in nothing but the seed."""
+    for group in seed_groups(run.record for run in store.runs() if run.record is not None):
+        if any(run.run == run_id for run in group.runs):
+            return tuple(run for run in group.runs if run.run != run_id)
+    return ()
 
 
 def _show_segment(segment: Segment) -> None:
