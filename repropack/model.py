@@ -25,10 +25,14 @@ __all__ = [
     "STATEMENT_TYPE",
     "Absolute",
     "Artifact",
+    "AtLeast",
+    "AtMost",
+    "Basis",
     "Claim",
     "ClaimMode",
     "ClaimResult",
     "ClaimSet",
+    "Close",
     "CodeMember",
     "CodeRoot",
     "DataFile",
@@ -36,9 +40,11 @@ __all__ = [
     "Difference",
     "Distribution",
     "Environment",
+    "Equivalent",
     "Evidence",
     "Exact",
     "Gap",
+    "Interval",
     "Invocation",
     "Isolation",
     "Machine",
@@ -445,7 +451,65 @@ class Relative(Record, frozen=True, kw_only=True, tag_field="kind", tag="relativ
     within: Annotated[float, Meta(ge=0)]
 
 
-Tolerance: TypeAlias = Exact | Absolute | Relative
+class Close(Record, frozen=True, kw_only=True, tag_field="kind", tag="close"):
+    """|fresh - recorded| <= absolute + relative * |recorded|, as numpy's and torch's isclose."""
+
+    absolute: Annotated[float, Meta(ge=0)]
+    relative: Annotated[float, Meta(ge=0)]
+
+
+class AtLeast(Record, frozen=True, kw_only=True, tag_field="kind", tag="at_least"):
+    """fresh >= bound: for a metric of which more is better."""
+
+    bound: float
+
+
+class AtMost(Record, frozen=True, kw_only=True, tag_field="kind", tag="at_most"):
+    """fresh <= bound: for a metric of which less is better."""
+
+    bound: float
+
+
+class Interval(SparseRecord, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
+    """The mean of the fresh runs lies in the prediction interval of recorded runs.
+
+    The interval is mean ± t(1 - (1 - confidence)/2; k - 1) * s * sqrt(1/k + 1/m), for k recorded
+    and m fresh runs (Hahn and Meeker, Statistical Intervals, section 4.3), and never narrower than
+    the floor.
+
+    Attributes:
+        values: What the recorded runs gave, one for each seed.
+        confidence: Share of honest repetitions that lie inside.
+        floor: The least half width: the resolution of the metric.
+        max_half_width: Above this half width the interval says too little to decide by.
+    """
+
+    values: Annotated[tuple[float, ...], Meta(min_length=1, max_length=10_000)]
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    floor: Annotated[float, Meta(ge=0)] = 0.0
+    max_half_width: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Equivalent(SparseRecord, frozen=True, kw_only=True, tag_field="kind", tag="equivalent"):
+    """The means of recorded and fresh runs differ by less than a margin (Welch's TOST).
+
+    Two one-sided tests with Welch's standard error and Satterthwaite's degrees of freedom
+    (Schuirmann 1987).
+
+    Attributes:
+        values: What the recorded runs gave, one for each seed.
+        margin: The least difference that would matter.
+        alpha: The chance of calling runs equivalent that differ by the margin.
+    """
+
+    values: Annotated[tuple[float, ...], Meta(min_length=1, max_length=10_000)]
+    margin: Annotated[float, Meta(gt=0)]
+    alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+
+
+Tolerance: TypeAlias = (
+    Exact | Absolute | Relative | Close | AtLeast | AtMost | Interval | Equivalent
+)
 """A closed family: an unknown kind is refused when the record is read."""
 
 
@@ -454,6 +518,20 @@ class ClaimMode(enum.StrEnum):
 
     EVALUATE = "evaluate"
     RETRAIN_SAME_SEED = "retrain_same_seed"
+    RETRAIN_NEW_SEED = "retrain_new_seed"
+
+
+class Basis(enum.StrEnum):
+    """Where a claim's tolerance comes from."""
+
+    DECLARED = "declared"
+    """The author wrote it down."""
+    DEFAULT = "default"
+    """Nobody did; it is what such a repetition usually needs."""
+    SEEDS = "seeds"
+    """Recorded runs with several seeds."""
+    REPEATS = "repeats"
+    """Repetitions before the release was made."""
 
 
 class Claim(SparseRecord, frozen=True, kw_only=True):
@@ -462,7 +540,9 @@ class Claim(SparseRecord, frozen=True, kw_only=True):
     Attributes:
         tolerance: None where the author declared none; then only equality can show that
             the claim was reproduced, and anything else is inconclusive.
-        note: Where the tolerance comes from.
+        note: Where the tolerance comes from, for people.
+        basis: The same for programs. What was only assumed cannot refute an evaluation that gives
+            another number each time.
     """
 
     metric: str
@@ -472,14 +552,20 @@ class Claim(SparseRecord, frozen=True, kw_only=True):
     tolerance: Tolerance | None
     unit: str = ""
     note: str = ""
+    basis: Basis = Basis.DECLARED
 
 
-class ClaimSet(Record, frozen=True, kw_only=True):
-    """`claims.json`. `run` is the run whose numbers are claimed."""
+class ClaimSet(SparseRecord, frozen=True, kw_only=True):
+    """`claims.json`. `run` is the run whose numbers are claimed.
+
+    Attributes:
+        seeds: Of all recorded runs whose numbers stand in an interval: a fresh one is another.
+    """
 
     version: Annotated[int, Meta(ge=1)]
     run: RunId
     claims: tuple[Claim, ...]
+    seeds: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------- environment
@@ -714,7 +800,8 @@ class ClaimResult(SparseRecord, frozen=True, kw_only=True):
     """A claim and what a repetition gave.
 
     Attributes:
-        fresh: None where the repetition gave no finite number.
+        fresh: None where the repetition gave no finite number; the mean of several repetitions.
+        runs: What each repetition gave, where there were several.
         sentence: The outcome in words, with mode and evidence.
         low: The least fresh value that the tolerance accepts; None without a usable tolerance.
         high: The greatest, in the metric's unit. Both are rounded: the verdict decides at an edge.
@@ -724,6 +811,7 @@ class ClaimResult(SparseRecord, frozen=True, kw_only=True):
     verdict: Verdict
     fresh: float | None
     sentence: str
+    runs: tuple[float, ...] = ()
     low: float | None = None
     high: float | None = None
 

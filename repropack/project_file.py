@@ -26,7 +26,17 @@ import yaml
 from msgspec import Struct
 
 from repropack.errors import UsageError
-from repropack.model import Absolute, Exact, Relative, Tolerance
+from repropack.model import (
+    Absolute,
+    AtLeast,
+    AtMost,
+    Close,
+    Equivalent,
+    Exact,
+    Interval,
+    Relative,
+    Tolerance,
+)
 
 __all__ = ["PROJECT_FILE", "DeclaredClaim", "DeclaredData", "ProjectFile", "read_project_file"]
 
@@ -40,23 +50,64 @@ class _Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings of every part of the file."""
 
 
+class DeclaredInterval(_Declared, frozen=True, kw_only=True):
+    """How a prediction interval of recorded seeds is made (`repropack.model.Interval`)."""
+
+    confidence: float = 0.95
+    floor: float = 0.0
+    max_half_width: float | None = None
+
+
 class DeclaredTolerance(_Declared, frozen=True, kw_only=True):
-    """Exactly one of the three."""
+    """One kind of tolerance; `absolute` and `relative` may stand together and are added."""
 
     exact: bool | None = None
     absolute: float | None = None
     relative: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    interval: DeclaredInterval | None = None
+    equivalent: float | None = None
 
     def __post_init__(self) -> None:
-        given = [v for v in (self.exact, self.absolute, self.relative) if v is not None]
-        if len(given) != 1 or self.exact is False:
-            raise ValueError("expected one of `exact: true`, `absolute: N`, `relative: N`")
-        if not all(0 <= value < math.inf for value in given):
+        given = {name for name in self.__struct_fields__ if getattr(self, name) is not None}
+        if (len(given) != 1 and given != {"absolute", "relative"}) or self.exact is False:
+            raise ValueError(
+                "expected one of `exact: true`, `absolute: N`, `relative: N`, `at_least: N`, "
+                "`at_most: N`, `interval: {}`, `equivalent: N`; absolute and relative may be "
+                "given together"
+            )
+        if not all(0 <= (value or 0) < math.inf for value in (self.absolute, self.relative)):
             raise ValueError("a tolerance is a finite number, and not negative")
+        if self.equivalent is not None and not 0 < self.equivalent < math.inf:
+            raise ValueError("`equivalent` is a margin: a finite number above 0")
 
     @property
-    def value(self) -> Tolerance:
-        """The tolerance as records hold it."""
+    def needs_seeds(self) -> bool:
+        """Whether it can only be made of what runs with several seeds gave."""
+        return self.interval is not None or self.equivalent is not None
+
+    def tolerance(self, over_seeds: tuple[float, ...]) -> Tolerance:
+        """The tolerance as records hold it.
+
+        Args:
+            over_seeds: What recorded runs gave, one value for each seed.
+        """
+        if self.interval is not None:
+            return Interval(
+                values=over_seeds,
+                confidence=self.interval.confidence,
+                floor=self.interval.floor,
+                max_half_width=self.interval.max_half_width,
+            )
+        if self.equivalent is not None:
+            return Equivalent(values=over_seeds, margin=self.equivalent)
+        if self.at_least is not None:
+            return AtLeast(bound=self.at_least)
+        if self.at_most is not None:
+            return AtMost(bound=self.at_most)
+        if self.absolute is not None and self.relative is not None:
+            return Close(absolute=self.absolute, relative=self.relative)
         if self.absolute is not None:
             return Absolute(within=self.absolute)
         if self.relative is not None:
@@ -71,6 +122,14 @@ class DeclaredClaim(_Declared, frozen=True, kw_only=True):
     file: str | None = None
     evaluate: DeclaredTolerance | None = None
     retrain: DeclaredTolerance | None = None
+    retrain_new_seed: DeclaredTolerance | None = None
+
+    def __post_init__(self) -> None:
+        for declared in (self.evaluate, self.retrain):
+            if declared is not None and declared.needs_seeds:
+                raise ValueError(
+                    "`interval` and `equivalent` compare seeds: they go under `retrain_new_seed`"
+                )
 
 
 class DeclaredData(_Declared, frozen=True, kw_only=True):

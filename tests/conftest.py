@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,15 @@ from tests.project import EVAL, TRAIN, Project
 # How long an example takes says nothing about it on a busy machine.
 settings.register_profile("calm", deadline=None)
 settings.load_profile("calm")
+
+
+def pytest_configure() -> None:
+    """Gives signals their defaults, which tests send: `nohup` and `make test &` ignore some."""
+    for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -25,6 +25,7 @@ TABLE: Final = {
     "data": ("repropack.cli.data", "Compare the data of runs, and with published lists."),
     "export": ("repropack.cli.export", "Build one signed file from recorded runs."),
     "verify": ("repropack.cli.verify", "Check a bundle and repeat its runs."),
+    "calibrate": ("repropack.cli.calibrate", "Measure how much a bundle's numbers vary."),
     "inspect": ("repropack.cli.inspect_bundle", "Show what is in a bundle; execute nothing."),
     "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
     "sign": ("repropack.cli.sign", "Add your signature to a bundle."),

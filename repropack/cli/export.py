@@ -7,9 +7,11 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from repropack import canonical
 from repropack.bundle import existing_volumes
@@ -27,6 +29,7 @@ from repropack.export import (
     describe_claim,
     plan,
 )
+from repropack.signing.keys import Signer
 from repropack.store import Store
 
 __all__ = ["command"]
@@ -61,6 +64,13 @@ MIN_VOLUME = 1024
     metavar="SIZE",
     help="Write FILE.001, FILE.002, … of at most this size, such as 500M or 2G.",
 )
+@click.option(
+    "--calibrate",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    help="Evaluate the packed files N times before signing: claims that are not met are refused, "
+    "noisy ones get a tolerance that covers their noise.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(
@@ -71,6 +81,7 @@ def command(
     wheels: bool,
     key_names: tuple[str, ...],
     volumes: str | None,
+    calibrate: int | None,
     yes: bool,
     as_json: bool,
 ) -> int:
@@ -91,6 +102,8 @@ def command(
         dict(os.environ),
         _silent if as_json else lambda text: tell(f"repropack: {text}"),
     )
+    if calibrate is not None:
+        planned = _calibrated(planned, keys, calibrate, quiet=as_json)
     destination = named or _usual_destination(planned)
     if named is None and volume_size is not None:
         _refuse_present(destination)
@@ -107,6 +120,46 @@ def command(
         return 0
     _show_result(exported)
     return 0
+
+
+def _calibrated(
+    planned: ExportPlan, keys: tuple[Signer, ...], runs: int, *, quiet: bool
+) -> ExportPlan:
+    """The plan with claims that repetitions of the packed files meet.
+
+    Raises:
+        CannotDecideError: The packed files could not be evaluated here.
+        UsageError: A claim is not met.
+    """
+    from repropack.cli.calibrate import measure, show_calibrations
+    from repropack.export.calibration import apply
+    from repropack.signing.policy import TrustPolicy
+    from repropack.verify import Mode, VerifyRequest
+
+    with tempfile.TemporaryDirectory(prefix="repropack-calibrate-") as scratch:
+        trial = build(planned, keys, Path(scratch) / "trial.rpk").bundle.path
+        found = measure(
+            VerifyRequest(
+                bundle=trial,
+                mode=Mode.EVALUATE,
+                policy=TrustPolicy(),
+                runs=runs,
+                allow_unknown_signer=True,
+            ),
+            quiet=quiet,
+        )
+    if not quiet:
+        show_calibrations(found)
+    # The report's claims are made printable; the plan's own go into the release.
+    repeated = {(c.mode, c.source.identity): c for c in planned.claims}
+    changed = {}
+    for one in found:
+        key = (one.claim.mode, one.claim.source.identity)
+        changed[key] = apply(replace(one, claim=repeated.get(key, one.claim)))
+    return replace(
+        planned,
+        claims=tuple(changed.get((c.mode, c.source.identity), c) for c in planned.claims),
+    )
 
 
 def parse_size(text: str) -> int:

@@ -36,6 +36,18 @@ __all__ = ["command", "parse_digest"]
 )
 @click.option("--retrain", is_flag=True, help="Repeat every run, in order.")
 @click.option(
+    "--new-seed",
+    is_flag=True,
+    help="With --retrain: train with seeds that the author did not use, and compare with hers.",
+)
+@click.option(
+    "--runs",
+    metavar="N",
+    type=click.IntRange(1, 1000),
+    default=1,
+    help="Repeat N times; what is claimed of a mean needs several.",
+)
+@click.option(
     "--signer",
     "signers",
     metavar="FINGERPRINT|FILE",
@@ -68,6 +80,8 @@ def command(
     no_run: bool,
     evaluate: bool,
     retrain: bool,
+    new_seed: bool,
+    runs: int,
     signers: tuple[str, ...],
     threshold: int | None,
     pin: str | None,
@@ -96,6 +110,8 @@ def command(
     request = VerifyRequest(
         bundle=existing_bundle(bundle),
         mode=_mode(no_run=no_run, evaluate=evaluate, retrain=retrain),
+        runs=_runs(runs, no_run=no_run),
+        new_seeds=_new_seeds(new_seed, retrain=retrain),
         policy=trust_policy(signers, threshold=threshold, pin=pin),
         expected_manifest=parse_digest(expect),
         allow_unknown_signer=allow_unknown_signer,
@@ -135,6 +151,20 @@ def command(
         complain(f"--report {report_path}: {unwritten}")
     remembered = _remember_pin(pin, result)
     return result.exit_status or (0 if remembered and not unwritten else 3)
+
+
+def _runs(runs: int, *, no_run: bool) -> int:
+    if runs > 1 and no_run:
+        raise UsageError("--runs repeats what --no-run does not run: give one of them")
+    return runs
+
+
+def _new_seeds(new_seed: bool, *, retrain: bool) -> bool:
+    if new_seed and not retrain:
+        raise UsageError(
+            "--new-seed is about a training", advice="say --retrain --new-seed to train again"
+        )
+    return new_seed
 
 
 def _mode(*, no_run: bool, evaluate: bool, retrain: bool) -> Mode:

@@ -11,22 +11,34 @@ the caller (`repropack.verify.claims`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Final, Protocol, cast
 
-from msgspec import Struct
+from repropack.comparators import (
+    absolute,
+    at_least,
+    at_most,
+    close,
+    equivalent,
+    exact,
+    interval,
+    relative,
+)
+from repropack.comparators.outcome import Band, Comparison
+from repropack.model import (
+    Absolute,
+    AtLeast,
+    AtMost,
+    Close,
+    Equivalent,
+    Exact,
+    Interval,
+    Relative,
+    Tolerance,
+)
 
-from repropack.comparators import absolute, exact, relative
-from repropack.model import Absolute, Exact, Relative, Tolerance
-
-__all__ = ["TABLE", "Band", "Comparator", "band", "comparator_for"]
-
-
-class Band(Struct, frozen=True, kw_only=True):
-    """The closed interval of fresh values that a tolerance accepts."""
-
-    low: float
-    high: float
+__all__ = ["TABLE", "Band", "Comparator", "Comparison", "comparator_for"]
 
 
 class Comparator(Protocol):
@@ -35,11 +47,11 @@ class Comparator(Protocol):
     def defect(self, tolerance: Any, recorded: float) -> str:
         """Why the tolerance cannot be used with this recorded value; empty if it can."""
 
-    def accepts(self, tolerance: Any, recorded: float, fresh: float) -> bool:
-        """Whether the fresh value is within the tolerance of the recorded one."""
+    def compare(self, tolerance: Any, recorded: float, fresh: Sequence[float]) -> Comparison:
+        """Compares what one or more repetitions gave; their order does not matter."""
 
-    def half_width(self, tolerance: Any, recorded: float) -> float:
-        """How far from the recorded value a fresh one may be, in the metric's unit."""
+    def band(self, tolerance: Any, recorded: float, runs: int) -> Band | None:
+        """What is accepted of the mean of so many runs; None where no interval says it."""
 
     def describe(self, tolerance: Any) -> str:
         """The tolerance in a few words for people."""
@@ -49,15 +61,14 @@ TABLE: Final[dict[type[Tolerance], ModuleType]] = {
     Exact: exact,
     Absolute: absolute,
     Relative: relative,
+    Close: close,
+    AtLeast: at_least,
+    AtMost: at_most,
+    Interval: interval,
+    Equivalent: equivalent,
 }
 
 
 def comparator_for(tolerance: Tolerance) -> Comparator:
     """The comparator of a tolerance."""
     return cast("Comparator", TABLE[type(tolerance)])
-
-
-def band(tolerance: Tolerance, recorded: float) -> Band:
-    """The values that the tolerance accepts around a recorded value."""
-    half = comparator_for(tolerance).half_width(tolerance, recorded)
-    return Band(low=recorded - half, high=recorded + half)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
 
+from repropack.comparators.decimals import is_within
+from repropack.comparators.outcome import Band, Comparison, every_run
 from repropack.model import Absolute
 
-__all__ = ["accepts", "defect", "describe", "half_width"]
+__all__ = ["band", "compare", "defect", "describe"]
 
 
 def defect(tolerance: Absolute, recorded: float) -> str:
@@ -16,25 +18,23 @@ def defect(tolerance: Absolute, recorded: float) -> str:
     return ""
 
 
-def accepts(tolerance: Absolute, recorded: float, fresh: float) -> bool:
-    """Whether the distance is within the bound.
+def compare(tolerance: Absolute, recorded: float, fresh: Sequence[float]) -> Comparison:
+    """Every run has to be within the distance."""
+    return every_run(
+        fresh,
+        lambda value: is_within(value, recorded, tolerance.within),
+        band(tolerance, recorded, len(fresh)),
+        describe(tolerance),
+    )
 
-    Compared as the decimals that people read: 0.92 is within 0.01 of 0.91, which binary
-    subtraction would deny.
-    """
-    return abs(_decimal(fresh) - _decimal(recorded)) <= _decimal(tolerance.within)
 
-
-def half_width(tolerance: Absolute, recorded: float) -> float:
-    """The bound itself."""
-    del recorded
-    return tolerance.within
+def band(tolerance: Absolute, recorded: float, runs: int) -> Band:
+    """The recorded value with the distance on both sides."""
+    del runs
+    half = tolerance.within
+    return Band(low=recorded - half, high=recorded + half)
 
 
 def describe(tolerance: Absolute) -> str:
     """In words."""
     return f"± {tolerance.within:g}"
-
-
-def _decimal(value: float) -> Decimal:
-    return Decimal(repr(float(value)))

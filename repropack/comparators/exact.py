@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from repropack.comparators.outcome import Band, Comparison, every_run
 from repropack.model import Exact
 
-__all__ = ["accepts", "defect", "describe", "half_width"]
+__all__ = ["band", "compare", "defect", "describe"]
 
 
 def defect(tolerance: Exact, recorded: float) -> str:
@@ -14,16 +17,20 @@ def defect(tolerance: Exact, recorded: float) -> str:
     return ""
 
 
-def accepts(tolerance: Exact, recorded: float, fresh: float) -> bool:
-    """Whether the numbers are equal."""
-    del tolerance
-    return fresh == recorded
+def compare(tolerance: Exact, recorded: float, fresh: Sequence[float]) -> Comparison:
+    """Every run has to give the number itself."""
+    return every_run(
+        fresh,
+        lambda value: value == recorded,
+        band(tolerance, recorded, len(fresh)),
+        describe(tolerance),
+    )
 
 
-def half_width(tolerance: Exact, recorded: float) -> float:
-    """No distance is allowed."""
-    del tolerance, recorded
-    return 0.0
+def band(tolerance: Exact, recorded: float, runs: int) -> Band:
+    """The recorded value alone."""
+    del tolerance, runs
+    return Band(low=recorded, high=recorded)
 
 
 def describe(tolerance: Exact) -> str:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Sequence
 
+from repropack.comparators.decimals import is_within
+from repropack.comparators.outcome import Band, Comparison, every_run
 from repropack.model import Relative
 
-__all__ = ["accepts", "defect", "describe", "half_width"]
+__all__ = ["band", "compare", "defect", "describe"]
 
 
 def defect(tolerance: Relative, recorded: float) -> str:
@@ -16,15 +18,21 @@ def defect(tolerance: Relative, recorded: float) -> str:
     return "a relative tolerance cannot be used around 0" if recorded == 0 else ""
 
 
-def accepts(tolerance: Relative, recorded: float, fresh: float) -> bool:
-    """Whether the distance is within the bound, compared as decimals (see `absolute`)."""
-    bound = Decimal(repr(float(tolerance.within))) * abs(Decimal(repr(float(recorded))))
-    return abs(Decimal(repr(float(fresh))) - Decimal(repr(float(recorded)))) <= bound
+def compare(tolerance: Relative, recorded: float, fresh: Sequence[float]) -> Comparison:
+    """Every run has to be within the distance."""
+    return every_run(
+        fresh,
+        lambda value: is_within(value, recorded, 0, tolerance.within),
+        band(tolerance, recorded, len(fresh)),
+        describe(tolerance),
+    )
 
 
-def half_width(tolerance: Relative, recorded: float) -> float:
-    """The bound in the metric's unit."""
-    return tolerance.within * abs(recorded)
+def band(tolerance: Relative, recorded: float, runs: int) -> Band:
+    """The recorded value with the distance on both sides."""
+    del runs
+    half = tolerance.within * abs(recorded)
+    return Band(low=recorded - half, high=recorded + half)
 
 
 def describe(tolerance: Relative) -> str:

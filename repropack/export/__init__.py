@@ -50,6 +50,7 @@ from repropack.model import (
     DataManifest,
     Distribution,
     Environment,
+    Metric,
     PackedRun,
     ReleasePredicate,
     Role,
@@ -59,11 +60,12 @@ from repropack.model import (
 from repropack.paths import to_logical_path
 from repropack.placeholders import fill
 from repropack.project_file import read_project_file
+from repropack.seeds import seed_groups, values_over_seeds
 from repropack.signing.dsse import seal
 from repropack.signing.keys import Signer
 from repropack.source.reading import list_paths, read_file
 from repropack.source.squash import squash
-from repropack.store import Store
+from repropack.store import Store, StoredRun
 
 __all__ = ["ExportPlan", "ExportRequest", "Exported", "PlannedEnvironment", "build", "plan"]
 
@@ -119,6 +121,7 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
     artifacts: tuple[ChosenArtifact, ...]
     data: tuple[ChosenData, ...]
     claims: tuple[Claim, ...]
+    seeds: tuple[str, ...]
     environments: tuple[PlannedEnvironment, ...]
     environment_of: dict[str, str]
     licences: dict[str, bytes]
@@ -166,11 +169,13 @@ def plan(
                     advice="install git and record it again",
                 )
     artifacts = choose_artifacts(store, chain, request.weights or declared.weights)
+    seeds = _SeedsOfRun(store, target)
     claims = claim_metrics(
         store.metrics(target).metrics,
         declared.claims,
         retraining_only=len(chain) == 1 and len(chain[-1].record.segments) == 1,
         resumed=len(chain[-1].record.segments) > 1,
+        over_seeds=seeds.values,
     )
     environments, environment_of = _plan_environments(
         store, chain, variables, progress if request.wheels else None
@@ -182,6 +187,7 @@ def plan(
         artifacts=artifacts,
         data=data,
         claims=claims,
+        seeds=seeds.used if any(c.mode is ClaimMode.RETRAIN_NEW_SEED for c in claims) else (),
         environments=environments,
         environment_of=environment_of,
         licences=_licences(store, chain),
@@ -275,8 +281,37 @@ def describe_claim(claim: Claim) -> str:
         if claim.tolerance is not None
         else "no tolerance declared"
     )
-    mode = "evaluate" if claim.mode is ClaimMode.EVALUATE else "retrain, same seed"
-    return f"{claim.metric} = {claim.expected!r}{claim.unit}, {near} ({mode})"
+    return f"{claim.metric} = {claim.expected!r}{claim.unit}, {near} ({_MODES[claim.mode]})"
+
+
+_MODES = {
+    ClaimMode.EVALUATE: "evaluate",
+    ClaimMode.RETRAIN_SAME_SEED: "retrain, same seed",
+    ClaimMode.RETRAIN_NEW_SEED: "retrain, new seed",
+}
+
+
+class _SeedsOfRun:
+    """What the runs gave that differ from one run in nothing but the seed.
+
+    Attributes:
+        used: The seeds of all of them.
+    """
+
+    def __init__(self, store: Store, target: StoredRun) -> None:
+        runs = {run.id: run for run in store.runs() if run.record is not None}
+        groups = seed_groups(run.record for run in runs.values() if run.record is not None)
+        own = [g for g in groups if any(one.run == target.id for one in g.runs)]
+        self._group = own[0] if own else None
+        members = self._group.latest if self._group is not None else ()
+        self._metrics = {one.run: store.metrics(runs[one.run]).metrics for one in members}
+        self.used = tuple(one.seed for one in members)
+
+    def values(self, metric: Metric) -> tuple[float, ...]:
+        if self._group is None:
+            return ()
+        found = values_over_seeds(self._group, metric.source, self._metrics)
+        return tuple(one.value for one in found)
 
 
 # ---------------------------------------------------------------- environments
@@ -466,7 +501,10 @@ def _record_members(planned: ExportPlan, code: CodeMembers) -> list[MemberSource
             ),
         ]
     claims = ClaimSet(
-        version=RECORD_VERSION, run=planned.chain[-1].record.id, claims=planned.claims
+        version=RECORD_VERSION,
+        run=planned.chain[-1].record.id,
+        claims=planned.claims,
+        seeds=planned.seeds,
     )
     sources.append(
         MemberSource(path="claims.json", role=Role.CLAIMS, content=canonical.encode(claims))

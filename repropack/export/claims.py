@@ -14,17 +14,20 @@ equality shows that it was reproduced, anything else stays inconclusive.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from repropack.comparators import comparator_for
+from repropack.comparators.interval import MIN_RECORDED
 from repropack.errors import UsageError
 from repropack.importers import CONSOLE, LOGGED
 from repropack.importers.recurring import is_random
 from repropack.model import (
     Absolute,
+    Basis,
     Claim,
     ClaimMode,
+    Interval,
     Metric,
     Relative,
     Tolerance,
@@ -88,6 +91,7 @@ def claim_metrics(
     *,
     retraining_only: bool,
     resumed: bool = False,
+    over_seeds: Callable[[Metric], tuple[float, ...]] = lambda _: (),
 ) -> tuple[Claim, ...]:
     """The claims of a release.
 
@@ -98,6 +102,7 @@ def claim_metrics(
             repeat it is to train again.
         resumed: Whether the run has several segments, so that to evaluate it is to repeat the last
             of them, which may be a training too.
+        over_seeds: What recorded runs that differ in nothing but the seed gave for a metric.
 
     Raises:
         UsageError: A declared claim fits no metric or several, is not a finite number, or its
@@ -109,9 +114,34 @@ def claim_metrics(
     claims = []
     for metric, choice in _chosen(metrics, declared):
         for mode in modes:
-            tolerance, note = _tolerance(metric, choice, mode, resumed=resumed)
-            claims.append(_claim(metric, mode, tolerance, note))
+            tolerance, note, basis = _tolerance(metric, choice, mode, resumed=resumed)
+            claims.append(_claim(metric, mode, tolerance, note, basis))
+        claims += _new_seed_claim(metric, choice, over_seeds(metric))
     return tuple(claims)
+
+
+def _new_seed_claim(
+    metric: Metric, choice: DeclaredClaim | None, values: tuple[float, ...]
+) -> list[Claim]:
+    """What is claimed of a training with another seed: of enough recorded seeds, their spread."""
+    declared = None if choice is None else choice.retrain_new_seed
+    if declared is None:
+        if len(values) < MIN_RECORDED or metric.value is None:
+            return []
+        # Without a floor, seeds that gave the very same number would ask for it to the last bit.
+        floor = EVALUATE_RELATIVE * max(map(abs, values)) or EVALUATE_AROUND_ZERO
+        tolerance: Tolerance = Interval(values=values, floor=floor)
+        note, basis = f"prediction interval of {len(values)} recorded seeds", Basis.SEEDS
+    elif declared.needs_seeds and len(values) < MIN_RECORDED:
+        raise UsageError(
+            f"repropack.yaml compares seeds of {metric.name!r}, and there are {len(values)} "
+            f"recorded runs that differ in nothing but the seed; {MIN_RECORDED} are the least",
+            advice="record runs with other seeds, or declare another tolerance",
+        )
+    else:
+        tolerance = declared.tolerance(values)
+        note, basis = "declared by the author", Basis.DECLARED
+    return [_claim(metric, ClaimMode.RETRAIN_NEW_SEED, tolerance, note, basis)]
 
 
 def _chosen(
@@ -205,22 +235,25 @@ def _find(metrics: Sequence[Metric], choice: DeclaredClaim) -> Metric:
 
 def _tolerance(
     metric: Metric, choice: DeclaredClaim | None, mode: ClaimMode, *, resumed: bool
-) -> tuple[Tolerance | None, str]:
+) -> tuple[Tolerance | None, str, Basis]:
     declared = None
     if choice is not None:
         declared = choice.evaluate if mode is ClaimMode.EVALUATE else choice.retrain
     if declared is not None:
-        return declared.value, "declared by the author"
+        return declared.tolerance(()), "declared by the author", Basis.DECLARED
     if mode is ClaimMode.RETRAIN_SAME_SEED:
-        return None, "no tolerance declared for retraining"
+        return None, "no tolerance declared for retraining", Basis.DEFAULT
     if resumed:
-        return None, "no tolerance declared for repeating the last segment"
+        return None, "no tolerance declared for repeating the last segment", Basis.DEFAULT
     if metric.value == 0:
-        return Absolute(within=EVALUATE_AROUND_ZERO), "default for an evaluation, around 0"
-    return Relative(within=EVALUATE_RELATIVE), "default for an evaluation"
+        near = Absolute(within=EVALUATE_AROUND_ZERO)
+        return near, "default for an evaluation, around 0", Basis.DEFAULT
+    return Relative(within=EVALUATE_RELATIVE), "default for an evaluation", Basis.DEFAULT
 
 
-def _claim(metric: Metric, mode: ClaimMode, tolerance: Tolerance | None, note: str) -> Claim:
+def _claim(
+    metric: Metric, mode: ClaimMode, tolerance: Tolerance | None, note: str, basis: Basis
+) -> Claim:
     if metric.value is None:
         raise UsageError(
             f"the metric {metric.name!r} is {metric.text}, which cannot be claimed",
@@ -241,4 +274,5 @@ def _claim(metric: Metric, mode: ClaimMode, tolerance: Tolerance | None, note: s
         tolerance=tolerance,
         unit=metric.unit,
         note=note,
+        basis=basis,
     )

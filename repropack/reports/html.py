@@ -26,9 +26,14 @@ from repropack.digest import new_sha256
 from repropack.escaping import show
 from repropack.model import (
     Absolute,
+    AtLeast,
+    AtMost,
     Claim,
     ClaimMode,
     ClaimResult,
+    Close,
+    Equivalent,
+    Interval,
     Relative,
     Report,
     SignerStatus,
@@ -101,6 +106,7 @@ SIGNERS: Final = {
 MODES: Final = {
     ClaimMode.EVALUATE: "evaluated again with the packed weights",
     ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
+    ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
 }
 
 DEPTHS: Final = {
@@ -163,6 +169,7 @@ class ClaimView(Struct, frozen=True, kw_only=True):
     low: str
     high: str
     distance: str
+    centre: str
     line: NumberLine
 
 
@@ -241,6 +248,9 @@ def _claim(result: ClaimResult) -> ClaimView:
         low="" if result.low is None else f"{result.low:.10g}",
         high="" if result.high is None else f"{result.high:.10g}",
         distance=_distance(result),
+        centre=f"mean of runs {_centre(result):.10g}"
+        if isinstance(claim.tolerance, Interval)
+        else f"claimed {_number(claim.expected, claim.unit)}",
         line=_number_line(result),
     )
 
@@ -267,6 +277,16 @@ def _tolerance(claim: Claim) -> tuple[str, str]:
             return f"± {within:g}", ""
         case Relative(within=within):
             return f"± {100 * within:g} %", "of the claimed value"
+        case Close(absolute=absolute, relative=relative):
+            return f"± {absolute:g} ± {100 * relative:g} %", "of the claimed value"
+        case AtLeast(bound=bound):
+            return f"at least {bound:g}", ""
+        case AtMost(bound=bound):
+            return f"at most {bound:g}", ""
+        case Interval(values=values, confidence=confidence):
+            return f"{100 * confidence:g} % prediction interval", f"of {len(values)} recorded runs"
+        case Equivalent(values=values, margin=margin):
+            return f"mean within ± {margin:g}", f"of {len(values)} recorded seeds, by TOST"
         case _:
             return "exactly equal", ""
 
@@ -280,6 +300,8 @@ def _distance(result: ClaimResult) -> str:
     expected = result.claim.expected
     if result.fresh == expected:
         return "equal"
+    if result.low is None or result.high is None or _centre(result) != expected:
+        return f"{result.fresh - expected:+.3g} from the claimed value"
     # Subtracted as the decimals that people read: 0.92 - 0.91 is 0.01.
     difference = (Decimal(repr(result.fresh)) - Decimal(repr(expected))).normalize()
     text = f"{float(difference):+.3g}"
@@ -295,24 +317,32 @@ def _distance(result: ClaimResult) -> str:
 
 
 def _offset(result: ClaimResult, fresh: float) -> float:
-    """Signed distance of the fresh from the claimed value, in units of the tolerance.
+    """Signed distance of the fresh value from the middle of the band, in units of the tolerance.
 
     Infinite where the tolerance is zero or not known.
     """
-    expected = result.claim.expected
-    if fresh == expected:
+    centre = _centre(result)
+    if fresh == centre:
         return 0.0
     # A hostile claim may lie at the end of the number range; in quarters, nothing overflows.
-    distance = fresh / 4 - expected / 4
-    half = 0.0 if result.high is None else result.high / 4 - expected / 4
-    return distance / half if half > 0 else math.copysign(math.inf, fresh - expected)
+    distance = fresh / 4 - centre / 4
+    half = 0.0 if result.high is None else result.high / 4 - centre / 4
+    return distance / half if half > 0 else math.copysign(math.inf, fresh - centre)
+
+
+def _centre(result: ClaimResult) -> float:
+    """The middle of the band: the claimed value, or the mean of recorded seeds."""
+    around_mean = isinstance(result.claim.tolerance, Interval)
+    if not around_mean or result.low is None or result.high is None:
+        return result.claim.expected
+    return result.low / 2 + result.high / 2
 
 
 def _number_line(result: ClaimResult) -> NumberLine:
     if result.low is None or result.high is None:
         band = "none"
     else:
-        band = "wide" if result.low < result.claim.expected < result.high else "point"
+        band = "wide" if result.low < _centre(result) < result.high else "point"
     if result.fresh is None or result.verdict is Verdict.INCONCLUSIVE:
         return NumberLine(band=band, fresh=None, broken=0, label=CENTRE, anchor="middle")
     offset = _offset(result, result.fresh)

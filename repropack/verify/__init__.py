@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from repropack.bundle import Access, Location, VerifiedBundle, open_bundle
 from repropack.errors import UsageError
@@ -22,7 +23,6 @@ from repropack.findings import Code, DefectError, Finding
 from repropack.model import (
     Claim,
     ClaimMode,
-    Metric,
     Report,
     SignerReport,
     SignerStatus,
@@ -32,13 +32,19 @@ from repropack.model import (
 from repropack.reports.text import describe_signer
 from repropack.sandbox import Bubblewrap, find_bubblewrap, probe
 from repropack.signing.policy import TrustPolicy
-from repropack.verify.claims import judge, overall
+from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code
 from repropack.verify.environments import build_environments
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
 from repropack.verify.release import Release, ReleaseRun, read_release
-from repropack.verify.repetition import Conditions, RepetitionFailedError, repeat_runs
+from repropack.verify.repetition import (
+    Conditions,
+    Repeated,
+    RepetitionFailedError,
+    repeat_runs,
+)
+from repropack.verify.reseeding import can_reseed, fresh_seed, reseeded
 from repropack.verify.workspace import (
     LocatedData,
     Unpacked,
@@ -48,6 +54,11 @@ from repropack.verify.workspace import (
 )
 
 __all__ = ["Mode", "Observer", "VerifyRequest", "verify"]
+
+_RANDOM = (
+    "; but the same weights gave another number each time: the evaluation is random, and the "
+    "author measured by how much it varies only if she calibrated the claim"
+)
 
 MAX_COMMAND_SHOWN = 2_000
 """Characters of a recorded command in a report."""
@@ -65,6 +76,8 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     """What the reader asked for.
 
     Attributes:
+        runs: How many repetitions.
+        new_seeds: Whether to train again with seeds that the author did not use.
         expected_manifest: Digest of `manifest.json` that she knows from elsewhere.
         bundle: A file, the first of several volumes, an extracted directory, or an address.
         data: Data set name to directory.
@@ -76,6 +89,8 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     bundle: Location
     mode: Mode
     policy: TrustPolicy
+    runs: int = 1
+    new_seeds: bool = False
     expected_manifest: str | None = None
     allow_unknown_signer: bool = False
     data: dict[str, Path] = {}
@@ -219,16 +234,25 @@ def _repeat(
     verified: VerifiedBundle,
     release: Release,
 ) -> tuple[Verdict, str]:
-    retrain = request.mode is Mode.RETRAIN
-    claims, runs = _what_to_repeat(release, retrain=retrain)
+    claims, runs = _what_to_repeat(request, release)
     ladder.runs = tuple(
         show(" ".join(segment.invocation.argv), limit=MAX_COMMAND_SHOWN)
         for run in runs
-        for segment in run.packed.record.segments[0 if retrain else -1 :]
+        for segment in run.packed.record.segments[0 if request.mode is Mode.RETRAIN else -1 :]
     )
     if not claims:
-        ladder.step("claims", StepStatus.UNDECIDED, "the release claims nothing")
-        return Verdict.INCONCLUSIVE, "the release claims no number, so there is nothing to compare"
+        about = " about a training with another seed" if request.new_seeds else ""
+        ladder.step("claims", StepStatus.UNDECIDED, f"the release claims nothing{about}")
+        return (
+            Verdict.INCONCLUSIVE,
+            f"the release claims no number{about}, so there is nothing to compare",
+        )
+    if request.new_seeds and not can_reseed(release):
+        ladder.step("claims", StepStatus.UNDECIDED, "no seed to change")
+        return (
+            Verdict.INCONCLUSIVE,
+            "the recorded commands do not have one seed that could be changed",
+        )
 
     bubblewrap = _sandbox() if request.sandbox else None
     if isinstance(bubblewrap, Finding):
@@ -267,27 +291,64 @@ def _repeat(
         tell=observer.tell,
     )
     try:
-        repeated = repeat_runs(conditions, retrain=retrain, claims=claims)
+        repetitions = _repetitions(request, conditions, claims)
     except RepetitionFailedError as error:
         return ladder.undecided("execution", error.finding)
-    ladder.isolation = repeated.isolation
-    ladder.differences += repeated.differences
-    how = "without isolation" if bubblewrap is None else f"in {repeated.isolation.kind}"
+    ladder.isolation = repetitions[0].isolation
+    ladder.differences += [d for repeated in repetitions for d in repeated.differences]
+    how = "without isolation" if bubblewrap is None else f"in {repetitions[0].isolation.kind}"
+    times = f" {len(repetitions)} times" if len(repetitions) > 1 else ""
     ladder.step(
         "execution",
         StepStatus.PASSED,
-        f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated {how}",
+        f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated{times} {how}",
     )
-    return _judge(claims, repeated.metrics, ladder, others=len(release.claims.claims) - len(claims))
+    ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions])
+    return _conclude(ladder, others=len(release.claims.claims) - len(claims))
 
 
-def _judge(
-    claims: tuple[Claim, ...], metrics: tuple[Metric, ...], ladder: Ladder, *, others: int
-) -> tuple[Verdict, str]:
-    fresh: dict[tuple[str, str, int, str], list[Metric]] = {}
-    for metric in metrics:
-        fresh.setdefault(metric.source.identity, []).append(metric)
-    ladder.claims = tuple(judge(claim, fresh.get(claim.source.identity, ())) for claim in claims)
+def _repetitions(
+    request: VerifyRequest, conditions: Conditions, claims: tuple[Claim, ...]
+) -> list[Repeated]:
+    """As many repetitions as were asked for, each in a place of its own.
+
+    An evaluation that misses a tolerance which was only assumed is repeated once more: if it gives
+    another number each time, the assumption was wrong, and nothing is decided.
+
+    Raises:
+        RepetitionFailedError: As `repeat_runs`.
+    """
+    repetitions: list[Repeated] = []
+    wanted = request.runs
+    while len(repetitions) < wanted:
+        number = len(repetitions) + 1
+        if wanted > 1:
+            conditions.tell(f"repetition {number} of {wanted}")
+        here = conditions
+        if number > 1:
+            here = replace(conditions, work=conditions.work / f"repetition-{number}")
+            here.work.mkdir()
+        if request.new_seeds:
+            seed = fresh_seed(conditions.release, number)
+            conditions.tell(f"training again with the seed {seed}")
+            here = replace(here, release=reseeded(conditions.release, seed), seed=seed)
+        repetitions.append(repeat_runs(here, retrain=request.mode is Mode.RETRAIN, claims=claims))
+        if wanted == 1 and any(map(is_assumed, claims)):
+            results = judge_all(claims, [repetitions[0].metrics])
+            if any(r.verdict is Verdict.NOT_REPRODUCED and is_assumed(r.claim) for r in results):
+                conditions.tell("a number differs; is it the same twice?")
+                wanted = 2
+    return repetitions
+
+
+def _conclude(ladder: Ladder, *, others: int) -> tuple[Verdict, str]:
+    if is_random_evaluation(ladder.claims):
+        ladder.claims = tuple(
+            replace(r, verdict=Verdict.INCONCLUSIVE, sentence=f"{r.sentence}{_RANDOM}")
+            if r.verdict is Verdict.NOT_REPRODUCED
+            else r
+            for r in ladder.claims
+        )
     verdict = overall(ladder.claims)
     reproduced = sum(result.verdict is Verdict.REPRODUCED for result in ladder.claims)
     status = {
@@ -305,14 +366,20 @@ def _judge(
 
 
 def _what_to_repeat(
-    release: Release, *, retrain: bool
+    request: VerifyRequest, release: Release
 ) -> tuple[tuple[Claim, ...], tuple[ReleaseRun, ...]]:
     """The claims that this repetition can speak about, and the runs it needs.
 
     In a release of a single execution, which trains and reports, to evaluate is to train again.
     """
+    retrain = request.mode is Mode.RETRAIN
     single = len(release.runs) == 1 and len(release.claimed.packed.record.segments) == 1
-    mode = ClaimMode.RETRAIN_SAME_SEED if retrain or single else ClaimMode.EVALUATE
+    if request.new_seeds:
+        mode = ClaimMode.RETRAIN_NEW_SEED
+    elif retrain or single:
+        mode = ClaimMode.RETRAIN_SAME_SEED
+    else:
+        mode = ClaimMode.EVALUATE
     claims = tuple(claim for claim in release.claims.claims if claim.mode is mode)
     return claims, release.runs if retrain else (release.claimed,)
 

@@ -1,39 +1,174 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Judges claims: a recorded number, a tolerance, a fresh number, and the sentence that says it.
+"""Judges claims: a recorded number, a tolerance, fresh numbers, and the sentence that says it.
 
 Laws: a number that is missing or not finite never passes; widening a tolerance never turns
-REPRODUCED into NOT REPRODUCED; unknown never reads as good.
+REPRODUCED into NOT REPRODUCED; the order of repetitions does not matter; unknown never reads as
+good.
+
+Failures by prediction intervals are judged together: of twenty honest claims, one lies outside its
+95 % interval. Holm's method (1979) keeps the chance that any of them is called failed at 5 %.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from repropack.comparators import Band, band, comparator_for
+from repropack.comparators import Comparison, comparator_for
+from repropack.comparators.student_t import mean
 from repropack.escaping import show
-from repropack.model import Claim, ClaimMode, ClaimResult, Metric, Verdict
+from repropack.model import Basis, Claim, ClaimMode, ClaimResult, Interval, Metric, Verdict
 
-__all__ = ["find_metric", "judge", "overall"]
+__all__ = ["holm", "is_assumed", "is_random_evaluation", "judge_all", "overall"]
 
-_MODE_WORDS = {
+MAX_SHOWN: Final = 5
+"""Fresh values in a sentence; the report has all of them."""
+
+_MODE_WORDS: Final = {
     ClaimMode.EVALUATE: "evaluated again with the packed weights",
     ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
+    ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
 }
 
 
-def find_metric(claim: Claim, metrics: Sequence[Metric]) -> Metric | None:
-    """The fresh metric that a claim is about: same importer, same place, same key."""
-    return next((m for m in metrics if m.source.identity == claim.source.identity), None)
+def judge_all(
+    claims: Sequence[Claim], repetitions: Sequence[Sequence[Metric]]
+) -> tuple[ClaimResult, ...]:
+    """Compares claims with what repetitions gave. The texts of the results are safe to print.
+
+    Args:
+        claims: What is claimed.
+        repetitions: The metrics of each repetition, one at least.
+    """
+    found = [{m.source.identity: m for m in reversed(metrics)} for metrics in repetitions]
+    judged = [_judge(claim, [by.get(claim.source.identity) for by in found]) for claim in claims]
+    intervals = [
+        number
+        for number, one in enumerate(judged)
+        if isinstance(one.result.claim.tolerance, Interval) and one.p_value is not None
+    ]
+    adjusted = holm([judged[number].p_value or 0.0 for number in intervals])
+    for number, p_value in zip(intervals, adjusted, strict=True):
+        result = judged[number].result
+        tolerance = result.claim.tolerance
+        assert isinstance(tolerance, Interval)
+        if result.verdict is Verdict.NOT_REPRODUCED and p_value > 1 - tolerance.confidence:
+            sentence = (
+                f"{result.sentence}; one of {len(intervals)} such claims may well lie outside "
+                f"by chance (Holm's p = {p_value:.2g})"
+            )
+            judged[number] = _Judged(
+                result=replace(result, verdict=Verdict.REPRODUCED, sentence=sentence)
+            )
+    return tuple(one.result for one in judged)
 
 
-def judge(claim: Claim, metrics: Sequence[Metric]) -> ClaimResult:
-    """Compares a claim with what a repetition gave. The texts of the result are safe to print."""
-    result = replace(_compare(claim, metrics), claim=_printable(claim))
-    edges = _finite_band(claim)
-    return result if edges is None else replace(result, low=edges.low, high=edges.high)
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several tests, adjusted by Holm's step-down method, in the same order."""
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, number in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[number]))
+        adjusted[number] = highest
+    return adjusted
+
+
+def is_random_evaluation(results: Sequence[ClaimResult]) -> bool:
+    """Whether all failures are of evaluations with an assumed tolerance that differ in each run.
+
+    The same weights gave another number each time: then the assumption was wrong, not the claim.
+    """
+    failed = [result for result in results if result.verdict is Verdict.NOT_REPRODUCED]
+    return bool(failed) and all(
+        is_assumed(result.claim) and len(set(result.runs)) > 1 for result in failed
+    )
+
+
+def is_assumed(claim: Claim) -> bool:
+    """Whether a claim's tolerance was only assumed: it is the default for an evaluation."""
+    return claim.mode is ClaimMode.EVALUATE and claim.basis is Basis.DEFAULT
+
+
+class _Judged(Struct, frozen=True, kw_only=True):
+    result: ClaimResult
+    p_value: float | None = None
+
+
+def _judge(claim: Claim, metrics: Sequence[Metric | None]) -> _Judged:
+    how = _MODE_WORDS[claim.mode]
+    if len(metrics) > 1:
+        how += f" {len(metrics)} times"
+    problem = next((said for said in (_problem(claim, m) for m in metrics) if said), "")
+    values = [m.value for m in metrics if m is not None and m.value is not None]
+    finite = len(values) == len(metrics) and all(map(math.isfinite, values))
+    if problem or not finite:
+        comparison = Comparison(verdict=Verdict.INCONCLUSIVE, evidence=f": {how}, {problem}")
+    else:
+        comparison = _compare(claim, values, how)
+    result = ClaimResult(
+        claim=_printable(claim),
+        verdict=comparison.verdict,
+        fresh=mean(values) if finite and math.isfinite(mean(values)) else None,
+        sentence=f"{show(claim.metric)}{comparison.evidence}",
+        runs=tuple(values) if finite and len(values) > 1 else (),
+    )
+    return _Judged(result=_with_band(result, claim, len(metrics)), p_value=comparison.p_value)
+
+
+def _problem(claim: Claim, metric: Metric | None) -> str:
+    """Why a number cannot be compared at all."""
+    if metric is None:
+        return "the run gave no such number"
+    if metric.value is None or not math.isfinite(metric.value):
+        return f"the run gave {show(metric.text)}, which is not a number"
+    if metric.unit != claim.unit:
+        there = show(metric.unit) or "plain numbers"
+        return f"the run gave {there}, claimed in {show(claim.unit) or 'plain numbers'}"
+    return ""
+
+
+def _compare(claim: Claim, values: Sequence[float], how: str) -> Comparison:
+    unit = show(claim.unit)
+    fresh = ", ".join(f"{value!r}{unit}" for value in sorted(values)[:MAX_SHOWN])
+    if len(values) > MAX_SHOWN:
+        fresh += f" and {len(values) - MAX_SHOWN} more"
+    said = f" = {fresh}, claimed {claim.expected!r}{unit}"
+    if claim.tolerance is None:
+        if set(values) == {claim.expected}:
+            return Comparison(verdict=Verdict.REPRODUCED, evidence=f"{said}: equal; {how}")
+        return Comparison(
+            verdict=Verdict.INCONCLUSIVE,
+            evidence=f"{said}: {how}, and the author declared no tolerance "
+            "by which the difference could be judged",
+        )
+    comparator = comparator_for(claim.tolerance)
+    defect = comparator.defect(claim.tolerance, claim.expected)
+    if defect:
+        return Comparison(verdict=Verdict.INCONCLUSIVE, evidence=f": {defect}")
+    found = comparator.compare(claim.tolerance, claim.expected, values)
+    return replace(found, evidence=f"{said}: {found.evidence}; {how}")
+
+
+def _with_band(result: ClaimResult, claim: Claim, runs: int) -> ClaimResult:
+    """Adds what the tolerance accepts, for reports, where an interval of numbers can say it."""
+    if claim.tolerance is None:
+        return result
+    comparator = comparator_for(claim.tolerance)
+    if comparator.defect(claim.tolerance, claim.expected):
+        return result
+    edges = comparator.band(claim.tolerance, claim.expected, runs)
+    if edges is None:
+        return result
+    return replace(
+        result,
+        low=edges.low if math.isfinite(edges.low) else None,
+        high=edges.high if math.isfinite(edges.high) else None,
+    )
 
 
 def _printable(claim: Claim) -> Claim:
@@ -48,66 +183,7 @@ def _printable(claim: Claim) -> Claim:
             importer=show(source.importer),
             path=show(source.path),
             key=show(source.key),
-            place=show(source.place),
         ),
-    )
-
-
-def _finite_band(claim: Claim) -> Band | None:
-    """What the tolerance accepts, for reports; None where no interval of numbers can say it."""
-    if claim.tolerance is None:
-        return None
-    if comparator_for(claim.tolerance).defect(claim.tolerance, claim.expected):
-        return None
-    edges = band(claim.tolerance, claim.expected)
-    return edges if math.isfinite(edges.low) and math.isfinite(edges.high) else None
-
-
-def _compare(claim: Claim, metrics: Sequence[Metric]) -> ClaimResult:
-    metric = find_metric(claim, metrics)
-    verdict, fresh, outcome = _outcome(claim, metric, _MODE_WORDS[claim.mode])
-    return ClaimResult(
-        claim=claim, verdict=verdict, fresh=fresh, sentence=f"{show(claim.metric)}{outcome}"
-    )
-
-
-def _outcome(claim: Claim, metric: Metric | None, how: str) -> tuple[Verdict, float | None, str]:
-    """The verdict, the fresh number, and what follows the metric's name in the sentence."""
-    if metric is None:
-        return Verdict.INCONCLUSIVE, None, f": {how}, the run gave no such number"
-    fresh = metric.value
-    if fresh is None or not math.isfinite(fresh):
-        said = show(metric.text)
-        return Verdict.INCONCLUSIVE, None, f": {how}, the run gave {said}, which is not a number"
-    unit = show(claim.unit)
-    if metric.unit != claim.unit:
-        return (
-            Verdict.INCONCLUSIVE,
-            fresh,
-            f": claimed in {unit or 'plain numbers'}, "
-            f"the run gave {show(metric.unit) or 'plain numbers'}",
-        )
-    values = f" = {fresh!r}{unit}, claimed {claim.expected!r}{unit}"
-    if claim.tolerance is None:
-        if fresh == claim.expected:
-            return Verdict.REPRODUCED, fresh, f"{values}: equal; {how}"
-        return (
-            Verdict.INCONCLUSIVE,
-            fresh,
-            f"{values}: {how}, and the author declared no tolerance "
-            "by which the difference could be judged",
-        )
-    comparator = comparator_for(claim.tolerance)
-    defect = comparator.defect(claim.tolerance, claim.expected)
-    if defect:
-        return Verdict.INCONCLUSIVE, fresh, f": {defect}"
-    accepted = comparator.accepts(claim.tolerance, claim.expected, fresh)
-    edges = band(claim.tolerance, claim.expected)
-    return (
-        Verdict.REPRODUCED if accepted else Verdict.NOT_REPRODUCED,
-        fresh,
-        f"{values}: {'inside' if accepted else 'outside'} [{edges.low:.10g}, {edges.high:.10g}], "
-        f"{comparator.describe(claim.tolerance)}; {how}",
     )
 
 

@@ -32,6 +32,7 @@ from repropack.paths import descend_beneath, open_beneath, read_beneath
 from repropack.placeholders import PROJECT_DATA, UnfilledError, data_placeholder, fill, split_data
 from repropack.process import find_program
 from repropack.sandbox import Bind, Bubblewrap, Limits, SandboxSpec, confined, no_isolation
+from repropack.seeds import text_with_seed
 from repropack.verify.code_roots import (
     SANDBOX_WORK,
     CodePlaces,
@@ -85,6 +86,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
         wall_seconds: When a run is taken for hung; None to go by the recorded time.
         live: Told each piece of output as it comes.
         tell: Told in words what is going on.
+        seed: The seed that the release was changed to; None for the recorded one.
     """
 
     release: Release
@@ -97,6 +99,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
     wall_seconds: float | None
     live: Callable[[str, bytes], None]
     tell: Callable[[str], None]
+    seed: str | None = None
 
 
 class Repeated(Struct, frozen=True, kw_only=True):
@@ -248,7 +251,7 @@ def _repeat_segment(
             )
         ) from error
     written = frozenset(compare(before, after).written)
-    names = _claimed_files(claims, written, values, run)
+    names = _claimed_files(claims, written, values, run, conditions.seed)
     metrics = read_run_metrics(
         [(path, after.files[name].size) for path, name in names.items() if name in written],
         lambda path: read_beneath(project, names[path], limit=MAX_METRIC_FILE),
@@ -289,15 +292,24 @@ def _carry_over(before: _MadeFiles, project: Path) -> None:
 
 
 def _claimed_files(
-    claims: tuple[Claim, ...], written: Set[str], values: Mapping[str, str], run: ReleaseRun
+    claims: tuple[Claim, ...],
+    written: Set[str],
+    values: Mapping[str, str],
+    run: ReleaseRun,
+    seed: str | None,
 ) -> dict[str, str]:
     """Recorded path to name, of files that may hold what is claimed.
 
-    Only these are read: the code may have written any number of other files.
+    Only these are read: the code may have written any number of other files. With another seed,
+    their names may have that seed in them.
     """
     sources = [c.source for c in claims if c.source.path.startswith("{project}/")]
+
+    def name_now(path: str) -> str:
+        return path if seed is None else text_with_seed(path, seed)
+
     names = {
-        source.path: _filled(source.path.removeprefix("{project}/"), values, run)
+        source.path: _filled(name_now(source.path.removeprefix("{project}/")), values, run)
         for source in sources
         if not source.place
     }

@@ -42,7 +42,7 @@ from repropack.model import (
     Verdict,
 )
 from repropack.reports import render
-from repropack.verify.claims import judge
+from repropack.verify.claims import judge_all
 
 FINGERPRINT: Final = "SHA256:lp+ddcyLuGbJmNIwcY+63nk4ybFsrKD8k5YtT63Ev9M"
 DIGEST: Final = "fe382e294bd5a00c199c8914dd650affbbc520c974e0050181f897ce130f2585"
@@ -69,10 +69,8 @@ def judged(
         note="declared by the author",
     )
     given_unit = unit if fresh_unit is None else fresh_unit
-    return judge(
-        claim,
-        [Metric(name=metric, value=fresh, text=str(fresh), source=source, unit=given_unit)],
-    )
+    given = Metric(name=metric, value=fresh, text=str(fresh), source=source, unit=given_unit)
+    return judge_all([claim], [[given]])[0]
 
 
 def report(**changes: object) -> Report:

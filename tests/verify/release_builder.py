@@ -129,6 +129,7 @@ class Draft:
     place: Path
     runs: list[PackedRun] = dataclasses.field(default_factory=list)
     claims: list[Claim] = dataclasses.field(default_factory=list)
+    seeds: tuple[str, ...] = ()
     data: list[DataManifest] = dataclasses.field(default_factory=list)
     environments: dict[str, Environment] = dataclasses.field(
         default_factory=lambda: {"environment": SHELL}
@@ -228,7 +229,12 @@ class Draft:
             "claims.json": (
                 Role.CLAIMS,
                 canonical.encode(
-                    ClaimSet(version=1, run=self.runs[-1].record.id, claims=tuple(self.claims))
+                    ClaimSet(
+                        version=1,
+                        run=self.runs[-1].record.id,
+                        claims=tuple(self.claims),
+                        seeds=self.seeds,
+                    )
                 ),
             ),
         }

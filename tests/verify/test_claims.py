@@ -4,25 +4,32 @@
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from repropack.model import (
     Absolute,
+    AtLeast,
+    Basis,
     Claim,
     ClaimMode,
     ClaimResult,
+    Equivalent,
     Exact,
+    Interval,
     Metric,
     MetricSource,
     Relative,
     Tolerance,
     Verdict,
 )
-from repropack.verify.claims import find_metric, judge, overall
+from repropack.verify.claims import holm, is_random_evaluation, judge_all, overall
 from tests.verify.release_builder import unprintable
 
 SOURCE = MetricSource(importer="json", path="{project}/m.json", key="/accuracy")
@@ -50,6 +57,10 @@ def claim(expected: float, tolerance: Tolerance | None, unit: str = "") -> Claim
 
 def metric(value: float | None, source: MetricSource = SOURCE, unit: str = "") -> Metric:
     return Metric(name="accuracy", value=value, text=str(value), source=source, unit=unit)
+
+
+def judge(one: Claim, metrics: Sequence[Metric]) -> ClaimResult:
+    return judge_all([one], [metrics])[0]
 
 
 def verdict(expected: float, tolerance: Tolerance | None, fresh: float | None) -> Verdict:
@@ -212,7 +223,6 @@ def test_every_text_of_a_result_is_printable(
     ],
 )
 def test_only_the_same_place_counts(other: MetricSource) -> None:
-    assert find_metric(claim(0.5, None), [metric(0.5, other)]) is None
     assert judge(claim(0.5, Exact()), [metric(0.5, other)]).verdict is Verdict.INCONCLUSIVE
 
 
@@ -253,3 +263,126 @@ def test_overall_does_not_depend_on_order(found: list[Verdict], random: object) 
 @given(outcomes, st.sampled_from([Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE]))
 def test_a_further_doubt_never_makes_it_better(found: list[Verdict], doubt: Verdict) -> None:
     assert overall([result(v) for v in (*found, doubt)]) is not Verdict.REPRODUCED
+
+
+# ---------------------------------------------------------------- several repetitions
+
+SEEDS = (0.912, 0.908, 0.915, 0.910, 0.911)
+fresh_values = st.lists(
+    st.floats(0.85, 0.95).map(lambda value: round(value, 4)), min_size=1, max_size=6
+)
+several = st.one_of(
+    st.builds(Absolute, within=st.floats(0, 0.05)),
+    st.builds(Interval, values=st.just(SEEDS), floor=st.floats(0, 0.05)),
+    st.builds(Equivalent, values=st.just(SEEDS), margin=st.floats(0.001, 0.1)),
+    st.builds(AtLeast, bound=st.floats(0.85, 0.9)),
+)
+
+
+def judged(tolerance: Tolerance, fresh: Sequence[float]) -> ClaimResult:
+    return judge_all([claim(0.911, tolerance)], [[metric(value)] for value in fresh])[0]
+
+
+@settings(deadline=None)
+@given(several, fresh_values, st.integers(0, 99))
+def test_order_of_runs_does_not_matter(
+    tolerance: Tolerance, fresh: list[float], shuffle: int
+) -> None:
+    shuffled = random.Random(shuffle).sample(fresh, len(fresh))
+    one, other = judged(tolerance, fresh), judged(tolerance, shuffled)
+    assert (one.verdict, one.sentence, one.fresh) == (other.verdict, other.sentence, other.fresh)
+
+
+@settings(deadline=None)
+@given(several, fresh_values, st.sampled_from([math.nan, math.inf, None]))
+def test_one_run_without_a_number_decides_nothing(
+    tolerance: Tolerance, fresh: list[float], bad: float | None
+) -> None:
+    repetitions = [[metric(value)] for value in (*fresh, bad)]
+    result = judge_all([claim(0.911, tolerance)], repetitions)[0]
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert judge_all([claim(0.911, tolerance)], [*repetitions[:-1], []])[0].verdict is (
+        Verdict.INCONCLUSIVE
+    )
+
+
+@settings(deadline=None)
+@given(fresh_values, st.floats(0, 0.1), st.floats(0, 0.1))
+def test_a_wider_interval_never_refutes(fresh: list[float], one: float, other: float) -> None:
+    narrow = judged(Interval(values=SEEDS, floor=min(one, other)), fresh).verdict
+    wide = judged(Interval(values=SEEDS, floor=max(one, other)), fresh).verdict
+    assert (narrow, wide) != (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED)
+
+
+def test_the_sentence_of_an_interval_says_what_would_have_been_missed() -> None:
+    result = judged(Interval(values=SEEDS), [0.9100])
+    assert result.verdict is Verdict.REPRODUCED
+    for words in ("0.9033274194", "0.9190725806", "95 % prediction interval of 5 recorded runs"):
+        assert words in result.sentence
+    assert "a shift below 4.1 standard deviations would be missed" in result.sentence
+
+
+def test_every_run_counts_for_a_tolerance_of_single_values() -> None:
+    result = judged(Absolute(within=0.01), [0.911, 0.95, 0.911])
+    assert result.verdict is Verdict.NOT_REPRODUCED
+    assert "1 of 3 runs outside" in result.sentence
+    assert result.runs == (0.911, 0.95, 0.911)
+
+
+def test_better_by_far_is_reproduced_and_said() -> None:
+    assert "better than recorded by far" in judged(AtLeast(bound=0.9), [0.99]).sentence
+    assert "by far" not in judged(AtLeast(bound=0.9), [0.915]).sentence
+
+
+@pytest.mark.parametrize(
+    ("given", "adjusted"),
+    [
+        # The vector of R's p.adjust(method = "holm").
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([], []),
+        ([0.9, 0.8], [1.0, 1.0]),
+    ],
+)
+def test_holm(given: list[float], adjusted: list[float]) -> None:
+    assert holm(given) == pytest.approx(adjusted)
+
+
+def test_one_of_many_intervals_may_be_missed_by_chance() -> None:
+    # 0.920 has p = 0.036: a failure alone, none among ten.
+    sources = [MetricSource(importer="json", path="m.json", key=f"/{n}") for n in range(10)]
+    claims = [
+        Claim(
+            metric="accuracy",
+            source=source,
+            expected=0.911,
+            mode=ClaimMode.RETRAIN_NEW_SEED,
+            tolerance=Interval(values=SEEDS),
+        )
+        for source in sources
+    ]
+    values = [0.920] + [0.911] * 9
+    metrics = [metric(value, source) for value, source in zip(values, sources, strict=True)]
+    alone = judge_all(claims[:1], [metrics])
+    assert overall(alone) is Verdict.NOT_REPRODUCED
+    together = judge_all(claims, [metrics])
+    assert overall(together) is Verdict.REPRODUCED
+    assert "by chance" in together[0].sentence
+    far = [metric(0.99, sources[0]), *metrics[1:]]
+    assert overall(judge_all(claims, [far])) is Verdict.NOT_REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("basis", "fresh", "random_evaluation"),
+    [
+        (Basis.DEFAULT, [0.8, 0.9], True),
+        (Basis.DEFAULT, [0.8, 0.8], False),
+        (Basis.DECLARED, [0.8, 0.9], False),
+    ],
+)
+def test_only_an_assumed_tolerance_is_doubted(
+    basis: Basis, fresh: list[float], random_evaluation: bool
+) -> None:
+    assumed = replace(claim(0.5, Relative(within=1e-5)), basis=basis)
+    results = judge_all([assumed], [[metric(value)] for value in fresh])
+    assert overall(results) is Verdict.NOT_REPRODUCED
+    assert is_random_evaluation(results) is random_evaluation

@@ -322,7 +322,7 @@ def test_unit_is_part_of_the_claim(tmp_path: Path) -> None:
 def test_claims_about_another_repetition_are_counted_not_hidden(tmp_path: Path) -> None:
     report = check(chain(tmp_path).write())
     assert outcome(report) == REPRODUCED
-    assert "1 about another kind of repetition were not checked" in report.steps[-1].summary
+    assert "2 about another kind of repetition were not checked" in report.steps[-1].summary
 
 
 # ---------------------------------------------------------------- how a run ends

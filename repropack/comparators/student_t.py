@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of small samples, by Student's t. Pure functions of numbers.
+
+The special functions are scipy's; it is imported when the first claim needs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+__all__ = [
+    "Welch",
+    "can_compute",
+    "detectable_shift",
+    "mean",
+    "prediction_half_width",
+    "prediction_p_value",
+    "sample_deviation",
+    "welch",
+]
+
+POWER: Final = 0.8
+"""The chance with which a detectable shift would be seen: the usual convention (Cohen 1988)."""
+
+
+MAX_MAGNITUDE: Final = 1e60
+"""Of a value: its fourth power, which Satterthwaite's formula needs, still is a double."""
+
+
+class Welch(Struct, frozen=True, kw_only=True):
+    """The difference of two means with its standard error.
+
+    Attributes:
+        difference: Mean of the fresh runs less that of the recorded ones.
+        error: sqrt(s1**2 / n1 + s2**2 / n2).
+        freedom: Degrees of freedom by Satterthwaite's formula.
+    """
+
+    difference: float
+    error: float
+    freedom: float
+
+    def equivalence_p_value(self, margin: float) -> float:
+        """The larger of the p-values of the two one-sided tests of |difference| < margin."""
+        if self.error == 0:
+            return 0.0 if abs(self.difference) < margin else 1.0
+        below = _survival((self.difference + margin) / self.error, self.freedom)
+        above = 1 - _survival((self.difference - margin) / self.error, self.freedom)
+        return max(below, above)
+
+    def confidence_limits(self, alpha: float) -> tuple[float, float]:
+        """The limits of the (1 - 2 alpha) confidence interval of the difference."""
+        half = _quantile(1 - alpha, self.freedom) * self.error if self.error else 0.0
+        return self.difference - half, self.difference + half
+
+
+def can_compute(values: Sequence[float]) -> bool:
+    """Whether the functions here can be used with these values: none of them is absurd."""
+    return all(abs(value) <= MAX_MAGNITUDE for value in values)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; the order of the values does not change a bit of it."""
+    # Divided first, so that no sum overflows.
+    return math.fsum(value / len(values) for value in values)
+
+
+def sample_deviation(values: Sequence[float]) -> float:
+    """The sample standard deviation, with n - 1."""
+    centre = mean(values)
+    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
+
+
+def prediction_half_width(values: Sequence[float], runs: int, confidence: float) -> float:
+    """Half the width of the interval in which the mean of further runs is predicted to lie.
+
+    Args:
+        values: Recorded values, two at least.
+        runs: How many further runs.
+        confidence: For example 0.95, of both sides together.
+    """
+    quantile = _quantile(0.5 + confidence / 2, len(values) - 1)
+    return quantile * sample_deviation(values) * math.sqrt(1 / len(values) + 1 / runs)
+
+
+def prediction_p_value(values: Sequence[float], fresh: Sequence[float]) -> float:
+    """The chance that the mean of such further runs lies at least as far from the recorded mean."""
+    distance = abs(mean(fresh) - mean(values))
+    error = sample_deviation(values) * math.sqrt(1 / len(values) + 1 / len(fresh))
+    if error == 0:
+        return 1.0 if distance == 0 else 0.0
+    return min(1.0, 2 * _survival(distance / error, len(values) - 1))
+
+
+def detectable_shift(recorded: int, runs: int, confidence: float) -> float:
+    """The shift of the mean that the interval would see in 80 of 100 cases.
+
+    Args:
+        recorded: How many recorded runs.
+        runs: How many fresh ones.
+        confidence: Of the interval.
+
+    Returns:
+        In standard deviations of a single run, by the noncentral t distribution.
+    """
+    from scipy.special import nctdtr
+
+    freedom = recorded - 1
+    quantile = _quantile(0.5 + confidence / 2, freedom)
+    scale = math.sqrt(1 / recorded + 1 / runs)
+
+    def power(shift: float) -> float:
+        nc = shift / scale
+        return float(1 - nctdtr(freedom, nc, quantile) + nctdtr(freedom, nc, -quantile))
+
+    low, high = 0.0, 1.0
+    while power(high) < POWER:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle) < POWER else (low, middle)
+    return high
+
+
+def welch(recorded: Sequence[float], fresh: Sequence[float]) -> Welch:
+    """The difference of the means of two samples of two values at least."""
+    parts = [sample_deviation(v) ** 2 / len(v) for v in (recorded, fresh)]
+    freedom = [len(v) - 1 for v in (recorded, fresh)]
+    divisor = math.fsum(p**2 / f for p, f in zip(parts, freedom, strict=True))
+    return Welch(
+        difference=mean(fresh) - mean(recorded),
+        error=math.sqrt(math.fsum(parts)),
+        freedom=math.fsum(parts) ** 2 / divisor if divisor else float(sum(freedom)),
+    )
+
+
+def _quantile(probability: float, freedom: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, probability))
+
+
+def _survival(t: float, freedom: float) -> float:
+    from scipy.special import stdtr
+
+    return float(stdtr(freedom, -t))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics of small samples, against published values and against scipy and statsmodels."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from repropack.comparators import comparator_for
+from repropack.comparators.student_t import (
+    detectable_shift,
+    mean,
+    prediction_half_width,
+    prediction_p_value,
+    sample_deviation,
+    welch,
+)
+from repropack.model import Equivalent, Interval, Verdict
+
+X = [0.912, 0.908, 0.915, 0.910, 0.911]
+samples = st.lists(
+    st.floats(0.1, 10).map(lambda value: round(value, 3)), min_size=2, max_size=12
+).filter(lambda values: len(set(values)) > 1)
+
+
+def test_mean_and_deviation() -> None:
+    assert mean(X) == pytest.approx(0.9112, abs=1e-15)
+    assert sample_deviation(X) == pytest.approx(0.002588435821108959, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("values", "runs", "confidence", "low", "high"),
+    [
+        (X, 1, 0.95, 0.9033274194018545, 0.919072580598146),
+        (X, 3, 0.95, 0.9059516129345697, 0.9164483870654307),
+        (X, 5, 0.95, 0.9066547634724438, 0.9157452365275567),
+        (X, 1, 0.99, 0.8981451379073351, 0.9242548620926654),
+        ([0.91, 0.92, 0.90], 1, 0.95, 0.8603172457649934, 0.9596827542350067),
+    ],
+)
+def test_prediction_intervals(
+    values: list[float], runs: int, confidence: float, low: float, high: float
+) -> None:
+    tolerance = Interval(values=tuple(values), confidence=confidence)
+    edges = comparator_for(tolerance).band(tolerance, 0.0, runs)
+    assert edges is not None
+    assert (edges.low, edges.high) == pytest.approx((low, high), rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("count", "share"),
+    [(2, 15.5619), (3, 4.9683), (4, 3.5581), (5, 3.0414), (6, 2.7765), (8, 2.5081), (10, 2.3726)],
+)
+def test_half_width_in_standard_deviations(count: int, share: float) -> None:
+    values = [0.0] * (count - 1) + [1.0]
+    half = prediction_half_width(values, 1, 0.95) / sample_deviation(values)
+    assert half == pytest.approx(share, abs=5e-5)
+
+
+@pytest.mark.parametrize(("fresh", "p"), [(0.917, 0.110252), (0.920, 0.036098), (0.900, 0.016819)])
+def test_p_values_of_single_runs(fresh: float, p: float) -> None:
+    assert prediction_p_value(X, [fresh]) == pytest.approx(p, abs=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "runs", "shift"),
+    [
+        (3, 1, 6.53), (3, 3, 4.62), (5, 1, 4.12), (5, 3, 2.75), (5, 5, 2.38), (5, 10, 2.06),
+        (10, 1, 3.30), (10, 3, 2.07), (10, 5, 1.73), (10, 10, 1.41), (20, 1, 3.03),
+    ],
+)  # fmt: skip
+def test_detectable_shifts(recorded: int, runs: int, shift: float) -> None:
+    assert detectable_shift(recorded, runs, 0.95) == pytest.approx(shift, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "difference", "freedom", "p", "low", "high", "verdict"),
+    [
+        (
+            [0.909, 0.913, 0.910, 0.911, 0.908], -0.001, 7.385455786958007, 0.013061574677642265,
+            -0.0037110966943771427, 0.0017110966943766968, Verdict.REPRODUCED,
+        ),
+        (
+            [0.905, 0.914, 0.899, 0.910, 0.912], -0.0032, 5.42062535399451, 0.2825361773314082,
+            -0.009022976590041771, 0.0026229765900413655, Verdict.INCONCLUSIVE,
+        ),
+        (
+            [0.893, 0.897, 0.890, 0.895, 0.892], -0.0178, 7.985333061723367, 0.9999696,
+            -0.02091236, -0.01468764, Verdict.NOT_REPRODUCED,
+        ),
+    ],
+)  # fmt: skip
+def test_equivalence(
+    fresh: list[float],
+    difference: float,
+    freedom: float,
+    p: float,
+    low: float,
+    high: float,
+    verdict: Verdict,
+) -> None:
+    found = welch(X, fresh)
+    assert found.difference == pytest.approx(difference, abs=1e-14)
+    assert found.freedom == pytest.approx(freedom, rel=1e-9)
+    assert found.equivalence_p_value(0.005) == pytest.approx(p, abs=1e-7)
+    assert found.confidence_limits(0.05) == pytest.approx((low, high), abs=5e-9)
+    tolerance = Equivalent(values=tuple(X), margin=0.005)
+    assert comparator_for(tolerance).compare(tolerance, 0.911, fresh).verdict is verdict
+
+
+def test_too_few_runs_decide_nothing() -> None:
+    two = Interval(values=(0.91, 0.92))
+    assert comparator_for(two).compare(two, 0.91, [0.5]).verdict is Verdict.INCONCLUSIVE
+    wide = Interval(values=tuple(X), max_half_width=0.001)
+    assert comparator_for(wide).compare(wide, 0.91, [0.91]).verdict is Verdict.INCONCLUSIVE
+    one = Equivalent(values=tuple(X), margin=0.1)
+    assert comparator_for(one).compare(one, 0.91, [0.91]).verdict is Verdict.INCONCLUSIVE
+
+
+@settings(deadline=None)
+@given(samples, samples, st.floats(0.01, 5))
+def test_tost_agrees_with_statsmodels(
+    recorded: list[float], fresh: list[float], margin: float
+) -> None:
+    found = welch(recorded, fresh)
+    compared = CompareMeans(DescrStatsW(fresh), DescrStatsW(recorded))
+    p = compared.ttost_ind(-margin, margin, usevar="unequal")[0]
+    assert found.equivalence_p_value(margin) == pytest.approx(p, abs=1e-9)
+    limits = compared.tconfint_diff(alpha=0.1, usevar="unequal")
+    assert found.confidence_limits(0.05) == pytest.approx(limits, rel=1e-6, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(samples, st.integers(1, 9), st.sampled_from([0.8, 0.95, 0.99]))
+def test_interval_agrees_with_scipy(values: list[float], runs: int, confidence: float) -> None:
+    quantile = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
+    half = quantile * stats.tstd(values) * math.sqrt(1 / len(values) + 1 / runs)
+    assert prediction_half_width(values, runs, confidence) == pytest.approx(half, rel=1e-9)
