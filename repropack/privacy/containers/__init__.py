@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinds of files that hold others, or text in a form that a search of the bytes would miss.
+
+A container has one file here and one row in `TABLE`. It turns an open file into pieces and knows
+nothing of what is searched. It may be hostile or damaged: nothing of it is executed or unpickled,
+nothing is allocated by what it says, and `UnreadableError` says that the rest was not read.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple, Protocol, cast
+
+__all__ = [
+    "CHUNK",
+    "COVERED",
+    "HEAD",
+    "PLAIN",
+    "TABLE",
+    "Container",
+    "Piece",
+    "UnreadableError",
+    "container_for",
+    "plain_kind",
+]
+
+CHUNK: Final = 1024 * 1024
+"""Bytes of one step of a piece."""
+
+HEAD: Final = 560
+"""Bytes by which a kind is recognised: a tar archive has its mark at byte 257."""
+
+
+class UnreadableError(Exception):
+    """A container cannot be read on. The text says why, in a few words."""
+
+
+class Piece(NamedTuple):
+    """Something inside of a container.
+
+    Attributes:
+        name: What it is called there; it is searched too.
+        content: Its bytes, in chunks.
+        seen: Whether they lie plainly in the container, whose own bytes are searched.
+    """
+
+    name: str
+    content: Iterator[bytes]
+    seen: bool = False
+
+
+class Container(Protocol):
+    """What a module of `TABLE` has."""
+
+    def handles(self, head: bytes, name: str) -> bool:
+        """Whether a file is of this kind, by its first bytes and its name."""
+
+    def pieces(self, file: BinaryIO, size: int) -> Iterator[Piece]:
+        """What is in it, one after the other: each piece is read before the next is asked for.
+
+        Raises:
+            UnreadableError: It is damaged, encrypted, or beyond a limit.
+        """
+
+
+TABLE: Final = {
+    "zip archive": "repropack.privacy.containers.zip",
+    "tar archive": "repropack.privacy.containers.tar",
+    "compressed file": "repropack.privacy.containers.compressed",
+    "pickle": "repropack.privacy.containers.pickled",
+    "PDF": "repropack.privacy.containers.pdf",
+    "PNG image": "repropack.privacy.containers.png",
+    "SQLite database": "repropack.privacy.containers.sqlite",
+    "protocol buffers": "repropack.privacy.containers.protobuf",
+    "git objects": "repropack.privacy.containers.git_pack",
+}
+
+PLAIN: Final = (
+    ("safetensors", 8, b'{"'),
+    ("GGUF", 0, b"GGUF"),
+    ("NumPy array", 0, b"\x93NUMPY"),
+    ("JPEG image", 0, b"\xff\xd8\xff"),
+    ("GIF image", 0, b"GIF8"),
+    ("TIFF image", 0, b"II*\0"),
+    ("TIFF image", 0, b"MM\0*"),
+    ("WebP image", 8, b"WEBP"),
+)
+"""Binary formats whose text lies plainly in their bytes, so that a search of the bytes sees all of
+it: name, where its mark is, and the mark. Python bytecode is known by
+its name."""
+
+
+def container_for(head: bytes, name: str) -> tuple[str, Container] | None:
+    """The kind of a file, or None if it is no container that we know."""
+    for kind, module in TABLE.items():
+        container = cast(Container, importlib.import_module(module))
+        if container.handles(head, name):
+            return kind, container
+    return None
+
+
+def plain_kind(head: bytes, name: str) -> str | None:
+    """The kind of a binary file whose text lies plainly in it, or None."""
+    last = name.rpartition("/")[2]
+    if last.endswith(".pyc"):
+        return "Python bytecode" if head[2:4] == b"\r\n" else None
+    for kind, at, mark in PLAIN:
+        if head[at : at + len(mark)] == mark:
+            return kind
+    return None
+
+
+COVERED: Final = frozenset({"git objects"})
+"""Kinds whose pieces are all that is in them, so that their own bytes need no search."""
