@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import hash_path
@@ -16,7 +19,7 @@ from repropack.capture.preparation import Prepared, recorded_path
 from repropack.model import Product
 from repropack.store import HashedFile
 
-__all__ = ["keep_products"]
+__all__ = ["KeepLimits", "keep_products"]
 
 KEEP_FILE_LIMIT: Final = 8 * 2**30
 """Bytes of a product that is kept: larger than the checkpoint of a 1.5 B parameter model with its
@@ -32,6 +35,30 @@ WRITERS: Final = 16
 """Threads: each waits for the disk to confirm a file, and a disk confirms many at once."""
 
 
+class KeepLimits(Struct, frozen=True, kw_only=True):
+    """Which outputs are kept in the store; of others only the digest is recorded.
+
+    Attributes:
+        file: Bytes of the largest file that is kept.
+        run: Bytes of all files of a run that are kept.
+        excluded: Patterns of project-relative paths that are not (`fnmatch`).
+    """
+
+    file: int = KEEP_FILE_LIMIT
+    run: int = KEEP_RUN_LIMIT
+    excluded: tuple[str, ...] = ()
+
+    def refusal(self, relative: str, size: int, kept: int) -> str:
+        """Why a file is not kept where so many bytes are already; empty if it is."""
+        if pattern := next((p for p in self.excluded if fnmatch.fnmatch(relative, p)), None):
+            return f"fits {pattern}, which is not to be kept"
+        if size > self.file:
+            return f"is larger than {self.file} bytes (--keep-file)"
+        if kept + size > self.run:
+            return f"is beyond the {self.run} bytes that are kept of a run (--keep-run)"
+        return ""
+
+
 class _Outcome(NamedTuple):
     """A file that was hashed, or None; and why it is not kept, or an empty string."""
 
@@ -44,6 +71,7 @@ def keep_products(
     prepared: Prepared,
     gaps: Gaps,
     *,
+    limits: KeepLimits,
     interruption: Interruption,
     tell: Callable[[str], None],
 ) -> tuple[tuple[Product, ...], dict[str, tuple[int, int, int]]]:
@@ -53,6 +81,7 @@ def keep_products(
         written: Project-relative paths.
         prepared: The recording.
         gaps: Told what could not be kept.
+        limits: What is kept.
         interruption: Once it is requested, no further file is kept.
         tell: Told in one line that this takes long.
 
@@ -62,23 +91,23 @@ def keep_products(
     products = []
     stamps: dict[str, tuple[int, int, int]] = {}
     hashed = []
-    chosen: list[tuple[str, os.stat_result, bool]] = []
+    chosen: list[tuple[str, os.stat_result, str]] = []
     kept_bytes = 0
     for relative in written:
         status = gaps.attempt("outputs", (prepared.root / relative).lstat, None)
         if status is None:
             continue
-        keep = status.st_size <= KEEP_FILE_LIMIT and kept_bytes + status.st_size <= KEEP_RUN_LIMIT
-        kept_bytes += status.st_size if keep else 0
-        chosen.append((relative, status, keep))
+        refusal = limits.refusal(relative, status.st_size, kept_bytes)
+        kept_bytes += status.st_size if not refusal else 0
+        chosen.append((relative, status, refusal))
 
-    def one(choice: tuple[str, os.stat_result, bool]) -> _Outcome | None:
+    def one(choice: tuple[str, os.stat_result, str]) -> _Outcome | None:
         if interruption.requested:
             return None
-        relative, _, keep = choice
+        relative, _, refusal = choice
         path = prepared.root / relative
-        failure = "" if keep else f"{relative} is too large to be kept; its digest is recorded"
-        if keep:
+        failure = f"{relative} {refusal}; only its digest is recorded" if refusal else ""
+        if not refusal:
             try:
                 return _Outcome(prepared.store.keep(path), "")
             except OSError as error:

@@ -38,7 +38,7 @@ from repropack.capture.materials import (
     is_below,
     written_outside,
 )
-from repropack.capture.outputs import keep_products
+from repropack.capture.outputs import KeepLimits, keep_products
 from repropack.capture.preparation import (
     Prepared,
     is_inside,
@@ -105,6 +105,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
         data: Data set name to directory.
         trace: How the command is observed.
         resume: The id of the run that this execution goes on with, as its next segment.
+        keep: Which outputs are kept.
     """
 
     argv: tuple[str, ...]
@@ -112,6 +113,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     data: dict[str, Path] = {}
     trace: TraceMode = TraceMode.AUTO
     resume: str | None = None
+    keep: KeepLimits = KeepLimits()
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
@@ -265,6 +267,7 @@ def _prepare(
 ) -> Prepared:
     root, versioned = _root(directory, gaps)
     store = Store.create(root)
+    store.share()
     nothing: dict[str, KnownProduct] = {}
     known = gaps.attempt("lineage", store.products_on_disk, nothing)
     prefixes = _prefixes(request, root, directory, environment)
@@ -428,7 +431,12 @@ def _finish(
     changed = compare(prepared.before, scan(root)).written
     written = _without_others(changed, prepared, processes, gaps)
     products, stamps = keep_products(
-        written, prepared, gaps, interruption=finishing.interruption, tell=finishing.tell
+        written,
+        prepared,
+        gaps,
+        limits=request.keep,
+        interruption=finishing.interruption,
+        tell=finishing.tell,
     )
     source = _source(prepared, changed, gaps)
 

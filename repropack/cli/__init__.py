@@ -23,6 +23,8 @@ TABLE: Final = {
     "show": ("repropack.cli.show_run", "Show what is recorded of a run."),
     "diff": ("repropack.cli.diff_runs", "Show how two runs differ."),
     "data": ("repropack.cli.data", "Compare the data of runs, and with published lists."),
+    "restore": ("repropack.cli.restore", "Write outputs of a run back to the disk."),
+    "gc": ("repropack.cli.gc", "Remove what no run needs, or old runs."),
     "export": ("repropack.cli.export", "Build one signed file from recorded runs."),
     "verify": ("repropack.cli.verify", "Check a bundle and repeat its runs."),
     "calibrate": ("repropack.cli.calibrate", "Measure how much a bundle's numbers vary."),

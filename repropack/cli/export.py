@@ -18,6 +18,7 @@ from repropack.bundle import existing_volumes
 from repropack.cli.places import KEY_HELP, load_keys
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, human_size, plural, say, tell
+from repropack.cli.sizes import parse_size
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.export import (
@@ -87,9 +88,10 @@ def command(
 ) -> int:
     """Build one signed file from a recorded run and the runs it was made from."""
     store = Store.find(Path.cwd())
+    store.share()
     # What can be refused at once is refused before the package index is asked.
     store.finished(store.resolve(run))
-    volume_size = parse_size(volumes) if volumes is not None else None
+    volume_size = parse_size("--volumes", volumes) if volumes is not None else None
     named = _checked_destination(output) if output is not None else None
     if named is not None and volume_size is not None:
         _refuse_present(named)
@@ -160,22 +162,6 @@ def _calibrated(
         planned,
         claims=tuple(changed.get((c.mode, c.source.identity), c) for c in planned.claims),
     )
-
-
-def parse_size(text: str) -> int:
-    """A number of bytes: `500M` is a power of 1024 (also `500MiB`), `500MB` one of 1000.
-
-    Raises:
-        UsageError: It has another form, or is less than `MIN_VOLUME`.
-    """
-    match = re.fullmatch(r"([0-9]{1,15})([KMGT]?)(iB|B)?", text.strip(), re.ASCII)
-    size = 0
-    if match:
-        base = 1000 if match[3] == "B" and match[2] else 1024
-        size = int(match[1]) * base ** " KMGT".index(match[2] or " ")
-    if size < MIN_VOLUME:
-        raise UsageError(f"--volumes {text}: expected a size of at least 1K, such as 500M or 2G")
-    return size
 
 
 def _refuse_present(destination: Path) -> None:

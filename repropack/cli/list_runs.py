@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from repropack import canonical
-from repropack.cli.screen import bold, dim, say, tell
+from repropack.cli.screen import bold, dim, human_size, say, tell
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.model import Metric
@@ -22,15 +22,23 @@ SHOWN_SEEDS = 10
 
 
 @click.command("list")
+@click.option("--size", "sizes", is_flag=True, help="Show what each run keeps on the disk.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
-def command(as_json: bool) -> int:
+def command(sizes: bool, as_json: bool) -> int:
     """List the recorded runs, oldest first."""
     store = Store.find(Path.cwd())
     runs = store.runs()
     if as_json:
         groups = seed_groups(run.record for run in runs if run.record is not None)
         seeds = {run.run: (run.seed, group) for group in groups for run in group.runs}
-        say(canonical.encode([_facts(store, run, seeds.get(run.id)) for run in runs]).decode())
+        facts = [
+            {
+                **_facts(store, run, seeds.get(run.id)),
+                **({"kept_bytes": _kept_bytes(run)} if sizes else {}),
+            }
+            for run in runs
+        ]
+        say(canonical.encode(facts).decode())
         return 0
     if not runs:
         tell("repropack: no runs yet; record one with `repropack run -- COMMAND`")
@@ -44,11 +52,32 @@ def command(as_json: bool) -> int:
         say(dim(text) if number == 0 else text)
     for group in seed_groups(run.record for run in runs if run.record is not None):
         _say_group(group)
+    if sizes:
+        _say_sizes(store, runs)
     for run in runs:
         if run.damage:
             tell(f"repropack: run {run.id} is damaged: {show(run.damage)}")
     tell(f"next: {bold('repropack show last')} or {bold('repropack export --run last')}")
     return 0
+
+
+def _say_sizes(store: Store, runs: tuple[StoredRun, ...]) -> None:
+    from repropack.store.reclaim import size_on_disk
+
+    for run in runs:
+        say(f"{run.id}  {human_size(_kept_bytes(run)).rjust(10)} kept")
+    say(
+        f"the store has {human_size(size_on_disk(store.directory))} on the disk; what several runs "
+        "keep is there once"
+    )
+
+
+def _kept_bytes(run: StoredRun) -> int:
+    """Bytes of the outputs that a run keeps, each content once."""
+    if run.record is None:
+        return 0
+    kept = {p.sha256: p.size for s in run.record.segments for p in s.products if p.kept}
+    return sum(kept.values())
 
 
 def ending(run: StoredRun) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from repropack.cli.screen import tell
+from repropack.cli.sizes import parse_size
 from repropack.errors import UsageError
 
 __all__ = ["command"]
@@ -38,6 +39,25 @@ __all__ = ["command"]
     "the kernel, whatever opens them; `auto` by strace for commands that are not Python.",
 )
 @click.option(
+    "--keep-file",
+    metavar="SIZE",
+    envvar="REPROPACK_KEEP_FILE",
+    help="Keep outputs up to this size, such as 500M; else 8G. Of larger ones only the digest.",
+)
+@click.option(
+    "--keep-run",
+    metavar="SIZE",
+    envvar="REPROPACK_KEEP_RUN",
+    help="Keep so much of all outputs of a run; else 32G.",
+)
+@click.option(
+    "--no-keep",
+    metavar="GLOB",
+    multiple=True,
+    envvar="REPROPACK_NO_KEEP",
+    help="Do not keep outputs whose path below the project fits. Repeatable.",
+)
+@click.option(
     "--resume",
     metavar="ID",
     help="Go on with a recorded run: this execution becomes its next segment, with its own code.",
@@ -47,6 +67,9 @@ def command(
     name: str | None,
     data: tuple[str, ...],
     trace: str,
+    keep_file: str | None,
+    keep_run: str | None,
+    no_keep: tuple[str, ...],
     resume: str | None,
     argv: tuple[str, ...],
 ) -> int:
@@ -54,6 +77,7 @@ def command(
 
     Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
     """
+    from repropack.capture.outputs import KEEP_FILE_LIMIT, KEEP_RUN_LIMIT, KeepLimits
     from repropack.capture.recorder import RunRequest, record
     from repropack.capture.streams import CommandNotStartedError
     from repropack.capture.tracing import TraceMode
@@ -65,6 +89,11 @@ def command(
         data=parse_data(data),
         resume=None if resume is None else _resumed(resume, name, directory),
         trace=TraceMode(trace),
+        keep=KeepLimits(
+            file=_size("--keep-file", keep_file, KEEP_FILE_LIMIT),
+            run=_size("--keep-run", keep_run, KEEP_RUN_LIMIT),
+            excluded=no_keep,
+        ),
     )
     try:
         recorded = record(
@@ -106,6 +135,10 @@ def parse_data(pairs: tuple[str, ...]) -> dict[str, Path]:
             raise UsageError(f"--data {pair}: the name {name} stands twice")
         found[name] = Path(os.path.normpath(place))
     return found
+
+
+def _size(option: str, text: str | None, otherwise: int) -> int:
+    return otherwise if text is None else parse_size(option, text)
 
 
 def _resumed(text: str, name: str | None, directory: Path) -> str:

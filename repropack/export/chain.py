@@ -21,7 +21,9 @@ __all__ = [
     "ChosenArtifact",
     "choose_artifacts",
     "code_of",
+    "fits",
     "products_of",
+    "project_relative",
     "trace_chain",
 ]
 
@@ -166,7 +168,7 @@ def choose_artifacts(
         last = products_of(chained.record)
         for product in _distinct_products(chained.record):
             relative = project_relative(product.path)
-            matches = [w for w in wanted if relative and _fits(relative, w)]
+            matches = [w for w in wanted if relative and fits(relative, w)]
             unmatched.difference_update(matches)
             used = (chained.record.id, product.sha256) in needed
             if not used and last[product.path] != product:
@@ -200,7 +202,8 @@ def project_relative(path: str) -> str | None:
     return path.removeprefix("{project}/") if path.startswith("{project}/") else None
 
 
-def _fits(relative: str, wanted: str) -> bool:
+def fits(relative: str, wanted: str) -> bool:
+    """Whether a path is what a user names: it, a directory above it, or a pattern."""
     plain = os.path.normpath(wanted)
     return (
         relative == plain or relative.startswith(plain + "/") or fnmatch.fnmatch(relative, wanted)

@@ -9,6 +9,7 @@
       runs/<id>/private.json   what never leaves this machine
       runs/<id>/metrics.json, stdout.log, stderr.log, agent/
       runs/<id>/2/             the same files, but for the record, of the run's second segment
+      lock                     shared by recorders and exports, held alone by `repropack gc`
       index.sqlite             an index; delete it and it is rebuilt
 
 Files are the truth. One directory per run, so that two recorders never write the same file.
@@ -25,7 +26,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,6 +47,7 @@ __all__ = [
     "Started",
     "Store",
     "StoredRun",
+    "copy_hashing",
     "now",
     "segment_directory",
     "stamp_of",
@@ -57,6 +59,11 @@ STORE_NAME: Final = ".repropack"
 SETTLE_NANOSECONDS: Final = 20_000_000
 """A digest is cached only for a file that was last changed longer ago than this. The kernel stamps
 files with a clock of at most 10 ms, so a later write within one tick would not be noticed."""
+
+GC_PATIENCE: Final = 60.0
+"""Seconds that a recorder waits for a removal: unlinking 100,000 files takes a few."""
+GC_POLL: Final = 0.05
+"""Seconds between two looks."""
 
 _ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _EMPTY: Final = digest.sha256_hex(b"")
@@ -191,6 +198,71 @@ class Store:
             durable.sync_directory(project)
             durable.write_file(ignore, b"*\n")
         return store
+
+    def share(self) -> None:
+        """Keeps `repropack gc` away from the store until this process ends.
+
+        Raises:
+            RepropackError: It is at work, and does not end within a minute.
+            OSError: The store cannot be written.
+        """
+        try:
+            descriptor = self._open_lock()
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES):
+                # What we may not write, nobody of us removes.
+                return
+            raise
+        waited = 0.0
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waited > GC_PATIENCE:
+                    os.close(descriptor)
+                    raise RepropackError(
+                        f"{self.directory}: `repropack gc` is at work", advice="try again later"
+                    ) from None
+                time.sleep(GC_POLL)
+                waited += GC_POLL
+            except OSError:
+                # A file system without locks: there, gc removes nothing.
+                return
+            else:
+                return
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps recorders and exports away while the block lasts.
+
+        Raises:
+            RepropackError: One is at work, or the file system has no locks to tell by.
+            OSError: The store cannot be written.
+        """
+        descriptor = self._open_lock()
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                going = [run.id for run in self.runs() if run.goes_on]
+                who = f"run {going[0]} goes on" if going else "another repropack reads from it"
+                raise RepropackError(
+                    f"{self.directory} is in use: {who}; nothing was removed",
+                    advice="try again when it has ended",
+                ) from None
+            except OSError as error:
+                raise RepropackError(
+                    f"{self.directory}: the file system has no locks, so that nobody can tell "
+                    f"whether a run goes on ({error.strerror}); nothing was removed",
+                    advice="move the project to a local disk for this",
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _open_lock(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.open(self.directory / "lock", flags, 0o644)
 
     def start_run(self, name: str | None, argv: tuple[str, ...]) -> StoredRun:
         """Makes the directory of a new run and notes that it has started.
@@ -493,7 +565,7 @@ class Store:
             temporary, writer = durable.create_partial(self.directory / "objects", "kept", 0o444)
             try:
                 try:
-                    sha256, size = _copy_hashing(reader, writer)
+                    sha256, size = copy_hashing(reader, writer)
                     os.fsync(writer)
                 finally:
                     os.close(writer)
@@ -654,7 +726,12 @@ def _read(path: Path, kind: type[T]) -> T:
         raise UsageError(f"{path}: {error}") from error
 
 
-def _copy_hashing(reader: int, writer: int) -> tuple[str, int]:
+def copy_hashing(reader: int, writer: int) -> tuple[str, int]:
+    """Copies an open file to another, sharing its blocks if possible: digest and size of the copy.
+
+    Raises:
+        OSError: It cannot be read or written.
+    """
     try:
         fcntl.ioctl(writer, _FICLONE, reader)
     except OSError:

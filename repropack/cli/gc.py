@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack gc`."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+from typing import Final
+
+import click
+
+from repropack.cli.screen import dim, human_size, plural, say
+from repropack.errors import UsageError
+from repropack.escaping import show
+from repropack.store import Store
+
+__all__ = ["command"]
+
+_UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@click.command("gc", epilog="Code snapshots stay: they are small, and runs share them.")
+@click.option("--dry-run", "-n", is_flag=True, help="Only say what would be removed.")
+@click.option(
+    "--keep-last",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Remove runs, but not the latest N.",
+)
+@click.option(
+    "--older-than", metavar="AGE", help="Remove runs that ended longer ago: `12h`, `30d`, `8w`."
+)
+@click.option("--named", is_flag=True, help="Remove runs with a name, too.")
+@click.option("--ancestors", is_flag=True, help="Remove runs that others descend from, too.")
+def command(
+    dry_run: bool, keep_last: int | None, older_than: str | None, named: bool, ancestors: bool
+) -> int:
+    """Remove kept files that no run needs, and with a bound also old runs.
+
+    With both bounds, only runs that are beyond both. Runs that have a name, and runs from which
+    others descend that stay, are kept unless told. While a run or an export goes on, nothing is
+    removed.
+    """
+    from repropack.store.reclaim import Selection, plan_removal, remove, size_on_disk
+
+    store = Store.find(Path.cwd())
+    selection = Selection(
+        keep_last=keep_last,
+        older_than=None if older_than is None else _seconds(older_than),
+        named=named,
+        ancestors=ancestors,
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    if dry_run:
+        planned = plan_removal(store, selection, now=now)
+    else:
+        with store.alone():
+            planned = plan_removal(store, selection, now=now)
+            remove(store, planned)
+    for run in planned.runs:
+        name = f" [{show(run.started.name)}]" if run.started.name else ""
+        command_line = show(" ".join(run.started.argv), limit=60)
+        say(f"run {run.id}{name}  {run.started.started}  {command_line}")
+    for run_id, reason in planned.spared.items():
+        say(dim(f"run {run_id} stays: {show(reason)}"))
+    did = "would remove" if dry_run else "removed"
+    files = plural(len(planned.contents), "kept file")
+    freed = human_size(sum(planned.contents.values()))
+    say(f"the store has {human_size(size_on_disk(store.directory))} on the disk")
+    say(f"{did} {plural(len(planned.runs), 'run')} and {files} of {freed}")
+    return 0
+
+
+def _seconds(text: str) -> float:
+    """An age such as `30d`.
+
+    Raises:
+        UsageError: It has another form.
+    """
+    match = re.fullmatch(r"([0-9]{1,6})([hdw])", text)
+    if match is None:
+        raise UsageError(f"--older-than {text}: expected a number and `h`, `d` or `w`, such as 30d")
+    return float(match[1]) * _UNITS[match[2]]
