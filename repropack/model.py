@@ -28,6 +28,9 @@ __all__ = [
     "AtLeast",
     "AtMost",
     "Basis",
+    "Cause",
+    "CauseKind",
+    "Certainty",
     "Claim",
     "ClaimMode",
     "ClaimResult",
@@ -35,10 +38,12 @@ __all__ = [
     "Close",
     "CodeMember",
     "CodeRoot",
+    "CurveComparison",
     "DataFile",
     "DataManifest",
     "Difference",
     "Distribution",
+    "Divergence",
     "Environment",
     "Equivalent",
     "Evidence",
@@ -816,6 +821,98 @@ class ClaimResult(SparseRecord, frozen=True, kw_only=True):
     high: float | None = None
 
 
+class Divergence(Record, frozen=True, kw_only=True):
+    """A step of a curve at which the fresh value is not the recorded one.
+
+    Attributes:
+        index: How many compared steps lie before it.
+        step: As the source counts steps.
+        relative: |fresh - recorded| / max(|fresh|, |recorded|); 2 where one of them is not finite.
+    """
+
+    index: Annotated[int, Meta(ge=0)]
+    step: float
+    relative: Annotated[float, Meta(ge=0, le=2)]
+
+
+class CurveComparison(SparseRecord, frozen=True, kw_only=True):
+    """A recorded series and the fresh one, compared step by step.
+
+    Attributes:
+        run: The place of the run in the chain, from 1.
+        compared: Steps that both have.
+        only_recorded: Steps that only the recorded one has.
+        only_fresh: Steps that only the fresh one has.
+        first: The first step with other bits; None where every compared value is equal.
+        beyond: For each threshold, as text, the first step whose relative difference exceeds it.
+        jump: The first step where the difference grows more than a thousandfold at once, after the
+            curves had been near each other.
+        final: The relative difference at the last compared step.
+        recorded: What is drawn of the recorded one: the least and the greatest value of each
+            stretch, where there are more values than a drawing can show.
+        fresh: The same of the fresh one.
+    """
+
+    metric: str
+    run: Annotated[int, Meta(ge=1)]
+    path: str
+    compared: Annotated[int, Meta(ge=0)]
+    only_recorded: Annotated[int, Meta(ge=0)] = 0
+    only_fresh: Annotated[int, Meta(ge=0)] = 0
+    first: Divergence | None = None
+    beyond: dict[str, Divergence] = {}
+    jump: Divergence | None = None
+    final: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    recorded: Series | None = None
+    fresh: Series | None = None
+
+
+class CauseKind(enum.StrEnum):
+    """Where a difference lies that may explain other numbers; the likeliest first."""
+
+    ARTEFACT = "weights, data or code"
+    OUTCOME = "how far the run came"
+    SETTING = "seed or setting"
+    NUMERICS = "numerical package"
+    DEVICE = "device"
+    KERNEL = "threads, BLAS or instruction set"
+    PLATFORM = "Python or system"
+    OTHER = "other package or variable"
+
+
+class Certainty(enum.StrEnum):
+    """What is known of a cause."""
+
+    CONFIRMED = "confirmed"
+    """With this setting as recorded, a rerun gave the recorded numbers."""
+    INVOLVED = "involved"
+    """A rerun with another value of this setting gave other numbers."""
+    LIKELY = "likely"
+    """It differs; nothing was tried."""
+    EXCLUDED = "excluded"
+    """A rerun with another value of this setting gave the same bits."""
+
+
+class Cause(SparseRecord, frozen=True, kw_only=True):
+    """A difference, as a candidate for why numbers differ.
+
+    Attributes:
+        subject: The file, option, package or setting.
+        recorded: Its value in the recorded (for `diff`: the first) run; empty where it has none.
+        present: Its value now (for `diff`: in the second run).
+        weight: By which causes are ordered: larger is likelier. It is no probability.
+        why: What speaks for or against it, in a few words.
+    """
+
+    kind: CauseKind
+    subject: str
+    recorded: str
+    present: str
+    weight: Annotated[float, Meta(ge=0)]
+    certainty: Certainty = Certainty.LIKELY
+    why: str = ""
+
+
 class Isolation(Record, frozen=True, kw_only=True):
     """What kept the executed code apart, and what it did not isolate."""
 
@@ -830,6 +927,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
         signer: The signer who stands best with the reader. Its status is that of the whole bundle
             and decides: it is `not accepted` too where too few of the named signers have signed.
         signers: Every key that the attestation names, each with its own status.
+        causes: Why the numbers may differ, the likeliest first; empty where they do not.
     """
 
     version: Annotated[int, Meta(ge=1)]
@@ -845,6 +943,8 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     claims: tuple[ClaimResult, ...] = ()
     findings: tuple[FindingRecord, ...] = ()
     differences: tuple[Difference, ...] = ()
+    curves: tuple[CurveComparison, ...] = ()
+    causes: tuple[Cause, ...] = ()
     isolation: Isolation | None = None
     runs: tuple[str, ...] = ()
     work: str | None = None

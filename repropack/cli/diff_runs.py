@@ -5,14 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import click
 
 from repropack import canonical
 from repropack.cli.screen import bold, dim, plural, say
+from repropack.errors import RepropackError
 from repropack.escaping import show
-from repropack.model import RunRecord
+from repropack.model import Cause, CurveComparison, RunRecord
+from repropack.reports.text import describe_cause, describe_curve
+from repropack.source.private import changed_files, private_repository
 from repropack.store import Store, StoredRun
+from repropack.verify.curves import compare_curves
+from repropack.verify.diagnosis import Facts, diagnose, facts_of
+
+SHOWN_CAUSES: Final = 5
+SHOWN_CURVES: Final = 3
 
 __all__ = ["command"]
 
@@ -22,7 +31,10 @@ __all__ = ["command"]
 @click.argument("other", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(one: str, other: str, as_json: bool) -> int:
-    """Show how two recorded runs differ: command, code, environment, inputs, outputs, metrics.
+    """Show how two recorded runs differ, and which difference most likely changed the numbers.
+
+    Compared are command, code, environment, inputs, outputs and metrics. Where metrics differ, the
+    causes are ranked by their kind and by the first step at which the curves part.
 
     The exit status is 0 if nothing differs and 1 otherwise, as with diff(1).
     """
@@ -32,17 +44,95 @@ def command(one: str, other: str, as_json: bool) -> int:
     changed = {
         topic: _changes(left[topic], right[topic]) for topic in left if left[topic] != right[topic]
     }
+    curves, causes = _diagnosis(store, first, second)
     if as_json:
-        say(canonical.encode(changed).decode())
+        why = {"curves": curves, "causes": causes} if causes or curves else {}
+        say(canonical.encode({**changed, **why}).decode())
         return 1 if changed else 0
     say(f"{bold(first.id)} → {bold(second.id)}")
     for topic, changes in changed.items():
         for name, (before, after) in changes.items():
             label = f"{topic} {show(name)}" if name else topic
             say(f"{dim(label)}  {show(before or 'nothing')} → {show(after or 'nothing')}")
+    _say_why(store, first, second, curves, causes)
     total = sum(len(changes) for changes in changed.values())
     say(plural(total, "difference") if total else "nothing differs")
     return 1 if changed else 0
+
+
+def _diagnosis(
+    store: Store, first: StoredRun, second: StoredRun
+) -> tuple[tuple[CurveComparison, ...], tuple[Cause, ...]]:
+    """How the curves part, and why; nothing where every number is the same."""
+    then, now = (store.metrics(stored).metrics for stored in (first, second))
+    curves = [
+        one
+        for one in compare_curves(1, then, now)
+        if one.first is not None or one.only_recorded or one.only_fresh
+    ]
+    finals = [{m.source.identity: m.text for m in metrics} for metrics in (then, now)]
+    if not curves and finals[0] == finals[1]:
+        return (), ()
+    facts = [_change_facts(store, stored) for stored in (first, second)]
+    _name_code_files(store, *facts)
+    return tuple(curves), diagnose(facts[0], facts[1], curves)
+
+
+def _change_facts(store: Store, stored: StoredRun) -> Facts:
+    record = store.finished(stored)
+    needed = {segment.environment for segment in record.segments} - {None}
+    return facts_of(record, {each: store.environment(each) for each in needed if each})
+
+
+def _name_code_files(store: Store, first: Facts, second: Facts) -> None:
+    """Says which files of the code differ, where the trees are still there."""
+    subject = "the project's code"
+    trees = [facts.artefacts.get(subject, "").removeprefix("tree ") for facts in (first, second)]
+    if trees[0] == trees[1] or not all(trees):
+        return
+    try:
+        repository = private_repository(store.git, "sha256" if len(trees[0]) == 64 else "sha1")
+        files = changed_files(repository, *trees)
+    except RepropackError:
+        # Not kept, or of two formats: that the code differs is known all the same.
+        return
+    for facts in (first, second):
+        del facts.artefacts[subject]
+    for path, old, new in files:
+        for facts, blob in ((first, old), (second, new)):
+            if blob is not None:
+                facts.artefacts[f"code {{project}}/{path}"] = f"blob {blob[:12]}"
+
+
+def _say_why(
+    store: Store,
+    first: StoredRun,
+    second: StoredRun,
+    curves: tuple[CurveComparison, ...],
+    causes: tuple[Cause, ...],
+) -> None:
+    for curve in curves[:SHOWN_CURVES]:
+        say(f"{dim('curve')} {describe_curve(curve)}")
+    if not causes:
+        return
+    say("most likely cause of the other numbers:")
+    for number, cause in enumerate(causes[:SHOWN_CAUSES], 1):
+        say(f"  {number}. {describe_cause(cause)}")
+    if len(causes) > SHOWN_CAUSES:
+        say(f"  and {plural(len(causes) - SHOWN_CAUSES, 'less likely one')}")
+    origins = [
+        {
+            m.path: m.origin.run
+            for s in store.finished(run).segments
+            for m in s.materials
+            if m.origin
+        }
+        for run in (first, second)
+    ]
+    made = {path: (origins[0][path], origins[1].get(path)) for path in origins[0]}
+    for path, (then, now) in made.items():
+        if now is not None and then != now and causes[0].subject == show(path):
+            say(f"{show(path)} was made by other runs: {bold(f'repropack diff {then} {now}')}")
 
 
 def _facts(store: Store, stored: StoredRun) -> dict[str, dict[str, str]]:

@@ -72,6 +72,12 @@ __all__ = ["command", "parse_digest"]
 @click.option("--data", metavar="NAME=DIR", multiple=True, help="Where a data set is. Repeatable.")
 @click.option("--no-sandbox", is_flag=True, help="Run the code with all your rights.")
 @click.option("--offline", is_flag=True, help="Download nothing.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="If a number differs, repeat with one setting changed at a time (threads, instruction "
+    "sets, hash seed) to see which of them it depends on.",
+)
 @click.option("--report", metavar="FILE.html", help="Write a report for people.")
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, for programs.")
 @click.option("--keep-work", is_flag=True, help="Keep the work directory and say where it is.")
@@ -90,6 +96,7 @@ def command(
     data: tuple[str, ...],
     no_sandbox: bool,
     offline: bool,
+    explain: bool,
     report: str | None,
     as_json: bool,
     keep_work: bool,
@@ -119,7 +126,12 @@ def command(
         sandbox=not no_sandbox,
         offline=offline,
         keep_work=keep_work,
+        explain=explain,
     )
+    if explain and request.mode is Mode.NO_RUN:
+        raise UsageError(
+            "--explain repeats runs, and --no-run repeats none", advice="leave one out"
+        )
     report_path = _report_path(report)
     with ProgressLine(quiet=as_json) as line:
         result = verify(

@@ -58,6 +58,7 @@ ALLOWED_PREFIXES: Final = (
     "LC_",
     "MKL_",
     "NCCL_",
+    "NPY_",
     "NUMEXPR_",
     "OMP_",
     "ONEDNN_",

@@ -13,7 +13,16 @@ from typing import Final, Literal, TypeAlias
 
 from repropack.model import Metric, MetricSource, Series
 
-__all__ = ["MAX_POINTS", "STEP_NAMES", "Sample", "metric", "points", "series", "shortened"]
+__all__ = [
+    "MAX_POINTS",
+    "STEP_NAMES",
+    "Sample",
+    "metric",
+    "points",
+    "series",
+    "shortened",
+    "stored_value",
+]
 
 STEP_NAMES: Final = (
     "step",
@@ -75,7 +84,7 @@ def series(samples: Sequence[Sample]) -> Series:
     kept = samples[_offset(len(samples), MAX_POINTS) :: _stride(len(samples), MAX_POINTS)]
     steps = tuple(step for step, _ in kept)
     length = len(samples) if len(kept) < len(samples) else 0
-    return _compact(tuple(_value(value) for _, value in kept), steps, length)
+    return _compact(tuple(stored_value(value) for _, value in kept), steps, length)
 
 
 def shortened(whole: Series, limit: int) -> Series:
@@ -109,7 +118,8 @@ def _compact(values: tuple[_Value, ...], steps: tuple[float | None, ...], length
     return Series(values=values, steps=steps, length=length)
 
 
-def _value(value: float) -> _Value:
+def stored_value(value: float) -> _Value:
+    """A value as a series stores it: JSON has no numbers that are not finite."""
     if math.isfinite(value):
         return value
     if math.isnan(value):

@@ -9,9 +9,18 @@ from __future__ import annotations
 from typing import Final
 
 from repropack.escaping import show
-from repropack.model import Report, SignerReport, Step, StepStatus, Verdict
+from repropack.model import (
+    Cause,
+    Certainty,
+    CurveComparison,
+    Report,
+    SignerReport,
+    Step,
+    StepStatus,
+    Verdict,
+)
 
-__all__ = ["describe_signer", "render"]
+__all__ = ["describe_cause", "describe_curve", "describe_signer", "render"]
 
 MARKS: Final = {
     StepStatus.PASSED: "ok  ",
@@ -23,12 +32,45 @@ MARKS: Final = {
 CLAIM_MARKS: Final = {Verdict.REPRODUCED: "ok  ", Verdict.NOT_REPRODUCED: "FAIL"}
 
 SHOWN_DIFFERENCES: Final = 12
+SHOWN_CAUSES: Final = 5
+SHOWN_CURVES: Final = 5
 
 
 def describe_signer(signer: SignerReport) -> str:
     """A signer in a few words that are safe to print: `SHA256:… (lab, trusted)`."""
     words = [show(word) for word in (signer.name, signer.status.value, signer.note) if word]
     return f"{show(signer.fingerprint)} ({', '.join(words)})"
+
+
+def describe_cause(cause: Cause) -> str:
+    """A cause in one line that is safe to print."""
+    known = "" if cause.certainty is Certainty.LIKELY else f"{cause.certainty.value}: "
+    why = f" ({show(cause.why)})" if cause.why else ""
+    change = f"{show(cause.recorded) or 'nothing'} → {show(cause.present) or 'nothing'}"
+    return f"{known}{cause.kind.value}: {show(cause.subject)}: {change}{why}"
+
+
+def describe_curve(curve: CurveComparison) -> str:
+    """How two curves part, in one line that is safe to print."""
+    name = f"{show(curve.metric)} (run {curve.run}, {show(curve.path)})"
+    parts = []
+    if curve.first is None:
+        parts.append(f"equal at all {curve.compared} steps" if curve.compared else "no common step")
+    else:
+        step, by = f"{curve.first.step:g}", f"{curve.first.relative:.1e}"
+        parts.append(f"equal for {curve.first.index} of {curve.compared} steps, then apart by {by}")
+        parts[0] += f" at step {step}"
+        parts += [
+            f"over {name} from step {beyond.step:g}"
+            for name, beyond in curve.beyond.items()
+            if beyond.index != curve.first.index
+        ]
+        parts.append(f"{curve.final:.1e} at the last")
+    if curve.only_recorded or curve.only_fresh:
+        parts.append(
+            f"{curve.only_recorded} steps only in the first, {curve.only_fresh} only in the second"
+        )
+    return f"{name}: {', '.join(parts)}"
 
 
 def render(report: Report) -> str:
@@ -50,6 +92,14 @@ def render(report: Report) -> str:
         lines += [
             f"     {show(d.subject)}: {show(d.recorded)} → {show(d.present)}"
             for d in report.differences[:SHOWN_DIFFERENCES]
+        ]
+    lines += [f"curve {describe_curve(curve)}" for curve in report.curves[:SHOWN_CURVES]]
+    if report.causes:
+        confirmed = report.causes[0].certainty is Certainty.CONFIRMED
+        lines.append("why, confirmed by a rerun:" if confirmed else "most likely why:")
+        lines += [
+            f"  {number}. {describe_cause(cause)}"
+            for number, cause in enumerate(report.causes[:SHOWN_CAUSES], 1)
         ]
     if report.isolation is not None:
         lines.append(f"isolation: {show(report.isolation.kind)}: {show(report.isolation.summary)}")

@@ -24,6 +24,7 @@ from repropack.source.git import Git, bare, initialise
 
 __all__ = [
     "base_index",
+    "changed_files",
     "copy_index",
     "new_index",
     "preserve_tree",
@@ -186,3 +187,31 @@ def _copy(everywhere: Git, here: Git, repository: Path, wanted: list[bytes]) -> 
             here.call("unpack-objects", "-q", stdin=file.fileno())
     finally:
         transfer.unlink(missing_ok=True)
+
+
+def changed_files(
+    repository: Path, before: str, after: str
+) -> tuple[tuple[str, str | None, str | None], ...]:
+    """The files that two kept trees do not have in common, in order of their paths.
+
+    Args:
+        repository: The private repository that holds both trees.
+        before: A tree id.
+        after: Another tree id.
+
+    Returns:
+        Path, and the blob ids in the two trees; None where a tree does not have the file.
+
+    Raises:
+        ProcessFailedError: git is missing, or a tree is not there any more.
+    """
+    told = bare(repository).call("diff-tree", "-r", "-z", "--no-renames", before, after).stdout
+    parts = told.split(b"\0")
+    found = []
+    for facts, path in zip(parts[::2], parts[1::2], strict=False):
+        _, _, old, new, _ = facts.decode("ascii").split()
+        # Nothing but zeros stands for no file.
+        found.append(
+            (os.fsdecode(path), old if old.strip("0") else None, new if new.strip("0") else None)
+        )
+    return tuple(found)

@@ -21,6 +21,8 @@ from repropack.escaping import show
 from repropack.executors import executor
 from repropack.findings import Code, DefectError, Finding
 from repropack.model import (
+    Cause,
+    Certainty,
     Claim,
     ClaimMode,
     Report,
@@ -35,6 +37,7 @@ from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code
 from repropack.verify.environments import build_environments
+from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
 from repropack.verify.release import Release, ReleaseRun, read_release
@@ -82,6 +85,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
         bundle: A file, the first of several volumes, an extracted directory, or an address.
         data: Data set name to directory.
         sandbox: False only if she typed `--no-sandbox`.
+        explain: Whether other numbers are explained by reruns with one setting changed at a time.
         wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
         temporary: Where the work directory is made; None for the system's place.
     """
@@ -98,6 +102,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     offline: bool = False
     executor: str = "local"
     keep_work: bool = False
+    explain: bool = False
     wall_seconds: float | None = None
     temporary: Path | None = None
 
@@ -304,7 +309,33 @@ def _repeat(
         f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated{times} {how}",
     )
     ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions])
-    return _conclude(ladder, others=len(release.claims.claims) - len(claims))
+    ladder.curves = curves_of(repetitions[0])
+    verdict, reason = _conclude(ladder, others=len(release.claims.claims) - len(claims))
+    if verdict is not Verdict.REPRODUCED and not request.new_seeds:
+        causes = causes_of(conditions, repetitions[0], ladder.differences, ladder.curves, variables)
+        if request.explain:
+            causes = explain_by_reruns(
+                conditions,
+                repetitions[0],
+                causes,
+                claims,
+                lambda metrics: judge_all(claims, [metrics]),
+                variables,
+                retrain=request.mode is Mode.RETRAIN,
+            )
+            ladder.step("explanation", StepStatus.PASSED, _explained(causes))
+        ladder.causes = causes
+    return verdict, reason
+
+
+def _explained(causes: tuple[Cause, ...]) -> str:
+    confirmed = [cause.subject for cause in causes if cause.certainty is Certainty.CONFIRMED]
+    if confirmed:
+        return f"confirmed by a rerun: {', '.join(confirmed)}"
+    involved = [cause.subject for cause in causes if cause.certainty is Certainty.INVOLVED]
+    if involved:
+        return f"the numbers depend on: {', '.join(involved)}"
+    return "no setting that was tried changed the numbers"
 
 
 def _repetitions(

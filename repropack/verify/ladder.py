@@ -16,7 +16,9 @@ from repropack.escaping import show
 from repropack.findings import Code, Finding
 from repropack.model import (
     RECORD_VERSION,
+    Cause,
     ClaimResult,
+    CurveComparison,
     Difference,
     FindingRecord,
     Isolation,
@@ -52,6 +54,8 @@ class Ladder:
         self.findings: list[Finding] = []
         self.differences: list[Difference] = []
         self.claims: tuple[ClaimResult, ...] = ()
+        self.curves: tuple[CurveComparison, ...] = ()
+        self.causes: tuple[Cause, ...] = ()
         self.signer: SignerReport | None = None
         self.signers: tuple[SignerReport, ...] = ()
         self.manifest_sha256: str | None = None
@@ -112,6 +116,8 @@ class Ladder:
             claims=self.claims,
             findings=tuple(_record(finding) for finding in dict.fromkeys(self.findings)),
             differences=tuple(_printable(d) for d in dict.fromkeys(self.differences)),
+            curves=self.curves,
+            causes=self.causes,
             isolation=self.isolation,
             runs=self.runs,
             work=None if self.work is None else show(self.work),

@@ -87,6 +87,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
         live: Told each piece of output as it comes.
         tell: Told in words what is going on.
         seed: The seed that the release was changed to; None for the recorded one.
+        settings: Variables that have other values than the recorded ones, to see what they change.
     """
 
     release: Release
@@ -100,6 +101,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
     live: Callable[[str, bytes], None]
     tell: Callable[[str], None]
     seed: str | None = None
+    settings: dict[str, str] = {}
 
 
 class Repeated(Struct, frozen=True, kw_only=True):
@@ -107,6 +109,8 @@ class Repeated(Struct, frozen=True, kw_only=True):
 
     Attributes:
         written: Paths below the project of what the segment wrote.
+        variables: Those that it had.
+        earlier: The repetitions of the runs before it, where these were repeated too.
     """
 
     run: ReleaseRun
@@ -116,6 +120,8 @@ class Repeated(Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...]
     seconds: float
     written: frozenset[str]
+    variables: dict[str, str] = {}
+    earlier: tuple[Repeated, ...] = ()
 
 
 def repeat_runs(conditions: Conditions, *, retrain: bool, claims: tuple[Claim, ...]) -> Repeated:
@@ -129,9 +135,9 @@ def repeat_runs(conditions: Conditions, *, retrain: bool, claims: tuple[Claim, .
     runs = conditions.release.runs if retrain else (conditions.release.claimed,)
     made: dict[str, list[_MadeFiles]] = {}
     claimed = conditions.release.claimed
-    for run in runs[:-1]:
-        _repeat_run(run, conditions, made, ())
-    return _repeat_run(claimed, conditions, made, claims, last_only=not retrain)
+    earlier = tuple(_repeat_run(run, conditions, made, ()) for run in runs[:-1])
+    last = _repeat_run(claimed, conditions, made, claims, last_only=not retrain)
+    return structs.replace(last, earlier=earlier)
 
 
 class _MadeFiles(Struct, frozen=True, kw_only=True):
@@ -251,7 +257,7 @@ def _repeat_segment(
             )
         ) from error
     written = frozenset(compare(before, after).written)
-    names = _claimed_files(claims, written, values, run, conditions.seed)
+    names = _wanted_files(claims, written, values, run, conditions.seed)
     metrics = read_run_metrics(
         [(path, after.files[name].size) for path, name in names.items() if name in written],
         lambda path: read_beneath(project, names[path], limit=MAX_METRIC_FILE),
@@ -267,6 +273,7 @@ def _repeat_segment(
         differences=tuple(differences),
         seconds=end.seconds,
         written=written,
+        variables=variables,
     )
 
 
@@ -291,19 +298,21 @@ def _carry_over(before: _MadeFiles, project: Path) -> None:
             os.close(source)
 
 
-def _claimed_files(
+def _wanted_files(
     claims: tuple[Claim, ...],
     written: Set[str],
     values: Mapping[str, str],
     run: ReleaseRun,
     seed: str | None,
 ) -> dict[str, str]:
-    """Recorded path to name, of files that may hold what is claimed.
+    """Recorded path to name, of files that may hold what is claimed, or a recorded series.
 
     Only these are read: the code may have written any number of other files. With another seed,
     their names may have that seed in them.
     """
-    sources = [c.source for c in claims if c.source.path.startswith("{project}/")]
+    wanted = [c.source for c in claims]
+    wanted += [m.source for m in run.metrics.metrics if m.series is not None][:MAX_ALIKE]
+    sources = [source for source in wanted if source.path.startswith("{project}/")]
 
     def name_now(path: str) -> str:
         return path if seed is None else text_with_seed(path, seed)
@@ -546,6 +555,7 @@ def _variables(
                 subject="threads", recorded=str(then), present=f"limited to {then} of {here}"
             )
         )
+    variables.update(conditions.settings)
     return variables, differences
 
 

@@ -528,9 +528,12 @@ def _numerics():
     pools = imported("threadpoolctl")
     if pools is not None:
         try:
-            for pool in pools.threadpool_info():
+            # Each wheel may bring its own copy, and the order of the list is that of no two runs.
+            for pool in sorted(pools.threadpool_info(), key=lambda p: str(p.get("filepath"))):
+                folder = str(pool.get("filepath")).rpartition("/")[0].rpartition("/")[2]
+                owner = " of " + folder[:-5] if folder.endswith(".libs") else ""
                 tell(
-                    "threadpool " + str(pool.get("prefix")),
+                    "threadpool " + str(pool.get("prefix")) + owner,
                     pool,
                     {
                         key: lambda p, key=key: p.get(key)

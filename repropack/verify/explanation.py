@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why a repetition gave other numbers: what verify observed, brought to the diagnosis.
+
+A repetition restores code, data, packages, arguments and variables, or does not run at all. What
+can still differ is the machine, what the environment could not restore, and whatever the run draws
+at random without a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from repropack.environment.machine import allowed_variables, describe_machine
+from repropack.model import (
+    Cause,
+    CauseKind,
+    Claim,
+    ClaimResult,
+    CurveComparison,
+    Difference,
+    Environment,
+    Machine,
+    Metric,
+    Verdict,
+)
+from repropack.verify.counterfactuals import RANDOMNESS, choose_trials, explain
+from repropack.verify.curves import MAX_CURVES, compare_curves
+from repropack.verify.diagnosis import Facts, differences, facts_of, rank, signature_of
+from repropack.verify.repetition import (
+    Conditions,
+    Repeated,
+    RepetitionFailedError,
+    repeat_runs,
+)
+from repropack.verify.workspace import remove_tree
+
+__all__ = ["causes_of", "curves_of", "explain_by_reruns"]
+
+UNSEEDED: Final = 0.24
+"""The weight of randomness that nothing recorded fixes: all seeds that are known are restored, so
+it is likelier than another processor, and less likely than another BLAS."""
+
+Judge = Callable[[tuple[Metric, ...]], Sequence[ClaimResult]]
+
+
+def curves_of(repeated: Repeated) -> tuple[CurveComparison, ...]:
+    """The recorded and the fresh curves of all repeated runs; those that part come first."""
+    found = [
+        curve
+        for one in (*repeated.earlier, repeated)
+        for curve in compare_curves(one.run.number, one.run.metrics.metrics, one.metrics)
+    ]
+    found.sort(key=lambda curve: curve.first is None)
+    return tuple(found[:MAX_CURVES])
+
+
+def causes_of(
+    conditions: Conditions,
+    repeated: Repeated,
+    observed: Sequence[Difference],
+    curves: Sequence[CurveComparison],
+    variables: Mapping[str, str],
+) -> tuple[Cause, ...]:
+    """What may explain other numbers, the likeliest first.
+
+    Args:
+        conditions: What the repetition worked with.
+        repeated: What it gave.
+        observed: What could not be restored.
+        curves: From `curves_of`.
+        variables: The reader's environment variables.
+    """
+    here = describe_machine(variables)
+    signature = signature_of(curves)
+    found: dict[tuple[str, str, str], Cause] = {}
+    for one in (*repeated.earlier, repeated):
+        environment = _recorded(conditions, one)
+        then = _facts(one, environment, environment.machine)
+        for cause in differences(then, _present(one, environment, here, observed)):
+            found.setdefault((cause.subject, cause.recorded, cause.present), cause)
+    unseeded = Cause(
+        kind=CauseKind.SETTING,
+        subject=RANDOMNESS,
+        recorded="",
+        present="",
+        weight=UNSEEDED,
+        why="every recorded seed, argument and variable was restored",
+    )
+    # A difference in the last bits is no other draw.
+    return rank([*found.values(), unseeded], signature)
+
+
+def explain_by_reruns(
+    conditions: Conditions,
+    repeated: Repeated,
+    causes: Sequence[Cause],
+    claims: tuple[Claim, ...],
+    judge: Judge,
+    variables: Mapping[str, str],
+    *,
+    retrain: bool,
+) -> tuple[Cause, ...]:
+    """Sorts the causes by reruns with one setting changed at a time.
+
+    Args:
+        conditions: What the repetition worked with.
+        repeated: What it gave.
+        causes: From `causes_of`.
+        claims: What was compared.
+        judge: Judges them by the metrics of one repetition.
+        variables: The reader's environment variables.
+        retrain: Whether the whole chain is repeated.
+
+    Raises:
+        RepropackError: The work directory cannot be used, or has no room.
+    """
+    number = 0
+
+    def repeat(settings: dict[str, str]) -> tuple[tuple[Metric, ...], bool] | None:
+        nonlocal number
+        number += 1
+        work = conditions.work / f"explain-{number}"
+        work.mkdir()
+        changed = replace(conditions, work=work, settings=settings)
+        try:
+            again = repeat_runs(changed, retrain=retrain, claims=claims)
+        except RepetitionFailedError:
+            return None
+        finally:
+            remove_tree(work)
+        hold = all(result.verdict is Verdict.REPRODUCED for result in judge(again.metrics))
+        return _all_metrics(again), hold
+
+    trials = choose_trials(
+        _recorded(conditions, repeated), describe_machine(variables), repeated.variables
+    )
+    return explain(
+        causes,
+        trials,
+        _all_metrics(repeated),
+        repeat,
+        seconds=sum(one.seconds for one in (*repeated.earlier, repeated)),
+        tell=conditions.tell,
+    )
+
+
+def _all_metrics(repeated: Repeated) -> tuple[Metric, ...]:
+    return tuple(m for one in (*repeated.earlier, repeated) for m in one.metrics)
+
+
+def _recorded(conditions: Conditions, repeated: Repeated) -> Environment:
+    return conditions.environments[repeated.run.packed.environment].recorded
+
+
+def _facts(repeated: Repeated, environment: Environment, machine: Machine) -> Facts:
+    record = repeated.run.packed.record
+    digests = {segment.environment for segment in record.segments} - {None}
+    return facts_of(record, {each: environment for each in digests if each}, machine=machine)
+
+
+def _present(
+    repeated: Repeated, environment: Environment, here: Machine, observed: Sequence[Difference]
+) -> Facts:
+    """The facts of the repetition: as recorded, but for the machine and what was not restored."""
+    then = environment.machine
+    # These two come from variables, and the recorded variables were set.
+    present = _facts(
+        repeated, environment, replace(here, locale=then.locale, timezone=then.timezone)
+    )
+    for segment in repeated.run.packed.record.segments:
+        for name in segment.invocation.variables:
+            if name not in allowed_variables(repeated.variables):
+                for facts in (present.kernels, present.devices, present.platform, present.others):
+                    facts.pop(name, None)
+    for difference in observed:
+        if difference.subject == "Python" and environment.python is not None:
+            implementation = environment.python.implementation
+            present.platform["Python"] = f"{implementation} {difference.present}"
+        elif present.packages.get(difference.subject) == difference.recorded:
+            del present.packages[difference.subject]
+    return present
