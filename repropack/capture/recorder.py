@@ -66,12 +66,14 @@ from repropack.importers.run_metrics import (
     is_searched,
     read_run_metrics,
 )
+from repropack.lineage import continues
 from repropack.metric_log import VARIABLE as METRICS_VARIABLE
 from repropack.model import (
     RECORD_VERSION,
     Evidence,
     Gap,
     Invocation,
+    Material,
     MetricSet,
     Outcome,
     Product,
@@ -491,6 +493,9 @@ def _finish(
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
     materials += materials_outside(data, evidence, prepared, paths, gaps)
 
+    for told in _seen_resumes(request, prepared, materials):
+        finishing.tell(told)
+
     metrics = gaps.attempt(
         "metrics", lambda: _metrics(prepared, products, gaps), RunMetrics(metrics=())
     ).metrics
@@ -572,6 +577,30 @@ def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> R
     if missed := [p.path for p in products if not p.kept and is_searched(p.path)]:
         gaps.add("metrics", f"not kept, so not searched for metrics: {some(missed)}")
     return found
+
+
+def _seen_resumes(
+    request: RunRequest, prepared: Prepared, materials: Iterable[Material]
+) -> list[str]:
+    """Says where a command went on with what an earlier run of it had written."""
+    origins = {m.origin.run: m.path for m in materials if m.origin is not None}
+    argv = tuple(prepared.paths.text(plain(argument)) for argument in request.argv)
+    told = []
+    for run_id, path in origins.items():
+        if run_id == prepared.run.id:
+            continue
+        try:
+            earlier = prepared.store.run(run_id)
+        except RepropackError:
+            # Somebody has removed it; the link by digest stays.
+            continue
+        if continues(earlier.started.argv, argv):
+            told.append(
+                f"it read {path.removeprefix('{project}/')} of run {run_id}, which had the same "
+                f"command: the runs are linked; `repropack run --resume {run_id} -- …` would make "
+                "it a segment of that run"
+            )
+    return told
 
 
 def _signal_name(number: int) -> str:

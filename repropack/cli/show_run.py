@@ -10,6 +10,7 @@ import click
 from repropack import canonical
 from repropack.cli.list_runs import ending, short_number
 from repropack.cli.screen import bold, dim, human_size, plural, say
+from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.model import Environment, Metric, Segment
 from repropack.seeds import SeededRun, seed_groups
@@ -23,12 +24,21 @@ SHOWN = 20
 
 @click.command("show")
 @click.argument("run", metavar="ID", default="last")
+@click.option(
+    "--graph",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE.svg]",
+    help="Draw the runs that it descends from and those that descend from it, as text or as SVG.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The whole record as JSON.")
-def command(run: str, as_json: bool) -> int:
+def command(run: str, graph: str | None, as_json: bool) -> int:
     """Show what is recorded of a run: ID is a unique prefix, a name, or `last`."""
     store = Store.find(Path.cwd())
     stored = store.resolve(run)
     record = store.finished(stored)
+    if graph is not None:
+        return _draw(store, record.id, graph)
     metrics = store.metrics(stored)
     siblings = _siblings(store, record.id)
     if as_json:
@@ -61,6 +71,26 @@ def _siblings(store: Store, run_id: str) -> tuple[SeededRun, ...]:
         if any(run.run == run_id for run in group.runs):
             return tuple(run for run in group.runs if run.run != run_id)
     return ()
+
+
+def _draw(store: Store, run_id: str, destination: str) -> int:
+    from repropack import durable
+    from repropack.lineage import svg, text, trace
+
+    if destination != "-" and not destination.endswith(".svg"):
+        raise UsageError(
+            f"--graph {destination}: expected a file that ends with .svg",
+            advice="the run comes before the option: repropack show ID --graph",
+        )
+    records = {run.id: run.record for run in store.runs() if run.record is not None}
+    found = trace(records, run_id)
+    if destination == "-":
+        for line in text.draw(found):
+            say(line)
+        return 0
+    durable.write_file(Path(destination), svg.draw(found).encode())
+    say(f"drew {plural(len(found.nodes), 'run')} in {show(destination)}")
+    return 0
 
 
 def _show_segment(segment: Segment) -> None:

@@ -96,6 +96,12 @@ def trace_chain(store: Store, target: StoredRun) -> tuple[ChainedRun, ...]:
             order.append(run_id)
             continue
         if run_id in runs:
+            if run_id not in order:
+                raise UsageError(
+                    f"run {run_id} was resumed on what a run wrote that had read from it: neither "
+                    "can be repeated first",
+                    advice="record the resumed part as a run of its own",
+                )
             continue
         stored = store.run(run_id)
         record = store.finished(stored)
