@@ -55,6 +55,8 @@ class Code(enum.Enum):
     UNEXPECTED_DIGEST = ("RPK307", "the manifest digest is not the one you expect")
     SIGNER_CHANGED = ("RPK308", "the signer is not the one that you know under this name")
     TOO_FEW_SIGNERS = ("RPK309", "too few of the signers that you named have signed")
+    RECEIPT = ("RPK310", "a receipt is not an in-toto test result of repropack")
+    RECEIPT_SUBJECT = ("RPK311", "a receipt is about another bundle")
     # 4: code bundles (section 8)
     CODE_HEADER = ("RPK401", "a code bundle's header has a form that is not allowed")
     CODE_OBJECTS = ("RPK402", "git refuses objects of a code bundle")

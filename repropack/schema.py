@@ -26,6 +26,7 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "environment": model.Environment,
     "manifest": model.Manifest,
     "metrics": model.MetricSet,
+    "receipt": model.Receipt,
     "report": model.Report,
     "run": model.PackedRun,
     "statement": model.Statement,

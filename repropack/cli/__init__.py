@@ -32,6 +32,7 @@ TABLE: Final = {
     "scan": ("repropack.cli.scan", "Search files for secrets and for your own names."),
     "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
     "sign": ("repropack.cli.sign", "Add your signature to a bundle."),
+    "receipt": ("repropack.cli.receipt", "Check what others have signed who checked a bundle."),
     "key": ("repropack.cli.key", "Make, show and trust signing keys."),
 }
 """Command to module and help; a module has one click command called `command`."""

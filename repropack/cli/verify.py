@@ -13,17 +13,21 @@ import click
 
 from repropack import durable
 from repropack.cli.location import existing_bundle
-from repropack.cli.places import trust_policy, trusted_signers
+from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, complain, say, tell, verdict_line
-from repropack.errors import UsageError
+from repropack.environment.machine import describe_machine
+from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
 from repropack.reports import render
+from repropack.signing.dsse import seal
+from repropack.signing.keys import Signer
 from repropack.signing.trusted import TrustedSigner, trust
 from repropack.store import now
 from repropack.verify import Mode, Observer, VerifyRequest, verify
+from repropack.verify.receipts import is_receiptable, receipt_payload
 
 __all__ = ["command", "parse_digest"]
 
@@ -79,6 +83,16 @@ __all__ = ["command", "parse_digest"]
     "sets, hash seed) to see which of them it depends on.",
 )
 @click.option("--report", metavar="FILE.html", help="Write a report for people.")
+@click.option(
+    "--receipt", metavar="FILE", help="Write and sign what came of it, for others to count."
+)
+@click.option(
+    "--key",
+    "key_names",
+    metavar="KEY",
+    multiple=True,
+    help="For --receipt. " + KEY_HELP + " Repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The report as JSON, for programs.")
 @click.option("--keep-work", is_flag=True, help="Keep the work directory and say where it is.")
 def command(
@@ -98,6 +112,8 @@ def command(
     offline: bool,
     explain: bool,
     report: str | None,
+    receipt: str | None,
+    key_names: tuple[str, ...],
     as_json: bool,
     keep_work: bool,
 ) -> int:
@@ -132,7 +148,16 @@ def command(
         raise UsageError(
             "--explain repeats runs, and --no-run repeats none", advice="leave one out"
         )
-    report_path = _report_path(report)
+    report_path = _output_path("--report", report)
+    receipt_path = _output_path("--receipt", receipt)
+    if receipt_path is not None and request.mode is Mode.NO_RUN:
+        raise UsageError(
+            "--receipt says what a repetition gave, and --no-run repeats nothing",
+            advice="leave one out",
+        )
+    if key_names and receipt_path is None:
+        raise UsageError("--key signs a receipt", advice="give --receipt FILE as well")
+    keys = load_keys(key_names) if receipt_path is not None else ()
     with ProgressLine(quiet=as_json) as line:
         result = verify(
             request,
@@ -141,12 +166,15 @@ def command(
             now=now(),
         )
     unwritten = _write_report(report_path, result)
+    unsigned = _write_receipt(receipt_path, result, keys)
     if as_json:
         say(render("json", result).rstrip("\n"))
     else:
         say(render("text", result).rstrip("\n"))
         if report_path is not None and not unwritten:
             say(f"report: {report_path}")
+        if receipt_path is not None and not unsigned:
+            say(f"receipt: {receipt_path}")
         if result.work is not None:
             say(f"work directory: {result.work}")
         say(verdict_line(result.verdict, result.reason))
@@ -161,8 +189,10 @@ def command(
         _say_next(result, bundle, again)
     if unwritten:
         complain(f"--report {report_path}: {unwritten}")
+    if unsigned:
+        complain(f"--receipt {receipt_path}: {unsigned}")
     remembered = _remember_pin(pin, result)
-    return result.exit_status or (0 if remembered and not unwritten else 3)
+    return result.exit_status or (0 if remembered and not unwritten and not unsigned else 3)
 
 
 def _runs(runs: int, *, no_run: bool) -> int:
@@ -195,6 +225,22 @@ def _write_report(path: Path | None, result: Report) -> str:
     return ""
 
 
+def _write_receipt(path: Path | None, result: Report, keys: tuple[Signer, ...]) -> str:
+    """Signs and writes the receipt. Returns why it could not; the verdict is not lost over it."""
+    if path is None:
+        return ""
+    if not is_receiptable(result):
+        return "no number was compared, so there is nothing to sign"
+    try:
+        payload = receipt_payload(result, describe_machine(dict(os.environ)), now())
+        durable.write_file(path, seal(payload, *keys))
+    except RepropackError as error:
+        return error.message
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
 def parse_digest(text: str | None) -> str | None:
     """The hexadecimal part of `sha256:…`.
 
@@ -210,16 +256,16 @@ def parse_digest(text: str | None) -> str | None:
     return value
 
 
-def _report_path(text: str | None) -> Path | None:
+def _output_path(option: str, text: str | None) -> Path | None:
     if text is None:
         return None
     path = Path(text).expanduser().absolute()
     if not path.parent.is_dir():
-        raise UsageError(f"--report {text}: {path.parent} is not a directory")
+        raise UsageError(f"{option} {text}: {path.parent} is not a directory")
     if path.is_dir():
-        raise UsageError(f"--report {text}: is a directory", advice="name a file")
+        raise UsageError(f"{option} {text}: is a directory", advice="name a file")
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"--report {text}: {path.parent} cannot be written")
+        raise UsageError(f"{option} {text}: {path.parent} cannot be written")
     return path
 
 

@@ -22,6 +22,8 @@ from repropack.findings import Code, DefectError
 from repropack.signing.keys import PublicKey, Signer, WeakKeyError
 
 __all__ = [
+    "ATTESTATION",
+    "MAX_ENVELOPE",
     "PAYLOAD_TYPE",
     "Envelope",
     "Signature",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
+
+ATTESTATION: Final = "attestation.dsse.json"
+"""The member of a bundle that is an envelope."""
 
 MAX_ENVELOPE: Final = 1024 * 1024
 """Bytes of an envelope: ours have about 2 KiB; room for long lists of claims."""
@@ -62,11 +67,16 @@ class _EnvelopeJson(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
-    """A well-formed envelope whose signatures have not been checked."""
+    """A well-formed envelope whose signatures have not been checked.
+
+    Attributes:
+        name: What it is called in findings.
+    """
 
     payload: bytes
     payload_type: str
     signatures: tuple[Signature, ...]
+    name: str = ATTESTATION
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
@@ -116,8 +126,12 @@ def _encode(payload: bytes, signatures: tuple[Signature, ...]) -> bytes:
     )
 
 
-def read_envelope(data: bytes) -> Envelope:
+def read_envelope(data: bytes, name: str = ATTESTATION) -> Envelope:
     """Reads an envelope; checks its form and no signature.
+
+    Args:
+        data: The document.
+        name: What it is called in findings.
 
     Raises:
         DefectError: `ENVELOPE` if it is not canonical JSON of the allowed form or has another
@@ -130,21 +144,24 @@ def read_envelope(data: bytes) -> Envelope:
             if len(_decode_base64(signature.sig)) != 64:
                 raise canonical.NotCanonicalError("a signature does not have 64 bytes")
     except canonical.NotCanonicalError as error:
-        raise DefectError(Code.ENVELOPE, "attestation.dsse.json", found=str(error)) from error
+        raise DefectError(Code.ENVELOPE, name, found=str(error)) from error
     if wire.payload_type != PAYLOAD_TYPE:
         raise DefectError(
             Code.ENVELOPE,
-            "attestation.dsse.json",
+            name,
             found=f"payload type {wire.payload_type}",
             expected=PAYLOAD_TYPE,
         )
     if not wire.signatures:
-        raise DefectError(Code.NO_SIGNATURE, "attestation.dsse.json")
+        raise DefectError(Code.NO_SIGNATURE, name)
     if len(wire.signatures) > MAX_SIGNATURES:
-        raise DefectError(
-            Code.TOO_LARGE, "attestation.dsse.json", found=f"{len(wire.signatures)} signatures"
-        )
-    return Envelope(payload=payload, payload_type=wire.payload_type, signatures=wire.signatures)
+        raise DefectError(Code.TOO_LARGE, name, found=f"{len(wire.signatures)} signatures")
+    return Envelope(
+        payload=payload,
+        payload_type=wire.payload_type,
+        signatures=wire.signatures,
+        name=name,
+    )
 
 
 def check_signatures(envelope: Envelope) -> dict[PublicKey, bool]:
@@ -159,11 +176,11 @@ def check_signatures(envelope: Envelope) -> dict[PublicKey, bool]:
         try:
             key = PublicKey.from_openssh(signature.keyid)
         except WeakKeyError as error:
-            raise DefectError(Code.WEAK_KEY, "attestation.dsse.json", found=str(error)) from error
+            raise DefectError(Code.WEAK_KEY, envelope.name, found=str(error)) from error
         holds = key.verify(_decode_base64(signature.sig), message)
         checked[key] = checked.get(key, False) or holds
     if not any(checked.values()):
-        raise DefectError(Code.SIGNATURE, "attestation.dsse.json")
+        raise DefectError(Code.SIGNATURE, envelope.name)
     return checked
 
 
