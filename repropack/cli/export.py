@@ -15,28 +15,29 @@ from msgspec.structs import replace
 
 from repropack import canonical
 from repropack.bundle import existing_volumes
+from repropack.cli.export_screen import ExportScreen, screen_facts, show_screen
+from repropack.cli.leaks import waive
 from repropack.cli.places import KEY_HELP, load_keys
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, human_size, plural, say, tell
 from repropack.cli.sizes import parse_size
 from repropack.errors import UsageError
-from repropack.escaping import show
 from repropack.export import (
     Exported,
     ExportPlan,
     ExportRequest,
-    PlannedEnvironment,
     build,
-    describe_claim,
     plan,
+    prepare,
 )
+from repropack.export.gate import clear, look
+from repropack.export.identity import own_terms
+from repropack.privacy.waivers import read_waivers
+from repropack.project_file import read_project_file
 from repropack.signing.keys import Signer
 from repropack.store import Store
 
 __all__ = ["command"]
-
-SHOWN = 12
-"""Lines of one section; a screen holds them all."""
 
 MIN_VOLUME = 1024
 """Bytes of a volume: with less, not even a small bundle has fewer than 999."""
@@ -72,6 +73,14 @@ MIN_VOLUME = 1024
     help="Evaluate the packed files N times before signing: claims that are not met are refused, "
     "noisy ones get a tolerance that covers their noise.",
 )
+@click.option(
+    "--waive",
+    "waived",
+    metavar="ID",
+    multiple=True,
+    help="Let this finding of the leak gate pass, now and later. Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Show all of it, search it, write nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(
@@ -83,10 +92,23 @@ def command(
     key_names: tuple[str, ...],
     volumes: str | None,
     calibrate: int | None,
+    waived: tuple[str, ...],
+    dry_run: bool,
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Build one signed file from a recorded run and the runs it was made from."""
+    r"""Build one signed file from a recorded run and the runs it was made from.
+
+    All of it is searched first, for secrets and for what tells who you are. What is found stops the
+    export until you remove it, or let it pass with --waive.
+
+    \b
+    Exit status:
+      0  the file is written (or could be: --dry-run)
+      1  something was found that must not go out; nothing is written
+      2  wrong usage
+      3  it could not be done
+    """
     store = Store.find(Path.cwd())
     store.share()
     # What can be refused at once is refused before the package index is asked.
@@ -109,17 +131,46 @@ def command(
     destination = named or _usual_destination(planned)
     if named is None and volume_size is not None:
         _refuse_present(destination)
-    if not as_json:
-        _show_plan(planned, [key.public.fingerprint for key in keys], destination)
-    if not (yes or as_json) and sys.stdin.isatty():
-        click.confirm("Write and sign it?", default=True, abort=True, err=True)
-    total = sum(a.product.size for a in planned.artifacts)
-    total += sum(fetched.size for e in planned.environments for fetched in e.wheels)
-    with byte_progress("packing", total, quiet=as_json) as advance:
-        exported = build(planned, keys, destination, advance, volume_size=volume_size)
-    if as_json:
-        say(canonical.encode(_facts(exported)).decode())
-        return 0
+    with prepare(planned, keys, destination.name) as prepared:
+        if not as_json:
+            tell("repropack: searching what goes out for secrets and for your names")
+        scanned = look(
+            prepared.sources,
+            prepared.places,
+            own_terms([store.project], read_project_file(store.project)),
+        )
+        leaks, passed = waive(store, scanned.leaks, waived)
+        stopped = any(leak.blocks for leak in leaks)
+        screen = ExportScreen(
+            prepared=prepared,
+            scanned=scanned,
+            leaks=leaks,
+            waived=passed,
+            destination=destination,
+            volume_size=volume_size,
+        )
+        if not as_json:
+            show_screen(screen)
+        if as_json and (dry_run or stopped):
+            say(canonical.encode(screen_facts(screen)).decode())
+        if stopped and as_json:
+            return 1
+        cleared = clear(scanned, read_waivers(store.directory))
+        if dry_run:
+            if not as_json:
+                again = [word for word in sys.argv[2:] if word != "--dry-run"]
+                command_line = shlex.join(["repropack", "export", *again])
+                say(f"nothing was written (--dry-run); next: {bold(command_line)}")
+            return 0
+        if not (yes or as_json) and sys.stdin.isatty():
+            click.confirm("Write and sign it?", default=True, abort=True, err=True)
+        total = sum(prepared.sizes().values())
+        with byte_progress("packing", total, quiet=as_json) as advance:
+            exported = build(prepared, cleared, destination, advance, volume_size=volume_size)
+        if as_json:
+            written = _facts(exported)
+            say(canonical.encode(screen_facts(screen) | written).decode())
+            return 0
     _show_result(exported)
     return 0
 
@@ -139,7 +190,9 @@ def _calibrated(
     from repropack.verify import Mode, VerifyRequest
 
     with tempfile.TemporaryDirectory(prefix="repropack-calibrate-") as scratch:
-        trial = build(planned, keys, Path(scratch) / "trial.rpk").bundle.path
+        with prepare(planned, keys, "trial.rpk") as prepared:
+            # It stays here.
+            trial = build(prepared, None, Path(scratch) / "trial.rpk").bundle.path
         found = measure(
             VerifyRequest(
                 bundle=trial,
@@ -186,93 +239,8 @@ def _checked_destination(output: str) -> Path:
     return path
 
 
-def _show_plan(planned: ExportPlan, fingerprints: list[str], destination: Path) -> None:
-    say(f"{bold(show(planned.title))} → {destination.name}")
-    for chained in planned.chain:
-        argv = " ".join(chained.record.segments[-1].invocation.argv)
-        say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {show(argv, limit=100)}")
-    _section("code", _code_lines(planned))
-    _section(
-        "more code",
-        [
-            f"{one.root}  "
-            + ("the whole repository" if one.source.versioned else "the files that were loaded")
-            for chained in planned.chain
-            for segment in chained.record.segments
-            for one in segment.roots
-        ],
-    )
-    _section("weights", [f"{a.member}  {human_size(a.product.size)}" for a in planned.artifacts])
-    for chosen in planned.data:
-        size = sum(file.size for file in chosen.manifest.files)
-        where = "included" if chosen.manifest.included else "list only"
-        _section(
-            "data",
-            [
-                f"{chosen.manifest.name}  {plural(len(chosen.manifest.files), 'file')}, "
-                f"{human_size(size)} ({where})"
-            ],
-        )
-    for environment in planned.environments:
-        if environment.environment.python is not None:
-            _section(
-                "packages",
-                [
-                    f"Python {environment.environment.python.version}, "
-                    f"{len(environment.locked)} locked with digests" + _packed(environment)
-                ],
-            )
-    variables = {
-        f"{name}={value}"
-        for chained in planned.chain
-        for segment in chained.record.segments
-        for name, value in segment.invocation.variables.items()
-    }
-    _section("variables", [", ".join(sorted(variables))] if variables else [])
-    _section("licence", [", ".join(planned.licences) or "none found at the top of the code"])
-    _section("claims", [describe_claim(claim) for claim in planned.claims])
-    _section("stays here", list(planned.held_back))
-    _section("note", list(planned.warnings))
-    _section("signer", fingerprints)
-    say(dim("Secrets and names inside the files are not searched for: look through what goes out."))
-
-
 def _silent(_: str) -> None:
     """For `--json`, where only the document is printed."""
-
-
-def _packed(environment: PlannedEnvironment) -> str:
-    size = sum(fetched.size for fetched in environment.wheels)
-    count = plural(len(environment.wheels), "wheel")
-    return f"; {count} packed, {human_size(size)}" if environment.wheels else ""
-
-
-def _code_lines(planned: ExportPlan) -> list[str]:
-    """The code that goes out, and which of its files no commit of the author's holds."""
-    sources = {
-        segment.source.tree: segment.source
-        for chained in planned.chain
-        for segment in chained.record.segments
-        if segment.source is not None
-    }
-    lines = []
-    for tree, source in sources.items():
-        loose = [
-            f"{label}: {', '.join(paths[:4])}"
-            + (f" and {len(paths) - 4} more" if paths[4:] else "")
-            for label, paths in (("changed", source.uncommitted), ("untracked", source.untracked))
-            if paths and source.versioned
-        ]
-        state = "; ".join(loose) or ("as committed" if source.versioned else "no git: every file")
-        lines.append(f"tree {tree[:12]}  {state}")
-    return lines
-
-
-def _section(label: str, lines: list[str]) -> None:
-    for number, line in enumerate(lines[:SHOWN]):
-        say(f"{dim((label if number == 0 else '').ljust(10))} {show(line, limit=300)}")
-    if len(lines) > SHOWN:
-        say(f"{' ' * 10} … and {len(lines) - SHOWN} more")
 
 
 def _show_result(exported: Exported) -> None:
@@ -301,8 +269,5 @@ def _facts(exported: Exported) -> dict[str, object]:
         "manifest_sha256": bundle.manifest_sha256,
         "signers": list(exported.signers),
         "runs": [chained.record.id for chained in exported.plan.chain],
-        "claims": list(exported.plan.claims),
         "members": list(bundle.manifest.members),
-        "held_back": list(exported.plan.held_back),
-        "warnings": list(exported.plan.warnings),
     }

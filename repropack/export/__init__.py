@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -31,11 +32,13 @@ from repropack.export.chain import (
     code_of,
     materials_of,
     products_of,
+    project_relative,
     trace_chain,
 )
 from repropack.export.claims import claim_metrics
 from repropack.export.data import ChosenData, choose_data
 from repropack.export.documents import Documents, write_documents
+from repropack.export.gate import Cleared
 from repropack.export.ro_crate import RO_CRATE, write_ro_crate
 from repropack.model import (
     FORMAT_VERSION,
@@ -67,7 +70,16 @@ from repropack.source.reading import list_paths, read_file
 from repropack.source.squash import squash
 from repropack.store import Store, StoredRun
 
-__all__ = ["ExportPlan", "ExportRequest", "Exported", "PlannedEnvironment", "build", "plan"]
+__all__ = [
+    "ExportPlan",
+    "ExportRequest",
+    "Exported",
+    "PlannedEnvironment",
+    "Prepared",
+    "build",
+    "plan",
+    "prepare",
+]
 
 
 CodeMembers: TypeAlias = Mapping[tuple[str, str], CodeMember]
@@ -131,12 +143,39 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...]
 
 
+class Prepared(Struct, frozen=True, kw_only=True):
+    """Every member of a release, ready to be looked at and written. Made by `prepare`.
+
+    Attributes:
+        places: What the author calls a member, where she has another name for it.
+    """
+
+    plan: ExportPlan
+    keys: tuple[Signer, ...]
+    sources: tuple[MemberSource, ...]
+    places: dict[str, str]
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each member, by its path.
+
+        Raises:
+            OSError: A file has gone.
+        """
+        return {
+            source.path: len(source.content)
+            if isinstance(source.content, bytes)
+            else source.content.stat().st_size
+            for source in sorted(self.sources, key=lambda s: s.path)
+        }
+
+
 class Exported(Struct, frozen=True, kw_only=True):
     """A finished release. `signers` are fingerprints."""
 
     bundle: WrittenBundle
     plan: ExportPlan
     signers: tuple[str, ...]
+    cleared: Cleared | None
 
 
 def plan(
@@ -198,26 +237,17 @@ def plan(
     )
 
 
-def build(
-    planned: ExportPlan,
-    keys: tuple[Signer, ...],
-    destination: Path,
-    progress: Callable[[int], None] | None = None,
-    *,
-    volume_size: int | None = None,
-) -> Exported:
-    """Writes and signs the bundle. The destination is whole or unchanged.
+@contextmanager
+def prepare(planned: ExportPlan, keys: tuple[Signer, ...], file_name: str) -> Iterator[Prepared]:
+    """Makes everything that goes out, in a private directory that is removed afterwards.
 
     Args:
         planned: What goes out.
         keys: The signers' keys, at least one.
-        destination: The `.rpk` file.
-        progress: Told the number of content bytes after each step.
-        volume_size: Bytes of each of several volumes; None for one file.
+        file_name: What the bundle will be called.
 
     Raises:
-        RepropackError: A file changed or vanished, git refused, or the bundle could not be written.
-        OSError: The destination cannot be written.
+        RepropackError: A file changed or vanished, or git refused.
     """
     # A release that is on the disk has not failed because a temporary file could not be removed.
     with tempfile.TemporaryDirectory(
@@ -240,17 +270,52 @@ def build(
             MemberSource(path=path, role=Role.LICENSE, content=text)
             for path, text in planned.licences.items()
         ]
-        sources += _document_members(planned, code, keys, destination.name)
+        sources += _document_members(planned, code, keys, file_name)
         sources.append(_ro_crate_member(planned, code, sources))
-        bundle = write_bundle(
-            destination,
-            sources,
-            seal=lambda m, at: _seal(planned, keys, m, at),
-            volume_size=volume_size,
-            progress=progress,
+        yield Prepared(
+            plan=planned,
+            keys=keys,
+            sources=tuple(sources),
+            places={
+                artifact.member: project_relative(artifact.product.path) or artifact.product.path
+                for artifact in planned.artifacts
+            },
         )
+
+
+def build(
+    prepared: Prepared,
+    cleared: Cleared | None,
+    destination: Path,
+    progress: Callable[[int], None] | None = None,
+    *,
+    volume_size: int | None = None,
+) -> Exported:
+    """Writes and signs the bundle. The destination is whole or unchanged.
+
+    Args:
+        prepared: What goes out.
+        cleared: That the leak gate let it pass; None only for a bundle that stays on this machine.
+        destination: The `.rpk` file.
+        progress: Told the number of content bytes after each step.
+        volume_size: Bytes of each of several volumes; None for one file.
+
+    Raises:
+        RepropackError: A file changed or vanished, or the bundle could not be written.
+        OSError: The destination cannot be written.
+    """
+    bundle = write_bundle(
+        destination,
+        prepared.sources,
+        seal=lambda m, at: _seal(prepared.plan, prepared.keys, m, at),
+        volume_size=volume_size,
+        progress=progress,
+    )
     return Exported(
-        bundle=bundle, plan=planned, signers=tuple(key.public.fingerprint for key in keys)
+        bundle=bundle,
+        plan=prepared.plan,
+        signers=tuple(key.public.fingerprint for key in prepared.keys),
+        cleared=cleared,
     )
 
 

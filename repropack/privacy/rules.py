@@ -51,6 +51,12 @@ _PLACEHOLDER: Final = re.compile(
     rb"|\*\*|0{8}|1234|abcd|password|passwd|secret|foobar|hunter2|none|null|true|false|test",
     re.IGNORECASE,
 )
+_ISSUED: Final = re.compile(
+    rb"gh[pousr]_|github_pat_|glpat-|hf_|sk-|[sr]k_live|A[KS]IA|AIza|xox|npm_|pypi-|r8_|gsk_|dckr_"
+    rb"|do[opr]_v1|eyJ|GOCSPX|SG\.|dapi|ATBB"
+)
+"""Beginnings for which there are rules of their own."""
+
 _DOCUMENTED_USERS: Final = frozenset(
     b"""
     user username users runner ubuntu you me foo bar baz guest conda docker builder vagrant jovyan
@@ -96,6 +102,7 @@ def _assigned(match: re.Match[bytes]) -> bool:
     data = _secret(match)
     return (
         _varied(match)
+        and not _ISSUED.match(data)
         and _entropy(data) > 3.4
         and sum(c in b"0123456789" for c in data) >= 3
         and data.count(b"_") + data.count(b"-") + data.count(b".") < 5
@@ -256,7 +263,7 @@ RULES: Final = (
     _rule("age-key", rb"AGE-SECRET-KEY-1(?P<secret>[0-9A-Z]{58})", "is a key", "secret"),
     _rule("url-credentials", rb"://(?P<user>[^\s/:@'\"<>{}$\[\]()`\\]{1,64}):"
           rb"(?P<secret>[^\s/:@'\"<>{}$\[\]()`\\]{3,128})@(?P<host>[\w.-]{1,253})",
-          "logs in somewhere", literals=(b"@",), accept=_credential),
+          "logs in somewhere", literals=(b"://",), accept=_credential),
     _rule("http-authorization",
           rb"(?i)authorization\\?[\"']?\s*[:=,]\s*\\?[\"']?(?:basic|bearer|token)\s+"
           rb"(?P<secret>[A-Za-z0-9+/=._~-]{16,2000})", "logs in somewhere", "authorization",

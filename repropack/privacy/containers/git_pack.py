@@ -74,21 +74,26 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
                 oid = hashlib.new(digest, prefix + data, usedforsecurity=False).digest()
                 name = paths.get(oid, _KINDS[kind])
                 if kind == 2:
-                    _remember(data, paths.get(oid, ""), len(oid), paths)
+                    # Of a tree only the names can tell something.
+                    data = _remember(data, paths.get(oid, ""), len(oid), paths)
             yield Piece(name, iter((data,)))
     except (zlib.error, EOFError) as error:
         raise UnreadableError("damaged") from error
 
 
-def _remember(tree: bytes, base: str, width: int, paths: dict[bytes, str]) -> None:
+def _remember(tree: bytes, base: str, width: int, paths: dict[bytes, str]) -> bytes:
+    """Notes the paths of a tree's entries, and returns their names."""
+    names: list[bytes] = []
     at = 0
     while at < len(tree) and len(paths) < MAX_NAMED:
         space, end = tree.find(b" ", at), tree.find(b"\0", at)
         if not at < space < end:
-            return
+            break
+        names.append(tree[space + 1 : end])
         name = tree[space + 1 : end].decode("utf-8", "replace")
         paths.setdefault(tree[end + 1 : end + 1 + width], f"{base}/{name}" if base else name)
         at = end + 1 + width
+    return b"\n".join(names)
 
 
 def _whole(file: BinaryIO) -> Iterator[bytes]:

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The leak gate and the export screen, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+TOKEN = "ghp_Zk3Rw9QxLm2VtY7bNc5Hd8Jf4Gs6Pa1Ku0Ei"
+
+
+@pytest.fixture
+def leaky(project: Project) -> Project:
+    """A project whose code holds a token and whose weights hold the author's home."""
+    train = project.root / "train.py"
+    train.write_text(train.read_text() + f"\nTOKEN = '{TOKEN}'\n")
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "train.py")
+    return project
+
+
+def test_an_export_stops_and_a_waiver_lets_it_pass(leaky: Project) -> None:
+    stopped = leaky.repropack("export", "-o", "x.rpk", "--yes")
+    assert stopped.returncode == 1
+    (line,) = [x for x in stopped.stdout.splitlines() if "github-token" in x]
+    assert "train.py" in line
+    assert TOKEN[6:] not in stopped.stdout + stopped.stderr
+    assert len(stopped.stderr.strip().splitlines()[-1]) < 400
+    assert not (leaky.root / "x.rpk").exists()
+    leaky.ok("export", "-o", "x.rpk", "--yes", "--waive", line.split()[0])
+    assert (leaky.root / "x.rpk").exists()
+    # It is remembered, and does not go out.
+    (leaky.root / "x.rpk").unlink()
+    leaky.ok("export", "-o", "x.rpk", "--yes")
+    assert "waivers" not in leaky.ok("inspect", "x.rpk", "--all")
+    # Whoever opens the bundle finds the token by the same means.
+    assert leaky.repropack("scan", "x.rpk").returncode == 1
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(leaky: Project) -> None:
+    before = sorted(p for p in leaky.root.rglob("*") if ".repropack" not in p.parts)
+    done = leaky.repropack("export", "-o", "x.rpk", "--dry-run", "--json")
+    assert done.returncode == 1
+    facts = json.loads(done.stdout)
+    assert {m["path"] for m in facts["members"]} >= {"README.md", "claims.json"}
+    assert [leak["rule"] for leak in facts["leaks"] if leak["blocks"]] == ["github-token"]
+    assert facts["signers"]
+    assert facts["licences"] == []
+    assert facts["hosts"] == ["GitHub releases: fits", "Zenodo: fits"]
+    assert TOKEN[6:] not in done.stdout
+    (found,) = (leak["id"] for leak in facts["leaks"] if leak["blocks"])
+    text = leaky.ok("export", "-o", "x.rpk", "--dry-run", "--waive", found)
+    assert "before compression" in text
+    assert text.splitlines()[-1].startswith("nothing was written")
+    assert sorted(p for p in leaky.root.rglob("*") if ".repropack" not in p.parts) == before
+
+
+def test_scan_of_a_run_a_directory_and_a_file(leaky: Project, tmp_path: Path) -> None:
+    for what in ("last", ".", "train.py"):
+        done = leaky.repropack("scan", what, "--json")
+        assert done.returncode == 1
+        rules = {leak["rule"] for leak in json.loads(done.stdout)["leaks"] if leak["blocks"]}
+        assert "github-token" in rules
+    clean = tmp_path / "clean.txt"
+    clean.write_text("nothing\n")
+    assert leaky.ok("scan", str(clean)).startswith("NOTHING FOUND")
+    assert leaky.repropack("scan", "no-such-thing").returncode == 2
+    assert leaky.repropack("scan", str(clean), "--waive", "0" * 12).returncode == 2
+
+
+def test_the_authors_own_name_in_code_stops_an_export(project: Project) -> None:
+    project.write("notes.txt", "ask Zoe Private about it\n")
+    project.write("LICENSE", "Copyright Zoe Private\n")
+    project.git("add", "-A")
+    project.git("commit", "-qm", "x")
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "train.py")
+    done = project.repropack("export", "-o", "x.rpk", "--dry-run", "--json")
+    assert done.returncode == 1
+    found = {(x["place"], x["blocks"]) for x in json.loads(done.stdout)["leaks"]}
+    assert ("notes.txt", True) in found
+    assert ("LICENSE", False) in found
