@@ -1,26 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Isolation for code that a stranger wrote: bubblewrap, and limits on what it may use.
+"""Isolation for code that a stranger wrote, and limits on what it may use.
 
-`spec` says what the code may see and use, `bubblewrap` finds the program and writes its command
-line, `confined` puts both into force around one command. Where no sandbox works the caller decides;
-nothing here falls back to running code without one.
+`spec` says what the code may see and use, `layout` what of the system it sees; `bubblewrap` and
+`landlock` are two ways to do it, `confined` finds the one that works here and puts it into force
+around one command. Where none works the caller decides; nothing here falls back to running code
+without one.
 """
 
 from __future__ import annotations
 
 from repropack.sandbox.bubblewrap import Bubblewrap, bubblewrap_argv, find_bubblewrap, probe
-from repropack.sandbox.confined import Confined, confined, no_isolation
+from repropack.sandbox.confined import (
+    Confined,
+    NoSandbox,
+    Sandbox,
+    confined,
+    find_sandbox,
+    no_isolation,
+)
+from repropack.sandbox.landlock import Landlock, find_landlock
+from repropack.sandbox.layout import gpu_devices
 from repropack.sandbox.spec import Bind, Limits, SandboxSpec
 
 __all__ = [
     "Bind",
     "Bubblewrap",
     "Confined",
+    "Landlock",
     "Limits",
+    "NoSandbox",
+    "Sandbox",
     "SandboxSpec",
     "bubblewrap_argv",
     "confined",
     "find_bubblewrap",
+    "find_landlock",
+    "find_sandbox",
+    "gpu_devices",
     "no_isolation",
     "probe",
 ]

@@ -19,30 +19,10 @@ from typing import Final
 from msgspec import Struct
 
 from repropack import process
+from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
 
-__all__ = ["ETC_FILES", "HOME", "Bubblewrap", "bubblewrap_argv", "find_bubblewrap", "probe"]
-
-HOME: Final = "/home/user"
-"""The home of the executed code: an empty directory in memory."""
-
-ETC_FILES: Final = {
-    "passwd": f"user:x:1000:1000:user:{HOME}:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-    "group": "user:x:1000:\nnogroup:x:65534:\n",
-    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-    # gloo and other transports look their own name up, even for one machine.
-    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
-}
-"""Files of /etc that are made up: the machine's own tell of people and hosts."""
-
-_ETC_SHOWN: Final = (
-    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "os-release", "debian_version"),
-    *("localtime", "timezone", "locale.alias", "fonts", "mime.types", "magic", "perl", "R"),
-)
-"""Files of /etc that programs need and that say nothing about people."""
-
-_SYS_SHOWN: Final = ("/sys/devices/system/cpu", "/sys/devices/system/node")
-"""What numerics libraries count processors by; without it they choose other thread counts."""
+__all__ = ["Bubblewrap", "bubblewrap_argv", "find_bubblewrap", "probe"]
 
 _PROBE_SECONDS: Final = 30.0
 
@@ -52,6 +32,24 @@ class Bubblewrap(Struct, frozen=True, kw_only=True):
 
     path: str
     version: tuple[int, int]
+
+    @property
+    def kind(self) -> str:
+        """The name of this kind of isolation."""
+        return "bubblewrap"
+
+    @property
+    def summary(self) -> str:
+        """What it keeps apart, and what it does not."""
+        version = ".".join(map(str, self.version))
+        return (
+            f"bubblewrap {version}: no network, no home directory, no other processes, a read-only "
+            "system, only the work directory writable; the kernel is shared"
+        )
+
+    def argv(self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None) -> list[str]:
+        """See `Sandbox.argv`."""
+        return bubblewrap_argv(self, spec, command, etc=etc)
 
     @property
     def sizes(self) -> bool:
@@ -105,7 +103,6 @@ def bubblewrap_argv(
         command: Its arguments.
         etc: A directory with the files of `ETC_FILES`, or None for no such files.
     """
-    variables = {"PATH": "/usr/bin:/bin", "HOME": HOME, "TMPDIR": "/tmp", **spec.environment}  # noqa: S108
     size = ["--size", str(spec.limits.memory)] if spec.limits.memory and bubblewrap.sizes else []
     argv = [
         *(bubblewrap.path, "--unshare-user", "--unshare-all", "--die-with-parent"),
@@ -116,7 +113,7 @@ def bubblewrap_argv(
         # A new user namespace would give back capabilities, and with them most of the kernel's
         # attack surface.
         argv.append("--disable-userns")
-    for name, value in sorted(variables.items()):
+    for name, value in sorted(variables(spec).items()):
         argv += ["--setenv", name, value]
     for path in SYSTEM:
         if os.path.islink(path):
@@ -127,26 +124,19 @@ def bubblewrap_argv(
     # starts is root there, and could name a program that the host runs (core_pattern).
     argv += ["--proc", "/proc", "--remount-ro", "/proc"]
     argv += ["--dev", "/dev", *size, "--tmpfs", "/dev/shm"]  # noqa: S108
+    for device in spec.devices:
+        argv += ["--dev-bind", device, device]
     argv += ["--remount-ro", "/dev", *size, "--tmpfs", "/tmp"]  # noqa: S108
     argv += [*size, "--tmpfs", "/home", "--dir", HOME]
-    for path in _SYS_SHOWN:
+    for path in system_facts(spec):
         argv += ["--ro-bind-try", path, path]
-    argv += _etc(etc)
+    for source, target in etc_binds(etc):
+        argv += ["--ro-bind-try", source, target]
     for option, binds in (("--ro-bind", spec.read_only), ("--bind", spec.writable)):
         for bind in binds:
             if not bind.in_system:
                 argv += [option, bind.source, bind.target]
     return [*argv, "--remount-ro", "/", "--chdir", spec.directory, "--", *command]
-
-
-def _etc(made: str | None) -> Iterable[str]:
-    for name in _ETC_SHOWN:
-        path = f"/etc/{name}"
-        # What a link leads to may not be visible inside, so the content is mounted in its place.
-        yield from ("--ro-bind-try", os.path.realpath(path), path)
-    if made is not None:
-        for name in ETC_FILES:
-            yield from ("--ro-bind", os.path.join(made, name), f"/etc/{name}")
 
 
 def _paths(search: str | None) -> Iterable[str]:

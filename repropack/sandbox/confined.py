@@ -2,8 +2,9 @@
 """One command in isolation, from its preparation to its end.
 
 Resource limits (`setrlimit`) count per process, except for the number of processes, which counts
-per user and does not bind root at all: for root that limit is a control group, where this system
-lets us make one. The `Isolation` that is reported says what is really in force.
+per user and does not bind root at all. What all processes use together is bounded by control
+groups, where this system lets us make them: memory, and for root the number of processes. The
+`Isolation` that is reported says what is really in force.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from repropack.model import Isolation
-from repropack.sandbox.bubblewrap import ETC_FILES, Bubblewrap, bubblewrap_argv
+from repropack.sandbox.bubblewrap import find_bubblewrap, probe
+from repropack.sandbox.landlock import find_landlock
+from repropack.sandbox.layout import ETC_FILES
 from repropack.sandbox.spec import Limits, SandboxSpec
 
-__all__ = ["Confined", "confined", "no_isolation"]
+__all__ = ["Confined", "NoSandbox", "Sandbox", "confined", "find_sandbox", "no_isolation"]
 
 _REMOVAL_SECONDS: Final = 5.0
 """A control group can be removed once the kernel has reaped its last process."""
@@ -37,6 +40,48 @@ class Confined(Struct, frozen=True, kw_only=True):
     isolation: Isolation
 
 
+class NoSandbox(Struct, frozen=True, kw_only=True):
+    """Why no kind of sandbox works here, one line each."""
+
+    reasons: tuple[str, ...]
+
+
+class Sandbox(Protocol):
+    """A kind of isolation that was found to work here."""
+
+    @property
+    def kind(self) -> str:
+        """Its name, for a report."""
+        ...
+
+    @property
+    def summary(self) -> str:
+        """What it keeps apart and what it does not, in one line."""
+        ...
+
+    def argv(self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None) -> list[str]:
+        """The command line that runs a command as `spec` says; limits are set by `confined`.
+
+        Args:
+            spec: What the command may see.
+            command: Its arguments.
+            etc: A directory with the files of `ETC_FILES`, or None for no such files.
+        """
+        ...
+
+
+def find_sandbox() -> Sandbox | NoSandbox:
+    """Finds one: bubblewrap where it works, else Landlock with namespaces, else the reasons."""
+    bubblewrap = find_bubblewrap()
+    reason = "no bubblewrap" if bubblewrap is None else probe(bubblewrap)
+    if bubblewrap is not None and reason is None:
+        return bubblewrap
+    landlock = find_landlock()
+    if isinstance(landlock, str):
+        return NoSandbox(reasons=(reason or "", landlock))
+    return landlock
+
+
 def no_isolation() -> Isolation:
     """What a report says where the user chose to run code without a sandbox."""
     return Isolation(
@@ -46,64 +91,77 @@ def no_isolation() -> Isolation:
 
 
 @contextlib.contextmanager
-def confined(
-    bubblewrap: Bubblewrap, spec: SandboxSpec, command: Sequence[str]
-) -> Iterator[Confined]:
+def confined(sandbox: Sandbox, spec: SandboxSpec, command: Sequence[str]) -> Iterator[Confined]:
     """Prepares a sandbox for one command and removes what it needed afterwards.
 
     Args:
-        bubblewrap: A program that `probe` found to work.
+        sandbox: One that was found to work.
         spec: What the command may see and use.
         command: Its arguments; the program is looked up inside the sandbox.
 
     Yields:
-        The command line to start, and the isolation that it puts in force. bubblewrap reports a
-        command that a signal ended as status 128 + the signal's number.
+        The command line to start, and the isolation that it puts in force. A command that a signal
+        ended is reported as status 128 + the signal's number.
 
     Raises:
         OSError: The temporary files of the sandbox could not be written.
     """
-    with tempfile.TemporaryDirectory(prefix="repropack-etc-") as etc, _cgroup(spec.limits) as group:
+    with (
+        tempfile.TemporaryDirectory(prefix="repropack-etc-") as etc,
+        _cgroups(spec.limits) as groups,
+    ):
         for name, text in ETC_FILES.items():
             Path(etc, name).write_text(text, encoding="ascii")
-        limits, said = _limits(spec.limits, group)
-        argv = bubblewrap_argv(bubblewrap, spec, command, etc=etc)
+        limits, said = _limits(spec.limits, groups)
+        argv = sandbox.argv(spec, command, etc=etc)
         launcher = str(Path(__file__).with_name("launcher.py"))
         yield Confined(
             argv=(sys.executable, "-I", "-S", launcher, *limits, "--", *argv),
-            isolation=Isolation(kind="bubblewrap", summary=_summary(bubblewrap, said)),
+            isolation=Isolation(kind=sandbox.kind, summary=_summary(sandbox, spec, said)),
         )
 
 
-def _limits(limits: Limits, group: Path | None) -> tuple[list[str], list[str]]:
+def _limits(limits: Limits, groups: Mapping[str, Path]) -> tuple[list[str], list[str]]:
     """The words for the launcher, and what they mean in words for the report."""
     words, said = ["CORE=0"], []
     for name, value, text in (
-        ("AS", limits.memory, "{} bytes of memory a process"),
+        ("AS", limits.address_space, "{} of address space a process"),
         ("CPU", limits.cpu_seconds, "{} s of processor time a process"),
-        ("FSIZE", limits.file_size, "{} bytes a file"),
+        ("FSIZE", limits.file_size, "{} a file"),
     ):
         if value is not None:
             words.append(f"{name}={value}")
-            said.append(text.format(value))
+            said.append(text.format(value if name == "CPU" else _size(value)))
+    words += [f"cgroup={group}" for group in dict.fromkeys(groups.values())]
+    if limits.memory is not None:
+        together = f"{_size(limits.memory)} of memory together"
+        said.append(
+            together
+            if "memory" in groups
+            else "memory of all processes together is not limited, for lack of a control group"
+        )
     if limits.processes is not None:
-        if group is not None:
-            words.append(f"cgroup={group}")
+        if "pids" in groups:
+            said.append(f"{limits.processes} processes")
         elif os.geteuid() != 0:
             words.append(f"NPROC={limits.processes + _own_threads()}")
+            said.append(f"{limits.processes} processes")
         else:
             said.append("the number of processes is not limited, because root starts them")
-            return words, said
-        said.append(f"{limits.processes} processes")
     return words, said
 
 
-def _summary(bubblewrap: Bubblewrap, limits: Sequence[str]) -> str:
-    version = ".".join(map(str, bubblewrap.version))
-    text = (
-        f"bubblewrap {version}: no network, no home directory, no other processes, a read-only "
-        "system, only the work directory writable; the kernel is shared"
-    )
+def _size(number: int) -> str:
+    """Bytes in the largest unit that they are a whole number of, or with one digit."""
+    unit = min(4, max(0, (number.bit_length() - 1) // 10))
+    text = f"{number / 1024**unit:.1f}".removesuffix(".0")
+    return f"{text} {('bytes', 'KiB', 'MiB', 'GiB', 'TiB')[unit]}"
+
+
+def _summary(sandbox: Sandbox, spec: SandboxSpec, limits: Sequence[str]) -> str:
+    text = sandbox.summary
+    if spec.devices:
+        text += f"; with the devices {', '.join(spec.devices)}"
     return f"{text}; limits: {', '.join(limits)}" if limits else f"{text}; no limits"
 
 
@@ -120,34 +178,65 @@ def _own_threads() -> int:
 
 
 @contextlib.contextmanager
-def _cgroup(limits: Limits) -> Iterator[Path | None]:
-    """A control group that bounds the number of processes, for root; else None."""
-    group = _make_group(limits.processes) if limits.processes and os.geteuid() == 0 else None
+def _cgroups(limits: Limits) -> Iterator[dict[str, Path]]:
+    """Control groups that bound all processes together, by controller; those that can be made."""
+    wanted: dict[str, int] = {}
+    if limits.memory is not None:
+        wanted["memory"] = limits.memory
+    if limits.processes is not None and os.geteuid() == 0:
+        wanted["pids"] = limits.processes
+    made = _make_groups(wanted)
     try:
-        yield group
+        yield made
     finally:
-        if group is not None:
+        for group in dict.fromkeys(made.values()):
             _remove_group(group)
 
 
-def _make_group(processes: int) -> Path | None:
-    for parent in _parents():
+_FILE_OF: Final = {
+    ("memory", False): "memory.limit_in_bytes",
+    ("memory", True): "memory.max",
+    ("pids", False): "pids.max",
+    ("pids", True): "pids.max",
+}
+"""The file of a limit, by controller and whether it is version 2 of control groups."""
+
+
+def _make_groups(wanted: Mapping[str, int]) -> dict[str, Path]:
+    made: dict[str, Path] = {}
+    for controllers, parent in _parents():
+        open_ones = [name for name in wanted if name not in made and name in controllers]
+        if not open_ones:
+            continue
+        unified = len(controllers) > 1
         group = parent / f"repropack-{secrets.token_hex(6)}"
         try:
             group.mkdir()
         except OSError:
             # Read-only or not ours, as in most containers.
             continue
+        bounded = [
+            name for name in open_ones if _bound(group / _FILE_OF[name, unified], wanted[name])
+        ]
         try:
-            _write_control(group / "pids.max", str(processes))
             os.close(os.open(group / "cgroup.procs", os.O_WRONLY))
         except OSError:
-            # Version 2 where the pids controller is not handed down to children; or an ordinary
+            bounded = []
+        if not bounded:
+            # Version 2 where the controllers are not handed down to children; or an ordinary
             # directory, as where a container has a tmpfs with no control groups mounted on it.
             _remove_group(group)
             continue
-        return group
-    return None
+        made |= dict.fromkeys(bounded, group)
+    return made
+
+
+def _bound(file: Path, limit: int) -> bool:
+    try:
+        _write_control(file, str(limit))
+    except OSError:
+        return False
+    return True
 
 
 def _write_control(path: Path, text: str) -> None:
@@ -156,20 +245,25 @@ def _write_control(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _parents() -> Iterator[Path]:
-    """Control groups that may get a child: our own, then (version 2) those above it."""
+def _parents() -> Iterator[tuple[tuple[str, ...], Path]]:
+    """Control groups that may get a child, with what they can bound.
+
+    Those of version 1, one for each controller; then (version 2) our own and those above it.
+    """
     try:
         lines = Path("/proc/self/cgroup").read_text("utf-8").splitlines()
     except OSError:
         return
+    top = Path("/sys/fs/cgroup")
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if "pids" in controllers.split(","):
-            yield Path("/sys/fs/cgroup/pids") / path.lstrip("/")
-        elif not controllers:
-            top = Path("/sys/fs/cgroup")
+        for name in ("memory", "pids"):
+            if name in controllers.split(","):
+                yield (name,), top / name / path.lstrip("/")
+        if not controllers:
             own = top / path.lstrip("/")
-            yield from (own, *own.parents[: len(own.parts) - len(top.parts)])
+            for place in (own, *own.parents[: len(own.parts) - len(top.parts)]):
+                yield ("memory", "pids"), place
 
 
 def _remove_group(group: Path) -> None:

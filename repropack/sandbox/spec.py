@@ -48,14 +48,17 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Upper bounds for the executed code; None is no bound.
 
     Attributes:
-        memory: Bytes of address space of each process, and of each temporary file system. CUDA
-            reserves far more address space than it uses: leave it None for such a run.
+        memory: Bytes of memory of all processes together, where this system lets us count them;
+            and of each temporary file system.
+        address_space: Bytes of address space of each process. CUDA and sanitizers reserve far more
+            than they use: leave it None for them.
         cpu_seconds: Processor time of each process.
         processes: Processes and threads together, beyond those that the user has already.
         file_size: Bytes of each file.
     """
 
     memory: int | None = None
+    address_space: int | None = None
     cpu_seconds: int | None = None
     processes: int | None = 4096
     file_size: int | None = None
@@ -75,6 +78,7 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
         environment: All its variables. `HOME`, `PATH` and `TMPDIR` have defaults.
         limits: Upper bounds.
         read_only: Shown, not writable: the interpreter, the environment, data.
+        devices: Device files that the code may use, at their own paths: GPUs.
         writable: The work directory and nothing else, if possible. Where root starts the sandbox,
             files made in it belong to root: keep other users out of its parent (mode 0700), or
             one of them could execute a set-uid file that the code left there.
@@ -89,6 +93,7 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
     limits: Limits
     read_only: tuple[Bind, ...] = ()
     writable: tuple[Bind, ...] = ()
+    devices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         targets = sorted(b.target for b in (*self.read_only, *self.writable) if not b.in_system)
@@ -100,6 +105,9 @@ class SandboxSpec(Struct, frozen=True, kw_only=True):
             raise ValueError("two directories would be mounted at the same place")
         if any(bind.in_system for bind in self.writable):
             raise ValueError("a system directory would be writable")
+        for device in self.devices:
+            if not device.startswith("/dev/") or os.path.normpath(device) != device:
+                raise ValueError(f"{device} is no device file")
         for name, value in self.environment.items():
             if not name or "=" in name or "\0" in name + value:
                 raise ValueError(f"{name!r} is not the name of a variable")
