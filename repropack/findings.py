@@ -86,6 +86,7 @@ class Code(enum.Enum):
     TIMED_OUT = ("RPK803", "the repeated command did not end in time")
     METRIC_MISSING = ("RPK804", "the repetition did not give a claimed metric")
     PARTIAL_CAPTURE = ("RPK805", "the recorder could not see or keep everything")
+    NO_ROOM = ("RPK806", "the repeated command left too little room on the disk")
 
     def __init__(self, code: str, title: str) -> None:
         self.code = code

@@ -10,18 +10,22 @@ import sys
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from repropack import durable
+from repropack.cli.durations import parse_duration
 from repropack.cli.location import existing_bundle
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, complain, say, tell, verdict_line
+from repropack.cli.sizes import parse_size
 from repropack.environment.machine import describe_machine
 from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
 from repropack.reports import render
+from repropack.sandbox import Limits, usual_limits
 from repropack.signing.dsse import seal
 from repropack.signing.keys import Signer
 from repropack.signing.trusted import TrustedSigner, trust
@@ -30,6 +34,10 @@ from repropack.verify import Mode, Observer, VerifyRequest, verify
 from repropack.verify.receipts import is_receiptable, receipt_payload
 
 __all__ = ["command", "parse_digest"]
+
+
+MIN_MEMORY = 64 * 1024 * 1024
+"""Bytes: with less, not even an interpreter starts."""
 
 
 @click.command("verify")
@@ -74,6 +82,17 @@ __all__ = ["command", "parse_digest"]
 @click.option("--expect", metavar="sha256:…", help="The manifest digest that the paper states.")
 @click.option("--allow-unknown-signer", is_flag=True, help="Exit with 0 instead of 4.")
 @click.option("--data", metavar="NAME=DIR", multiple=True, help="Where a data set is. Repeatable.")
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="What the code may use of memory, such as 16G; 90 % of this machine's if left out.",
+)
+@click.option(
+    "--time",
+    "time_limit",
+    metavar="TIME",
+    help="When a run is ended, such as 2h; after 20 times its recorded time if left out.",
+)
 @click.option("--no-sandbox", is_flag=True, help="Run the code with all your rights.")
 @click.option("--offline", is_flag=True, help="Download nothing.")
 @click.option(
@@ -108,6 +127,8 @@ def command(
     expect: str | None,
     allow_unknown_signer: bool,
     data: tuple[str, ...],
+    memory: str | None,
+    time_limit: str | None,
     no_sandbox: bool,
     offline: bool,
     explain: bool,
@@ -140,6 +161,8 @@ def command(
         allow_unknown_signer=allow_unknown_signer,
         data=parse_data(data),
         sandbox=not no_sandbox,
+        limits=_limits(memory, no_sandbox=no_sandbox),
+        wall_seconds=parse_duration("--time", time_limit) if time_limit is not None else None,
         offline=offline,
         keep_work=keep_work,
         explain=explain,
@@ -184,6 +207,8 @@ def command(
         again += ["--expect", expect] if expect is not None else []
         again += ["--allow-unknown-signer"] if allow_unknown_signer else []
         again += [word for pair in data for word in ("--data", pair)]
+        again += ["--memory", memory] if memory is not None else []
+        again += ["--time", time_limit] if time_limit is not None else []
         again += ["--no-sandbox"] if no_sandbox else []
         again += ["--offline"] if offline else []
         _say_next(result, bundle, again)
@@ -193,6 +218,17 @@ def command(
         complain(f"--receipt {receipt_path}: {unsigned}")
     remembered = _remember_pin(pin, result)
     return result.exit_status or (0 if remembered and not unwritten and not unsigned else 3)
+
+
+def _limits(memory: str | None, *, no_sandbox: bool) -> Limits | None:
+    if memory is None:
+        return None
+    if no_sandbox:
+        raise UsageError("--memory is a limit of the sandbox: leave it or --no-sandbox out")
+    size = parse_size("--memory", memory)
+    if size < MIN_MEMORY:
+        raise UsageError(f"--memory {memory}: expected at least 64M, such as 16G")
+    return replace(usual_limits(), memory=size, address_space=size)
 
 
 def _runs(runs: int, *, no_run: bool) -> int:

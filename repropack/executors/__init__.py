@@ -30,6 +30,8 @@ class Job(Struct, frozen=True, kw_only=True):
         stdout: The log that its standard output goes to; a new file.
         stderr: The log that its standard error goes to; a new file.
         wall_seconds: When it is ended, or None.
+        room: A directory on the disk that the command writes to.
+        least_room: Bytes that have to stay free there; when there are fewer, it is ended at once.
         live: Told the name of the stream (`stdout`, `stderr`) and each piece of output when it
             comes, from a single thread.
     """
@@ -40,6 +42,8 @@ class Job(Struct, frozen=True, kw_only=True):
     stdout: str
     stderr: str
     wall_seconds: float | None = None
+    room: str = "/"
+    least_room: int = 0
     live: Callable[[str, bytes], None] | None = None
 
 
@@ -50,6 +54,7 @@ class JobEnd(Struct, frozen=True, kw_only=True):
         status: Its exit status, or None where a signal ended it.
         signal: The signal's name such as `SIGKILL`, or None.
         timed_out: Whether it was ended because its time was over.
+        out_of_room: Whether it was ended because the disk was nearly full.
         seconds: How long it ran.
     """
 
@@ -57,6 +62,7 @@ class JobEnd(Struct, frozen=True, kw_only=True):
     signal: str | None
     timed_out: bool
     seconds: float
+    out_of_room: bool = False
 
 
 class Executor(Protocol):

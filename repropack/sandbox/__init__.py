@@ -20,7 +20,7 @@ from repropack.sandbox.confined import (
 )
 from repropack.sandbox.landlock import Landlock, find_landlock
 from repropack.sandbox.layout import gpu_devices
-from repropack.sandbox.spec import Bind, Limits, SandboxSpec
+from repropack.sandbox.spec import Bind, Limits, SandboxSpec, usual_limits
 
 __all__ = [
     "Bind",
@@ -39,4 +39,5 @@ __all__ = [
     "gpu_devices",
     "no_isolation",
     "probe",
+    "usual_limits",
 ]

@@ -103,7 +103,8 @@ def bubblewrap_argv(
         command: Its arguments.
         etc: A directory with the files of `ETC_FILES`, or None for no such files.
     """
-    size = ["--size", str(spec.limits.memory)] if spec.limits.memory and bubblewrap.sizes else []
+    memory = spec.limits.memory
+    size = ["--size", str(memory // 2)] if memory and bubblewrap.sizes else []
     argv = [
         *(bubblewrap.path, "--unshare-user", "--unshare-all", "--die-with-parent"),
         *("--new-session", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"),

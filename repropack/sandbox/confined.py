@@ -124,8 +124,10 @@ def confined(sandbox: Sandbox, spec: SandboxSpec, command: Sequence[str]) -> Ite
 def _limits(limits: Limits, groups: Mapping[str, Path]) -> tuple[list[str], list[str]]:
     """The words for the launcher, and what they mean in words for the report."""
     words, said = ["CORE=0"], []
+    # A rough stand-in: programs reserve more address space than they use.
+    address_space = None if "memory" in groups else limits.address_space
     for name, value, text in (
-        ("AS", limits.address_space, "{} of address space a process"),
+        ("AS", address_space, "{} of address space a process"),
         ("CPU", limits.cpu_seconds, "{} s of processor time a process"),
         ("FSIZE", limits.file_size, "{} a file"),
     ):

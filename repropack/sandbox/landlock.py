@@ -61,7 +61,7 @@ class Landlock(Struct, frozen=True, kw_only=True):
                 words += ["link", os.readlink(path), path]
             elif os.path.isdir(path):
                 words += ["ro", path, path]
-        size = str(spec.limits.memory or 0)
+        size = str((spec.limits.memory or 0) // 2)
         for path in ("/tmp", "/home", "/dev/shm"):  # noqa: S108 - inside, and new
             words += ["tmp", path, size]
         words += ["dir", HOME]

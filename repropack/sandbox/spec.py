@@ -8,7 +8,12 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["SYSTEM", "Bind", "Limits", "SandboxSpec"]
+__all__ = ["SYSTEM", "Bind", "Limits", "SandboxSpec", "usual_limits"]
+
+USUAL_FILE: Final = 1024**4
+"""Bytes of a file: no checkpoint or data set that we know of is one file of a TiB."""
+USUAL_SHARE: Final = 0.9
+"""Of the machine's memory: what is left keeps it answering while the code is ended."""
 
 SYSTEM: Final = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 """Directories of programs and libraries: always visible, never writable."""
@@ -48,10 +53,10 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Upper bounds for the executed code; None is no bound.
 
     Attributes:
-        memory: Bytes of memory of all processes together, where this system lets us count them;
-            and of each temporary file system.
-        address_space: Bytes of address space of each process. CUDA and sanitizers reserve far more
-            than they use: leave it None for them.
+        memory: Bytes of memory of all processes together, where this system lets us count them.
+            Each temporary file system has half of it.
+        address_space: Bytes of address space of each process, where `memory` cannot be counted.
+            CUDA and sanitizers reserve far more than they use: leave it None for them.
         cpu_seconds: Processor time of each process.
         processes: Processes and threads together, beyond those that the user has already.
         file_size: Bytes of each file.
@@ -68,6 +73,12 @@ class Limits(Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"the limit {name} is {value}; it has to be at least 1")
+
+
+def usual_limits() -> Limits:
+    """Limits that no training reaches on a machine on which it has enough memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Limits(memory=int(memory * USUAL_SHARE), file_size=USUAL_FILE)
 
 
 class SandboxSpec(Struct, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ from repropack.model import (
     Verdict,
 )
 from repropack.reports.text import describe_signer
-from repropack.sandbox import Bubblewrap, find_bubblewrap, probe
+from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_limits
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code
@@ -86,6 +86,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
         data: Data set name to directory.
         sandbox: False only if she typed `--no-sandbox`.
         explain: Whether other numbers are explained by reruns with one setting changed at a time.
+        limits: What the executed code may use; None for what no training reaches.
         wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
         temporary: Where the work directory is made; None for the system's place.
     """
@@ -103,6 +104,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     executor: str = "local"
     keep_work: bool = False
     explain: bool = False
+    limits: Limits | None = None
     wall_seconds: float | None = None
     temporary: Path | None = None
 
@@ -259,9 +261,9 @@ def _repeat(
             "the recorded commands do not have one seed that could be changed",
         )
 
-    bubblewrap = _sandbox() if request.sandbox else None
-    if isinstance(bubblewrap, Finding):
-        return ladder.undecided("execution", bubblewrap)
+    sandbox = _sandbox() if request.sandbox else None
+    if isinstance(sandbox, Finding):
+        return ladder.undecided("execution", sandbox)
 
     observer.tell("unpacking")
     unpacked = unpack_members(verified, work / "bundle", release.members_of(runs))
@@ -290,7 +292,8 @@ def _repeat(
         data=data,
         work=work,
         executor=executor(request.executor),
-        bubblewrap=bubblewrap,
+        sandbox=sandbox,
+        limits=request.limits or usual_limits(),
         wall_seconds=request.wall_seconds,
         live=observer.live,
         tell=observer.tell,
@@ -301,7 +304,7 @@ def _repeat(
         return ladder.undecided("execution", error.finding)
     ladder.isolation = repetitions[0].isolation
     ladder.differences += [d for repeated in repetitions for d in repeated.differences]
-    how = "without isolation" if bubblewrap is None else f"in {repetitions[0].isolation.kind}"
+    how = "without isolation" if sandbox is None else f"in {repetitions[0].isolation.kind}"
     times = f" {len(repetitions)} times" if len(repetitions) > 1 else ""
     ladder.step(
         "execution",
@@ -424,21 +427,17 @@ def _rebuilt(packages: int, differences: int) -> str:
     )
 
 
-def _sandbox() -> Bubblewrap | Finding:
+def _sandbox() -> Sandbox | Finding:
     """The sandbox, or why there is none."""
-    bubblewrap = find_bubblewrap()
-    if bubblewrap is None:
-        found = "no bubblewrap"
-        expected = "`apt install bubblewrap` or `pip install 'repropack[sandbox]'`"
-    else:
-        reason = probe(bubblewrap)
-        if reason is None:
-            return bubblewrap
-        found, expected = reason, "a system that lets users make namespaces"
+    found = find_sandbox()
+    if not isinstance(found, NoSandbox):
+        return found
     return Finding(
         code=Code.NO_SANDBOX,
-        found=found,
-        expected=f"{expected}; --no-sandbox runs the code with all your rights",
+        found="; ".join(found.reasons),
+        expected="`apt install bubblewrap` or `pip install 'repropack[sandbox]'`, on a system that "
+        "lets users make namespaces (`repropack doctor` says more); --no-sandbox runs the code "
+        "with all your rights",
     )
 
 

@@ -31,7 +31,15 @@ from repropack.model import Claim, Difference, Isolation, Material, Metric, Segm
 from repropack.paths import descend_beneath, open_beneath, read_beneath
 from repropack.placeholders import PROJECT_DATA, UnfilledError, data_placeholder, fill, split_data
 from repropack.process import find_program
-from repropack.sandbox import Bind, Bubblewrap, Limits, SandboxSpec, confined, no_isolation
+from repropack.sandbox import (
+    Bind,
+    Limits,
+    Sandbox,
+    SandboxSpec,
+    confined,
+    gpu_devices,
+    no_isolation,
+)
 from repropack.seeds import text_with_seed
 from repropack.verify.code_roots import (
     SANDBOX_WORK,
@@ -56,6 +64,9 @@ WALL_MINIMUM: Final = 600.0
 at least ten minutes, before it is taken for hung."""
 WALL_MAXIMUM: Final = 20.0 * 24 * 3600
 """Seconds: whatever times a record states. The kernel's timers count to 24 days."""
+
+LEAST_ROOM: Final = 2 * 1024**3
+"""Bytes that a repetition leaves free on the disk, or half of what is free when it starts."""
 
 MAX_ALIKE: Final = 1_000
 """Files at the places of claimed metrics that are read: more than the folds of any training."""
@@ -82,7 +93,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
 
     Attributes:
         work: A private directory.
-        bubblewrap: None to run without isolation, because the reader typed so.
+        sandbox: None to run without isolation, because the reader typed so.
+        limits: What the code may use in the sandbox.
         wall_seconds: When a run is taken for hung; None to go by the recorded time.
         live: Told each piece of output as it comes.
         tell: Told in words what is going on.
@@ -96,7 +108,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     data: dict[str, LocatedData]
     work: Path
     executor: Executor
-    bubblewrap: Bubblewrap | None
+    sandbox: Sandbox | None
+    limits: Limits
     wall_seconds: float | None
     live: Callable[[str, bytes], None]
     tell: Callable[[str], None]
@@ -495,7 +508,7 @@ def _open_material(
 
 def _values(places: CodePlaces, run: ReleaseRun, conditions: Conditions) -> dict[str, str]:
     """What placeholders stand for in this repetition."""
-    isolated = conditions.bubblewrap is not None
+    isolated = conditions.sandbox is not None
     environment = conditions.environments[run.packed.environment]
     values = {
         **places.values(SANDBOX_WORK if isolated else str(places.base)),
@@ -580,10 +593,12 @@ def _execute(
             stdout=str(logs[0]),
             stderr=str(logs[1]),
             wall_seconds=conditions.wall_seconds or _wall_limit(segment),
+            room=str(conditions.work),
+            least_room=_least_room(conditions.work),
             live=conditions.live,
         )
 
-    if conditions.bubblewrap is None:
+    if conditions.sandbox is None:
         program = _find_program(argv[0], variables["PATH"], directory)
         end = _started(conditions, run, job((program, *argv[1:]), directory, variables))
         return end, no_isolation()
@@ -594,12 +609,19 @@ def _execute(
             Bind(source=path, target=path)
             for path in (str(environment.directory), environment.interpreter_prefix)
         ]
+    # Only where the author's machine had one: the driver of a GPU is much code to attack.
+    devices = gpu_devices() if environment.recorded.machine.accelerators else ()
+    limits = conditions.limits
+    if devices:
+        # CUDA reserves far more address space than it uses.
+        limits = structs.replace(limits, address_space=None)
     read_only += _data_binds(conditions.data, [bind.target for bind in read_only])
     try:
         spec = SandboxSpec(
             directory=directory,
             environment=variables,
-            limits=Limits(),
+            limits=limits,
+            devices=devices,
             read_only=tuple(read_only),
             writable=tuple(
                 Bind(source=str(places.base / place), target=f"{SANDBOX_WORK}/{place}")
@@ -612,7 +634,7 @@ def _execute(
             f"{conditions.work} cannot be shown in the sandbox: {error}",
             advice="name another place with TMPDIR",
         ) from error
-    with confined(conditions.bubblewrap, spec, argv) as ready:
+    with confined(conditions.sandbox, spec, argv) as ready:
         end = _started(
             conditions, run, job(ready.argv, str(places.base), {"PATH": "/usr/bin:/bin"})
         )
@@ -665,6 +687,12 @@ def _find_program(name: str, search: str, directory: str) -> str:
     return found
 
 
+def _least_room(directory: Path) -> int:
+    """What has to stay free on the disk for the reader's own work."""
+    found = os.statvfs(directory)
+    return min(LEAST_ROOM, found.f_bavail * found.f_frsize // 2)
+
+
 def _wall_limit(segment: Segment) -> float:
     form = "%Y-%m-%dT%H:%M:%SZ"
     try:
@@ -682,9 +710,18 @@ def _check_end(which: str, segment: Segment, end: JobEnd, logs: tuple[Path, Path
         raise RepetitionFailedError(
             Finding(code=Code.TIMED_OUT, subject=which, found=f"{end.seconds:.0f} s")
         )
+    if end.out_of_room:
+        raise RepetitionFailedError(
+            Finding(
+                code=Code.NO_ROOM,
+                subject=which,
+                found=f"ended after {end.seconds:.0f} s",
+                expected="more room where the work directory is; TMPDIR names another place",
+            )
+        )
     recorded = segment.outcome
     if recorded.signal is not None:
-        # bubblewrap reports a signal as a shell does.
+        # A sandbox reports a signal as a shell does.
         if end.signal == recorded.signal or end.status == _shell_status(recorded.signal):
             return
     elif end.signal is None and end.status == recorded.status:

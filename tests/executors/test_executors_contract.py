@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from repropack.errors import RepropackError, UsageError
@@ -278,3 +279,22 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="local") as caught:
         executor("moon")
     assert caught.value.exit_status == 2
+
+
+def test_a_command_that_fills_the_disk_is_ended(jobs: Jobs) -> None:
+    room = os.statvfs(jobs.folder)
+    free = room.f_bavail * room.f_frsize
+    script = jobs.job("/bin/sh", "-c", "trap '' TERM; sleep 60", PATH="/usr/bin:/bin")
+    end = jobs.subject.execute(
+        msgspec.structs.replace(script, room=str(jobs.folder), least_room=free * 2)
+    )
+    assert end.out_of_room
+    assert not end.timed_out
+    assert end.signal == "SIGKILL"
+    (jobs.folder / "stdout.log").unlink()
+    (jobs.folder / "stderr.log").unlink()
+    enough = jobs.job("/bin/sh", "-c", "sleep 0.7", PATH="/usr/bin:/bin")
+    end = jobs.subject.execute(
+        msgspec.structs.replace(enough, room=str(jobs.folder), least_room=1024)
+    )
+    assert (end.status, end.out_of_room) == (0, False)

