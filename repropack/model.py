@@ -40,6 +40,7 @@ __all__ = [
     "Close",
     "CodeMember",
     "CodeRoot",
+    "CondaPackage",
     "CurveComparison",
     "DataFile",
     "DataManifest",
@@ -636,8 +637,31 @@ class Python(SparseRecord, frozen=True, kw_only=True):
     virtual: bool = False
 
 
+class CondaPackage(SparseRecord, frozen=True, kw_only=True):
+    """A package that conda installed.
+
+    Attributes:
+        build: Its build string.
+        channel: The name of its channel, without address.
+        platform: Such as `linux-64` or `noarch`.
+        sha256: Of its archive, where conda recorded it; older ones have only the MD5.
+    """
+
+    name: str
+    version: str
+    build: str = ""
+    channel: str = ""
+    platform: str = ""
+    sha256: Sha256 | None = None
+    md5: str | None = None
+
+
 class Machine(SparseRecord, frozen=True, kw_only=True):
-    """Platform facts that can change results; no host, user or address among them."""
+    """Platform facts that can change results; no host, user or address among them.
+
+    Attributes:
+        facts: Further facts by name, as text: limits, NUMA, control group, container, GPUs.
+    """
 
     system: str
     architecture: str
@@ -651,6 +675,7 @@ class Machine(SparseRecord, frozen=True, kw_only=True):
     accelerators: tuple[str, ...] = ()
     locale: str = ""
     timezone: str = ""
+    facts: dict[str, str] = {}
 
 
 class Environment(SparseRecord, frozen=True, kw_only=True):
@@ -661,6 +686,7 @@ class Environment(SparseRecord, frozen=True, kw_only=True):
         numerics: For each numerics library that was imported, its settings as text, for example
             `{"torch": {"num_threads": "2"}}`.
         modules: Top-level modules that were imported, of distributions or of the project.
+        conda: The packages of the interpreter's conda environment, where it is one.
     """
 
     version: Annotated[int, Meta(ge=1)]
@@ -669,6 +695,7 @@ class Environment(SparseRecord, frozen=True, kw_only=True):
     distributions: tuple[Distribution, ...] = ()
     numerics: dict[str, dict[str, str]] = {}
     modules: tuple[str, ...] = ()
+    conda: tuple[CondaPackage, ...] = ()
 
 
 # ---------------------------------------------------------------- data

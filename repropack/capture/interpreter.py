@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from repropack.capture.agent_log import ProcessObservation
+from repropack.environment.conda import conda_packages
 from repropack.environment.installed import installed_distributions
 from repropack.environment.machine import describe_machine
 from repropack.model import RECORD_VERSION, Environment, Python
@@ -40,15 +43,18 @@ def library_paths(processes: Sequence[ProcessObservation]) -> tuple[str, ...]:
 
 
 def describe_environment(
-    processes: Sequence[ProcessObservation], variables: Mapping[str, str]
+    processes: Sequence[ProcessObservation],
+    variables: Mapping[str, str],
+    project: Path = Path("/"),
 ) -> Environment:
     """Builds the environment record; without Python processes it has platform facts only.
 
     Args:
         processes: What the agent saw; all are assumed to share one environment.
         variables: The command's environment variables, for locale and time zone.
+        project: Its root.
     """
-    machine = describe_machine(variables)
+    machine = describe_machine(variables, project)
     main = main_process(processes)
     if main is None:
         return Environment(version=RECORD_VERSION, machine=machine)
@@ -59,6 +65,7 @@ def describe_environment(
         for library, settings in process.numerics.items():
             numerics.setdefault(library, dict(settings))
     libraries = library_paths(processes)
+    build, compiler = _build(numerics.get("python", {}).pop("sys_version", ""))
     return Environment(
         version=RECORD_VERSION,
         machine=machine,
@@ -66,15 +73,24 @@ def describe_environment(
             implementation=main.cache_tag.partition("-")[0],
             version=main.version,
             cache_tag=main.cache_tag,
+            build=build,
+            compiler=compiler,
             flags={name: value for name, value in main.flags.items() if value},
             virtual=main.prefix != main.base_prefix,
         ),
         distributions=installed_distributions(libraries, modules),
-        numerics=numerics,
+        numerics={name: settings for name, settings in numerics.items() if settings},
+        conda=conda_packages(Path(main.prefix)) or conda_packages(Path(main.base_prefix)),
         modules=tuple(
             sorted(name for name, path in modules.items() if _is_installed(path, libraries))
         ),
     )
+
+
+def _build(version: str) -> tuple[str, str]:
+    """Build and compiler of `sys.version`: `3.11.2 (main, …) [GCC 12.2.0]`."""
+    match = re.search(r"\((.*?)\)\s*\[(.*?)\]", version)
+    return (match[1], match[2]) if match else ("", "")
 
 
 def _is_installed(path: str, libraries: Sequence[str]) -> bool:

@@ -742,7 +742,7 @@ def _environment(
     variables: Mapping[str, str],
     code: FoundCode,
 ) -> str:
-    described = describe_environment(processes, variables)
+    described = describe_environment(processes, variables, store.project)
     return store.put(
         canonical.encode(
             structs.replace(

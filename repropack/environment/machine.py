@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from repropack import process
+from repropack.digest import sha256_hex
+from repropack.environment.platform_facts import platform_facts
 from repropack.model import Machine
 
 __all__ = ["allowed_variables", "describe_machine"]
@@ -83,6 +85,18 @@ _NUMERIC_FLAGS: Final = re.compile(
 )
 """CPU flags by which numerical libraries choose their kernels."""
 
+_GPU: Final = ("name", "memory.total", "driver_version")
+_GPU_FACTS: Final = {
+    "compute_cap": "compute capability",
+    "mig.mode.current": "MIG",
+    "ecc.mode.current": "ECC",
+    "uuid": "id",
+}
+"""Fields of `nvidia-smi --help-query-gpu`, and what the record calls them."""
+
+_NOT_KNOWN: Final = ("", "[N/A]", "N/A", "[Not Supported]")
+_ANSI: Final = re.compile(r"\x1b\[[0-9;]*m")
+
 NVIDIA_TIMEOUT: Final = 5.0
 """Seconds: nvidia-smi takes one or two when no driver is persistent."""
 
@@ -96,14 +110,16 @@ def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def describe_machine(environment: Mapping[str, str]) -> Machine:
+def describe_machine(environment: Mapping[str, str], directory: Path = Path("/")) -> Machine:
     """Reads the platform's facts; what a platform does not tell stays empty.
 
     Args:
         environment: Variables of the run, for locale, time zone and the way to nvidia-smi.
+        directory: The project.
     """
     system = os.uname()
     info = _cpu_info()
+    accelerators, gpu_facts = _nvidia(environment)
     return Machine(
         system=system.sysname,
         architecture=system.machine,
@@ -120,9 +136,10 @@ def describe_machine(environment: Mapping[str, str]) -> Machine:
         ),
         cpu_count=len(os.sched_getaffinity(0)),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        accelerators=_nvidia(environment),
+        accelerators=accelerators,
         locale=environment.get("LC_ALL") or environment.get("LANG", ""),
         timezone=environment.get("TZ", ""),
+        facts={**platform_facts(environment, directory), **gpu_facts},
     )
 
 
@@ -148,21 +165,54 @@ def _libc() -> str:
     return ""
 
 
-def _nvidia(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Model, memory and driver of each GPU; never its UUID or serial number."""
+def _nvidia(environment: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Model, memory and driver of each GPU, and further facts; of its UUID only the digest."""
     program = process.find_program("nvidia-smi", environment.get("PATH", ""))
     if program is None:
-        return ()
+        return (), {}
+    told = _ask(program, environment, f"--query-gpu={','.join((*_GPU, *_GPU_FACTS))}")
+    if told is None:
+        # Old drivers know fewer fields, and then answer nothing.
+        plain = _ask(program, environment, f"--query-gpu={','.join(_GPU)}")
+        return tuple(", ".join(gpu) for gpu in plain or ()), {}
+    facts: dict[str, str] = {}
+    for number, gpu in enumerate(told):
+        for (name, said), value in zip(_GPU_FACTS.items(), gpu[len(_GPU) :], strict=False):
+            if value not in _NOT_KNOWN:
+                digested = f"sha256:{sha256_hex(value.encode())}" if name == "uuid" else value
+                facts[f"gpu {number} {said}"] = digested
+    if len(told) > 1:
+        facts["gpu topology"] = _topology(program, environment)
+    return tuple(", ".join(gpu[: len(_GPU)]) for gpu in told), {k: v for k, v in facts.items() if v}
+
+
+def _ask(program: str, environment: Mapping[str, str], query: str) -> list[list[str]] | None:
+    """Fields of each GPU; None where the program failed: without a GPU, or without a driver."""
     try:
         told = process.run(
-            [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
+            [program, query, "--format=csv,noheader"],
             environment={"PATH": environment.get("PATH", ""), "LC_ALL": "C"},
             timeout=NVIDIA_TIMEOUT,
         )
     except process.ProcessFailedError:
-        # The program is installed but there is no GPU or no driver: that is no accelerator.
-        return ()
-    return tuple(told.stdout.decode("utf-8", "replace").strip().splitlines())
+        return None
+    lines = told.stdout.decode("utf-8", "replace").strip().splitlines()
+    return [[field.strip() for field in line.split(",")] for line in lines]
+
+
+def _topology(program: str, environment: Mapping[str, str]) -> str:
+    """How the GPUs are connected: the rows `GPU0`, `GPU1`, … of the matrix."""
+    try:
+        told = process.run(
+            [program, "topo", "-m"],
+            environment={"PATH": environment.get("PATH", ""), "LC_ALL": "C"},
+            timeout=NVIDIA_TIMEOUT,
+        )
+    except process.ProcessFailedError:
+        return ""
+    text = _ANSI.sub("", told.stdout.decode("utf-8", "replace"))
+    rows = [line.split() for line in text.splitlines() if line.startswith("GPU")]
+    return "; ".join(" ".join(row) for row in rows)
 
 
 def _read(path: str) -> str:

@@ -331,6 +331,7 @@ loader.exec_module(module)
     )
     (process,) = bench.seen
     assert process.numerics == {
+        "python": process.numerics["python"],
         "numpy": {"version": "2.1.0"},
         "torch": {
             "version": "2.9.0",
@@ -580,3 +581,19 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 
 def test_the_folder_shadows_no_package() -> None:
     assert {p.name for p in AGENT.iterdir()} - {"__pycache__"} == {"sitecustomize.py"}
+
+
+def test_each_library_that_computes_is_told_by_its_file(bench: Bench) -> None:
+    pytest.importorskip("numpy")
+    pytest.importorskip("scipy")
+    bench.quiet("import numpy, scipy.linalg")
+    (process,) = bench.seen
+    libraries = {k: v for k, v in process.numerics.items() if k.startswith("library ")}
+    blas = {k: v for k, v in libraries.items() if "openblas" in k}
+    # Each of the two wheels has a copy of its own.
+    assert len(blas) == 2
+    for name, told in blas.items():
+        assert name.startswith(("library numpy.libs/", "library scipy.libs/"))
+        assert told["version"].startswith("OpenBLAS ")
+        assert int(told["num_threads"]) >= 1
+    assert process.numerics["python"]["sys_version"] == sys.version
