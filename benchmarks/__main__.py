@@ -14,6 +14,7 @@ TABLE = {
     "container": "benchmarks.container",
     "archivers": "benchmarks.archivers",
     "recording": "benchmarks.recording",
+    "leaks": "benchmarks.leaks",
 }
 """Each module has `measure(scratch: Path) -> str`, which returns a Markdown section."""
 

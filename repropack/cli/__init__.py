@@ -29,6 +29,7 @@ TABLE: Final = {
     "verify": ("repropack.cli.verify", "Check a bundle and repeat its runs."),
     "calibrate": ("repropack.cli.calibrate", "Measure how much a bundle's numbers vary."),
     "inspect": ("repropack.cli.inspect_bundle", "Show what is in a bundle; execute nothing."),
+    "checklist": ("repropack.cli.checklist", "Fill a venue's checklist from the record."),
     "scan": ("repropack.cli.scan", "Search files for secrets and for your own names."),
     "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
     "sign": ("repropack.cli.sign", "Add your signature to a bundle."),

@@ -84,3 +84,19 @@ def test_the_authors_own_name_in_code_stops_an_export(project: Project) -> None:
     found = {(x["place"], x["blocks"]) for x in json.loads(done.stdout)["leaks"]}
     assert ("notes.txt", True) in found
     assert ("LICENSE", False) in found
+
+
+def test_checklists_are_filled_from_the_record_and_blank_elsewhere(leaky: Project) -> None:
+    leaky.ok("run", "--", "python", "eval.py", "out/model.bin")
+    code = leaky.ok("checklist", "--kind", "ml-code")
+    assert "- [x] **Training code**: `python train.py`" in code
+    assert "- [x] **Evaluation code**: `python eval.py out/model.bin`" in code
+    assert "weights/out/model.bin" in code
+    answers = leaky.ok("checklist", "last", "--kind", "neurips")
+    assert answers.count("   Answer: ") == 16
+    assert "8. **Experiments compute resources**\n   Answer: ____\n   Justification: " in answers
+    assert "score = " in answers
+    appendix = leaky.ok("checklist", "--kind", "acm")
+    assert "- **Archived (provide DOI)?**: ____" in appendix
+    assert TOKEN not in code + answers + appendix
+    assert leaky.repropack("checklist", "--kind", "other").returncode == 2

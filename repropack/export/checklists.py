@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checklists of venues, ready to paste: filled from the record, blank where it does not say.
+
+Sources: the ML Code Completeness Checklist (paperswithcode/releasing-research-code), the NeurIPS
+Paper Checklist, and the artifact appendix template of ACM and cTuning artifact evaluations. Nothing
+is answered that the record does not show: what only the author knows is `____`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from repropack.escaping import show
+from repropack.export import ExportPlan, describe_claim
+from repropack.export.chain import ChainedRun
+
+__all__ = ["KINDS", "write_checklist"]
+
+BLANK: Final = "____"
+
+
+def write_checklist(kind: str, planned: ExportPlan) -> str:
+    """A checklist as Markdown.
+
+    Args:
+        kind: A key of `KINDS`.
+        planned: What the release holds.
+    """
+    return KINDS[kind](planned)
+
+
+def _ml_code(planned: ExportPlan) -> str:
+    locked = sum(len(e.locked) for e in planned.environments)
+    unlocked = sum(len(e.unlocked) for e in planned.environments)
+    training = planned.chain[:-1] or planned.chain
+    items = [
+        (
+            locked > 0 and not unlocked,
+            "Specification of dependencies",
+            f"`environment/pylock.toml`: {_python(planned)}, {locked} packages with digests"
+            + (f"; {unlocked} could not be locked" if unlocked else ""),
+        ),
+        (True, "Training code", "; ".join(f"`{_command(run)}`" for run in training)),
+        (True, "Evaluation code", f"`{_command(planned.chain[-1])}`"),
+        (
+            bool(planned.artifacts),
+            "Pre-trained models",
+            ", ".join(f"`{show(a.member)}`" for a in planned.artifacts) or BLANK,
+        ),
+        (
+            bool(planned.claims),
+            "README with table of results and commands",
+            "; ".join(_claims(planned)) or BLANK,
+        ),
+    ]
+    lines = [f"- [{'x' if done else ' '}] **{name}**: {text}" for done, name, text in items]
+    return _document("ML code completeness", planned, lines)
+
+
+def _neurips(planned: ExportPlan) -> str:
+    claims = "; ".join(_claims(planned)) or BLANK
+    filled = {
+        4: (
+            "Yes",
+            "A signed bundle holds code, environment, weights and commands; `repropack verify` "
+            f"repeats them. Claims: {claims}",
+        ),
+        5: (BLANK, f"Code: in the bundle. Data: {_data(planned)}. Address of the bundle: {BLANK}"),
+        6: (
+            "Yes" if planned.chain else BLANK,
+            "Commands with all arguments: " + "; ".join(f"`{_command(r)}`" for r in planned.chain),
+        ),
+        7: (BLANK, f"Declared tolerances: {claims}"),
+        8: (BLANK, f"{_hardware(planned)}. Recorded time: {_time(planned)}. In total: {BLANK}"),
+        12: (BLANK, f"Data: {_data(planned)}. Packages: listed with versions in `pylock.toml`"),
+        13: (
+            BLANK,
+            "Documented in the bundle's `README.md`, `REPRODUCING.md` and RO-Crate metadata. "
+            f"Licence: {_licence(planned)}",
+        ),
+    }
+    lines = []
+    for number, question in enumerate(_NEURIPS, 1):
+        answer, why = filled.get(number, (BLANK, BLANK))
+        lines += [f"{number}. **{question}**", f"   Answer: {answer}", f"   Justification: {why}"]
+    return _document("NeurIPS paper checklist", planned, lines)
+
+
+_NEURIPS: Final = (
+    "Claims", "Limitations", "Theory assumptions and proofs", "Experimental result reproducibility",
+    "Open access to data and code", "Experimental setting/details",
+    "Experiment statistical significance", "Experiments compute resources", "Code of ethics",
+    "Broader impacts", "Safeguards", "Licenses for existing assets", "New assets",
+    "Crowdsourcing and research with human subjects", "Institutional review board (IRB) approvals",
+    "Declaration of LLM usage",
+)  # fmt: skip
+
+
+def _acm(planned: ExportPlan) -> str:
+    size = sum(a.product.size for a in planned.artifacts)
+    facts = [
+        ("Algorithm", BLANK),
+        ("Program", "; ".join(f"`{_command(run)}`" for run in planned.chain)),
+        ("Model", ", ".join(f"`{show(a.member)}`" for a in planned.artifacts) or BLANK),
+        ("Data set", _data(planned)),
+        ("Run-time environment", f"{_system(planned)}, {_python(planned)}"),
+        ("Hardware", _hardware(planned)),
+        ("Execution", f"`repropack verify FILE`, `repropack verify FILE --retrain`; {BLANK}"),
+        ("Metrics", ", ".join(dict.fromkeys(show(c.metric) for c in planned.claims)) or BLANK),
+        ("Output", "one verdict, and a report with `--report FILE.html`"),
+        ("How much disk space required (approximately)?", f"{size / 2**20:.0f} MiB of weights; "
+         f"data and packages: {BLANK}"),
+        ("How much time is needed to prepare workflow (approximately)?", BLANK),
+        ("How much time is needed to complete experiments (approximately)?", _time(planned)),
+        ("Publicly available?", BLANK),
+        ("Code licenses (if publicly available)?", _licence(planned)),
+        ("Data licenses (if publicly available)?", _data_licences(planned)),
+        ("Archived (provide DOI)?", BLANK),
+    ]  # fmt: skip
+    lines = [
+        "## A.1 Abstract", "", BLANK, "",
+        "## A.2 Artifact check-list (meta-information)", "",
+        *(f"- **{name}**: {text}" for name, text in facts), "",
+        "## A.3 Description", "",
+        f"How delivered: one `.rpk` file. Software dependencies: {_python(planned)}, git, uv, "
+        "bubblewrap.", "",
+        "## A.4 Installation", "", "`pip install repropack`, or by hand: the bundle's `README.md`.",
+        "",
+        "## A.5 Experiment workflow", "", "`repropack verify FILE --signer SHA256:…`", "",
+        "## A.6 Evaluation and expected results", "",
+        *([f"- {claim}" for claim in _claims(planned)] or [BLANK]), "",
+        "## A.7 Experiment customization", "", BLANK,
+    ]  # fmt: skip
+    return _document("Artifact appendix", planned, lines)
+
+
+KINDS: Final[dict[str, Callable[[ExportPlan], str]]] = {
+    "ml-code": _ml_code,
+    "neurips": _neurips,
+    "acm": _acm,
+}
+"""Each kind of checklist."""
+
+
+def _document(name: str, planned: ExportPlan, lines: list[str]) -> str:
+    return "\n".join([f"# {name}: {show(planned.title)}", "", *lines]) + "\n"
+
+
+def _command(chained: ChainedRun) -> str:
+    return show(" ".join(chained.record.segments[-1].invocation.argv)).replace("`", "'")
+
+
+def _claims(planned: ExportPlan) -> list[str]:
+    return [show(describe_claim(claim)) for claim in planned.claims]
+
+
+def _python(planned: ExportPlan) -> str:
+    versions = {e.environment.python.version for e in planned.environments if e.environment.python}
+    return f"Python {', '.join(sorted(versions))}" if versions else BLANK
+
+
+def _system(planned: ExportPlan) -> str:
+    machine = planned.environments[0].environment.machine
+    return show(machine.distribution or machine.system)
+
+
+def _hardware(planned: ExportPlan) -> str:
+    machine = planned.environments[0].environment.machine
+    parts = [
+        machine.cpu and f"{machine.cpu_count} processors ({machine.cpu})",
+        machine.memory and f"{machine.memory / 2**30:.0f} GiB of memory",
+        ", ".join(machine.accelerators) or "no accelerator recorded",
+    ]
+    return show("; ".join(part for part in parts if part))
+
+
+def _time(planned: ExportPlan) -> str:
+    seconds = sum(
+        (datetime.fromisoformat(s.ended) - datetime.fromisoformat(s.started)).total_seconds()
+        for chained in planned.chain
+        for s in chained.record.segments
+    )
+    return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
+
+
+def _data(planned: ExportPlan) -> str:
+    sets = [
+        f"{d.manifest.name} ({len(d.manifest.files)} files; "
+        + ("in the bundle" if d.manifest.included else d.manifest.address or f"address {BLANK}")
+        + f"; licence {d.manifest.licence or BLANK})"
+        for d in planned.data
+    ]
+    return show("; ".join(sets)) if sets else "none was read from outside the code"
+
+
+def _data_licences(planned: ExportPlan) -> str:
+    return "; ".join(f"{d.manifest.name}: {d.manifest.licence or BLANK}" for d in planned.data) or (
+        "no data"
+    )
+
+
+def _licence(planned: ExportPlan) -> str:
+    return ", ".join(show(path) for path in planned.licences) or BLANK
