@@ -218,6 +218,11 @@ class Evidence(enum.StrEnum):
     """The agent in a Python process saw it opened, or loaded as a module."""
     ARGUMENT = "argument"
     """It stands on the command line."""
+    MAPPED = "mapped"
+    """A Python process had it mapped as data, or open for reading, when it ended."""
+    CONFIGURATION = "configuration"
+    """A configuration file that was read names it, or a directory above it of which nothing shows
+    which files were read."""
     LISTED = "listed"
     """Its directory was listed by a Python process and nothing shows which files were read."""
     DECLARED = "declared"

@@ -28,6 +28,7 @@ __all__ = [
     "interpreters_of",
     "is_below",
     "is_broad",
+    "is_data",
     "is_system",
     "loaded_code",
     "outside_code",
@@ -138,8 +139,10 @@ def candidates(
     settle = _Settle(around.project)
     own: set[str] = set()
     for process in processes:
-        for path in (*process.opened_read, *process.mapped):
+        for path in process.opened_read:
             seen.setdefault(settle(path), set()).add(Evidence.PYTHON_OPEN)
+        for path in process.mapped:
+            seen.setdefault(settle(path), set()).add(Evidence.MAPPED)
         for path in map(settle, process.modules.values()):
             # Python may load a module from its bytecode, without opening the file.
             if is_below(path, around.project):
@@ -162,7 +165,7 @@ def candidates(
     return tuple(
         Candidate(path=path, evidence=tuple(sorted(evidence)))
         for path, evidence in sorted(seen.items())
-        if _is_data(path, around)
+        if is_data(path, around)
     )
 
 
@@ -241,7 +244,7 @@ def written_outside(
         path
         for path in sorted(written - passing)
         if not is_below(os.path.realpath(path), around.project)
-        and _is_data(path, around)
+        and is_data(path, around)
         and os.path.isfile(path)
     )
 
@@ -320,7 +323,8 @@ class _Settle:
         return path
 
 
-def _is_data(path: str, around: Surroundings) -> bool:
+def is_data(path: str, around: Surroundings) -> bool:
+    """Whether a file belongs to neither code, interpreter, system nor the settings of tools."""
     if "/.git/" in path or path.endswith("/.git"):
         # Libraries look there for the state of the code, which is recorded.
         return False

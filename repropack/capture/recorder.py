@@ -38,6 +38,7 @@ from repropack.capture.materials import (
     is_below,
     written_outside,
 )
+from repropack.capture.native_readers import natively_read
 from repropack.capture.outputs import KeepLimits, keep_products
 from repropack.capture.preparation import (
     Prepared,
@@ -478,6 +479,10 @@ def _finish(
         set(changed) if unseen else None,
         gaps,
     )
+    if not trace.whole:
+        read = _with_natively_read(
+            read, processes, request.argv, str(directory), prepared, around, gaps
+        )
     # Directories can be opened like files, and a temporary file that is gone was nobody's input.
     read = tuple(c for c in read if c.evidence != (Evidence.TRACE,) or _is_input(c.path, around))
     inside = [c for c in read if is_inside(c.path, root)]
@@ -670,6 +675,30 @@ def _with_unread(
             if path not in evidence and os.path.relpath(path, prepared.root) not in written:
                 evidence[path] = {Evidence.PRESENT}
     return tuple(Candidate(path=p, evidence=tuple(sorted(e))) for p, e in sorted(evidence.items()))
+
+
+def _with_natively_read(
+    read: tuple[Candidate, ...],
+    processes: tuple[ProcessObservation, ...],
+    argv: tuple[str, ...],
+    directory: str,
+    prepared: Prepared,
+    around: Surroundings,
+    gaps: Gaps,
+) -> tuple[Candidate, ...]:
+    """What was seen being read, and what libraries may have read below Python."""
+    nothing: dict[str, Evidence] = {}
+    seen = [
+        *(candidate.path for candidate in read),
+        *(path for process in processes for path in process.opened_read),
+    ]
+    found = gaps.attempt(
+        "inputs",
+        lambda: natively_read(processes, argv[1:], directory, seen, prepared, around, gaps),
+        nothing,
+    )
+    more = (Candidate(path=path, evidence=(evidence,)) for path, evidence in found.items())
+    return tuple(sorted((*read, *more), key=lambda candidate: candidate.path))
 
 
 def _directories(prepared: Prepared, written: tuple[str, ...]) -> tuple[str, ...]:

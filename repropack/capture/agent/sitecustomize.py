@@ -74,7 +74,7 @@ def _start():
         posix.close, posix.fstat, posix.getcwd, posix.getpid, posix.lstat, posix.open, posix.stat,
         posix.write,
     )  # fmt: skip
-    crc32, normpath = binascii.crc32, os.path.normpath
+    crc32, normpath, frame = binascii.crc32, os.path.normpath, sys._getframe
     variables = os.environ
     directory = os.path.abspath(variables[_VARIABLE])
     try:
@@ -278,6 +278,9 @@ def _start():
     def on_list(arguments):
         path = arguments[0]
         path = "." if path is None else text(path)
+        # An import lists every directory that it searches. The frames: this, the hook, the caller.
+        if frame(2).f_code.co_filename.startswith("<frozen importlib"):
+            return
         if path and ("/.." in path or not path.startswith(skipped)):
             path = absolute(path)
             if not path.startswith(skipped_directories) and "/__pycache__" not in path:

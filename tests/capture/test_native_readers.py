@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that libraries open below Python: a `fopen` through ctypes stands for them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+NATIVE = """\
+import ctypes, sys
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+def read(path, keep=False):
+    file = libc.fopen(str(path).encode(), b'r')
+    assert file, path
+    buffer = ctypes.create_string_buffer(64)
+    libc.fread(buffer, 1, 64, ctypes.c_void_p(file))
+    if not keep: libc.fclose(ctypes.c_void_p(file))
+    return buffer.value
+"""
+
+
+def _read(project: Project) -> dict[str, list[str]]:
+    return {m["path"]: m["evidence"] for m in project.segment().get("materials", [])}
+
+
+def _run(project: Project, script: str, *arguments: str) -> str:
+    project.write("native.py", NATIVE + script)
+    return project.ok("run", "--", "python", "native.py", *arguments)
+
+
+@pytest.fixture
+def data(project: Project, tmp_path: Path) -> Path:
+    project.write(".gitignore", "out/\ncache/\n")
+    place = tmp_path / "sets" / "table"
+    (place / "part").mkdir(parents=True)
+    for name in ("a.col", "b.col", "part/c.col"):
+        (place / name).write_text(name)
+    (place / ".hidden").write_text("no")
+    return place
+
+
+def test_a_file_and_a_directory_on_the_command_line(project: Project, data: Path) -> None:
+    script = "[read(a + '/a.col') if '.' not in a[-4:] else read(a) for a in sys.argv[1:]]\n"
+    _run(project, script, str(data / "b.col"))
+    assert list(_read(project).values()) == [["argument"]]
+    _run(project, script, str(data))
+    assert _read(project) == {
+        f"{{data:table}}/{name}": ["argument"] for name in ("a.col", "b.col", "part/c.col")
+    }
+
+
+def test_a_file_that_a_configuration_names(project: Project, data: Path) -> None:
+    project.write("conf/train.yaml", f"data:\n  train: {data}/b.col\n  other: /no/such/file.x\n")
+    project.write("conf/rel.json", json.dumps({"table": "../cache/x.col", "url": "http://a.b/c"}))
+    project.write("cache/x.col", "1")
+    _run(
+        project,
+        f"open('conf/train.yaml').read(); open('conf/rel.json').read(); read('{data}/b.col')\n",
+    )
+    assert _read(project) == {
+        "{data:table}/b.col": ["configuration"],
+        "{project}/cache/x.col": ["configuration"],
+    }
+
+
+def test_a_directory_that_was_listed(project: Project, data: Path) -> None:
+    _run(
+        project,
+        f"import os\nfor n in os.listdir('{data}'): n == 'a.col' and read('{data}/a.col')\n",
+    )
+    assert _read(project) == {"{data:table}/a.col": ["listed"], "{data:table}/b.col": ["listed"]}
+    # A reader in Python has passed over what it did not open.
+    _run(project, f"import glob\nfor p in glob.glob('{data}/a*'): open(p).read()\n")
+    assert _read(project) == {"{data:table}/a.col": ["python-open"]}
+
+
+def test_a_file_that_is_open_at_the_end(project: Project, data: Path) -> None:
+    _run(project, f"read('{data}/a.col', keep=True)\n")
+    assert _read(project) == {"{data:table}/a.col": ["mapped"]}
+    script = f"import mmap, os\nm = mmap.mmap(os.open('{data}/b.col', os.O_RDONLY), 0, prot=1)\n"
+    _run(project, script)
+    assert _read(project) == {"{data:table}/b.col": ["mapped", "python-open"]}
+
+
+def test_neighbours_of_outputs_are_no_inputs_but_weights_are(project: Project) -> None:
+    make = "import os; os.makedirs('out'); [open(f'out/{n}', 'w').write(n) for n in sys.argv[1:]]\n"
+    _run(project, make, "config.json", "model.safetensors", "log.txt", "optimizer.pt")
+    _run(project, "open('out/config.json').read(); read('out/model.safetensors')\n", "out")
+    found = {m["path"]: m["origin"]["run"] for m in project.segment()["materials"]}
+    assert sorted(found) == ["{project}/out/config.json", "{project}/out/model.safetensors"]
+    # A script that lists its own output folder for the next free number has not read it.
+    _run(project, "import os; os.listdir('out'); os.listdir('.')\n", "--out=out")
+    assert "{project}/out/log.txt" not in _read(project)
+
+
+def test_too_many_files_are_said(
+    project: Project, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(10_050):
+        (data / f"{number}.col").touch()
+    _run(project, "", str(data))
+    assert any("--data NAME=" in gap["message"] for gap in project.segment()["gaps"])
+
+
+def test_an_import_lists_nothing(project: Project) -> None:
+    project.write("cache/extra.bin", "1")
+    project.write("cache/module.py", "x = 1\n")
+    _run(project, "sys.path.insert(0, 'cache'); import module\n")
+    assert "{project}/cache/extra.bin" not in _read(project)
+
+
+@pytest.mark.slow
+def test_a_real_library_that_reads_in_rust(project: Project, tmp_path: Path) -> None:
+    save = (
+        "import numpy, sys; from safetensors.numpy import save_file\n"
+        "save_file({'w': numpy.ones(3, dtype='float32')}, sys.argv[1])\n"
+    )
+    load = (
+        "import sys; from safetensors import safe_open\n"
+        "with safe_open(sys.argv[1] + '/model.safetensors', framework='np') as file:\n"
+        "    print('sum:', file.get_tensor('w').sum())\n"
+    )
+    project.write(".gitignore", "out/\n")
+    (project.root / "out").mkdir()
+    project.ok("run", "--", sys.executable, "-c", save, "out/model.safetensors")
+    (product,) = project.segment()["products"]
+    project.ok("run", "--", sys.executable, "-c", load, "out")
+    (material,) = project.segment()["materials"]
+    assert material["path"] == "{project}/out/model.safetensors"
+    assert material["evidence"] == ["argument"]
+    assert material["sha256"] == product["sha256"]
+    assert material["origin"]["path"] == product["path"]
+    place = tmp_path / "hub"
+    place.mkdir()
+    project.ok("run", "--", sys.executable, "-c", save, str(place / "model.safetensors"))
+    project.ok("run", "--trace", "strace", "--", sys.executable, "-c", load, str(place))
+    (material,) = project.segment()["materials"]
+    assert material["path"] == "{data:hub}/model.safetensors"
+    assert material["evidence"] == ["trace"]
