@@ -7,6 +7,7 @@ or the run's own output is no material. Hashing is the recorder's business.
 
 from __future__ import annotations
 
+import collections
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -77,6 +78,35 @@ _LIBRARY: Final = re.compile(
 """Files of a trace that belong to programs: shared objects, and packages of Python and of R."""
 
 _OWN_FOLDER: Final = os.path.join(os.path.dirname(__file__), "agent") + "/"
+
+_PARTS: Final = frozenset(
+    {
+        "dev",
+        "eval",
+        "test",
+        "testing",
+        "train",
+        "training",
+        "trainval",
+        "val",
+        "valid",
+        "validation",
+    }
+)
+"""Directories that are parts of a data set, as everybody calls them."""
+
+_COLLECTIONS: Final = frozenset(
+    {"archive", "corpora", "datasets", "downloads", "projects", "scratch", "share", "shared",
+     "storage", "work", "workspace"}
+)  # fmt: skip
+"""Directories that hold data sets which have nothing to do with each other."""
+
+_LIFTS: Final = 2
+"""Levels over which the only directory in another one is still a neighbour of those beside that:
+`Images/n01` and `Labels/n07` are of one data set."""
+
+_MOUNTED: Final = ("/home", "/media", "/mnt", "/net", "/nfs", "/Users")
+"""What stands in these is as wide as a disk."""
 
 _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyi", ".so", ".pth")
 _NAME_CHARACTER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -254,50 +284,91 @@ def group_data(
 ) -> tuple[DataRoot, ...]:
     """Groups files outside the project into data sets.
 
-    Files below a directory that the user named belong to that name. The others are grouped by the
-    directory they are in; directories that stand beside each other (one for each class, say) are
-    one data set, unless what holds them is as broad as the home or a mount point.
+    Files below a directory that the user named belong to that name. Of the others, a directory with
+    a part for training or testing is one data set, whichever parts were read; so are directories
+    that stand beside each other (one for each class, say) or in each other, unless what holds them
+    is as broad as the home, a mount point or a collection of data sets.
     """
+    chosen = sorted(named.values(), key=len, reverse=True)
     groups: dict[str, list[str]] = {}
+    given: dict[str, list[str]] = {}
+    roots: dict[str, str] = {}
     for path in sorted(paths):
-        chosen = next(
-            (d for d in sorted(named.values(), key=len, reverse=True) if is_below(path, d)), None
-        )
-        groups.setdefault(chosen or os.path.dirname(path), []).append(path)
-    given = set(named.values())
-    changed = True
-    while changed:
-        changed = False
-        loose = sorted(d for d in groups if d not in given)
-        for directory in loose:
-            parent = os.path.dirname(directory)
-            relatives = [
-                d for d in loose if d != directory and (d == parent or os.path.dirname(d) == parent)
-            ]
-            if relatives and not is_broad(parent, around):
-                merged = groups.pop(directory)
-                for other in relatives:
-                    if other != parent:
-                        merged += groups.pop(other)
-                groups.setdefault(parent, []).extend(merged)
-                changed = True
-                break
+        place = next((directory for directory in chosen if is_below(path, directory)), None)
+        if place is not None:
+            given.setdefault(place, []).append(path)
+            continue
+        directory = os.path.dirname(path)
+        if directory not in roots:
+            roots[directory] = _above_parts(directory, around)
+        groups.setdefault(roots[directory], []).append(path)
+    _merge(groups, around)
     names = {directory: name for name, directory in named.items()}
-    taken = set(named)
-    roots = []
-    for directory, files in sorted(groups.items()):
-        name = names.get(directory)
-        if name is None:
-            name = free_name(public_name(directory, around), taken)
-            taken.add(name)
-        roots.append(
-            DataRoot(
-                name=name,
-                directory=directory,
-                files=tuple(sorted(os.path.relpath(f, directory) for f in files)),
-            )
+    names.update(_names(sorted(groups), set(named), around))
+    return tuple(
+        DataRoot(
+            name=names[directory],
+            directory=directory,
+            files=tuple(sorted(os.path.relpath(f, directory) for f in files)),
         )
-    return tuple(roots)
+        for directory, files in sorted({**given, **groups}.items())
+    )
+
+
+def _above_parts(directory: str, around: Surroundings) -> str:
+    """The directory of a data set of which a directory is, or lies in, a part such as `train`."""
+    parts = directory.split("/")
+    for number in range(2, len(parts)):
+        above = "/".join(parts[:number])
+        if parts[number].lower() in _PARTS and not _is_collection(above, around):
+            return above
+    return directory
+
+
+def _merge(groups: dict[str, list[str]], around: Surroundings) -> None:
+    """Merges neighbours into the smallest directory that holds them, the deepest first."""
+    # By depth: a directory, and the groups for which it stands, which lie up to `_LIFTS` below it.
+    levels: dict[int, dict[str, list[str]]] = {}
+    for directory in groups:
+        levels.setdefault(directory.count("/"), {})[directory] = [directory]
+    for depth in range(max(levels, default=0), 0, -1):
+        families: dict[str, list[str]] = {}
+        for directory in levels.get(depth, ()):
+            families.setdefault(os.path.dirname(directory), []).append(directory)
+        above = levels.setdefault(depth - 1, {})
+        for parent, children in sorted(families.items()):
+            if _is_collection(parent, around):
+                continue
+            members = [group for child in children for group in levels[depth][child]]
+            if len(children) > 1 or parent in groups:
+                merged = [path for group in members for path in groups.pop(group)]
+                groups.setdefault(parent, []).extend(merged)
+                above[parent] = [parent]
+                continue
+            # Alone, it belongs to the nearest data set around it, or waits for neighbours.
+            holder = parent
+            while holder not in groups and not _is_collection(holder, around):
+                holder = os.path.dirname(holder)
+            if holder in groups and not _is_collection(holder, around):
+                groups[holder].extend(path for group in members for path in groups.pop(group))
+            elif max(group.count("/") for group in members) - depth < _LIFTS:
+                above.setdefault(parent, []).extend(members)
+
+
+def _names(directories: list[str], taken: set[str], around: Surroundings) -> dict[str, str]:
+    """A name for each directory: its own, or with that of its parent where two have the same."""
+    own = {directory: public_name(directory, around) for directory in directories}
+    counts = collections.Counter(own.values())
+    found = {}
+    taken = set(taken)
+    for directory in directories:
+        name = own[directory]
+        above = os.path.dirname(directory)
+        if (counts[name] > 1 or name in taken) and not is_broad(above, around):
+            name = f"{public_name(above, around)}-{name}"
+        found[directory] = free_name(name, taken)
+        taken.add(found[directory])
+    return found
 
 
 class _Settle:
@@ -374,6 +445,16 @@ def is_below(path: str, directory: str) -> bool:
 def is_broad(directory: str, around: Surroundings) -> bool:
     """Whether a directory is the home, holds it, or is as wide as a mount point."""
     return directory.count("/") < 2 or directory == around.home or is_below(around.home, directory)
+
+
+def _is_collection(directory: str, around: Surroundings) -> bool:
+    """Whether what a directory holds does not belong together."""
+    return (
+        is_broad(directory, around)
+        or os.path.basename(directory).lower() in _COLLECTIONS
+        or os.path.dirname(directory) in _MOUNTED
+        or directory == around.temporary
+    )
 
 
 def public_name(directory: str, around: Surroundings) -> str:

@@ -41,7 +41,58 @@ AROUND = Surroundings(
         (
             ["/a/x/data/1", "/b/y/data/1"],
             {},
-            {"data": ("/a/x/data", ["1"]), "data-2": ("/b/y/data", ["1"])},
+            {"x-data": ("/a/x/data", ["1"]), "y-data": ("/b/y/data", ["1"])},
+        ),
+        (
+            ["/a/x/data/1", "/b/x/data/1"],
+            {},
+            {"x-data": ("/a/x/data", ["1"]), "x-data-2": ("/b/x/data", ["1"])},
+        ),
+        # Parts of a data set, however many classes were read of each; one name whichever part.
+        (
+            ["/data/imagenet/train/n01/a.jpg", "/data/imagenet/val/n07/deep/b.jpg"],
+            {},
+            {"imagenet": ("/data/imagenet", ["train/n01/a.jpg", "val/n07/deep/b.jpg"])},
+        ),
+        (["/data/imagenet/val/b.jpg"], {}, {"imagenet": ("/data/imagenet", ["val/b.jpg"])}),
+        (["/data/train/a.csv"], {}, {"train": ("/data/train", ["a.csv"])}),
+        (
+            ["/data/voc/Images/n01/a.jpg", "/data/voc/Labels/n07/a.xml"],
+            {},
+            {"voc": ("/data/voc", ["Images/n01/a.jpg", "Labels/n07/a.xml"])},
+        ),
+        (
+            ["/lab/x/a/b/c/d/1", "/lab/x/e/f/g/h/2"],
+            {},
+            {"d": ("/lab/x/a/b/c/d", ["1"]), "h": ("/lab/x/e/f/g/h", ["2"])},
+        ),
+        # A data set is not inside another one.
+        (
+            ["/data/set/README", "/data/set/very/deep/a.bin"],
+            {},
+            {"set": ("/data/set", ["README", "very/deep/a.bin"])},
+        ),
+        # Neighbours that have nothing to do with each other.
+        (
+            ["/home/zoe/datasets/a/1", "/home/zoe/datasets/b/1", "/mnt/disk/c/1", "/mnt/disk/d/1"],
+            {},
+            {
+                "a": ("/home/zoe/datasets/a", ["1"]),
+                "b": ("/home/zoe/datasets/b", ["1"]),
+                "c": ("/mnt/disk/c", ["1"]),
+                "d": ("/mnt/disk/d", ["1"]),
+            },
+        ),
+        # Neither the root nor the home is made one.
+        (
+            ["/home/zoe/a/1", "/home/zoe/b/1", "/x/1", "/y/1"],
+            {},
+            {
+                "a": ("/home/zoe/a", ["1"]),
+                "b": ("/home/zoe/b", ["1"]),
+                "x": ("/x", ["1"]),
+                "y": ("/y", ["1"]),
+            },
         ),
         # What holds them is as broad as a mount point.
         (["/data/a/1", "/data/b/1"], {}, {"a": ("/data/a", ["1"]), "b": ("/data/b", ["1"])}),
@@ -66,11 +117,18 @@ def test_how_files_group(
     assert {r.name: (r.directory, list(r.files)) for r in found} == groups
 
 
+def test_many_directories_group_in_linear_time() -> None:
+    files = [f"/data/set{n % 50}/class{n}/video{n}/frame" for n in range(20_000)]
+    found = group_data(files, {}, AROUND)
+    assert [len(root.files) for root in found] == [400] * 50
+    assert {root.name for root in found} == {f"set{n}" for n in range(50)}
+
+
 @given(
     st.lists(
-        st.lists(st.sampled_from(["a", "b", "data", "project", "home", "zoe"]), min_size=1).map(
-            lambda parts: "/" + "/".join(parts) + "/file"
-        ),
+        st.lists(
+            st.sampled_from(["a", "b", "data", "project", "home", "zoe", "train"]), min_size=1
+        ).map(lambda parts: "/" + "/".join(parts) + "/file"),
         unique=True,
         max_size=12,
     )

@@ -79,7 +79,7 @@ def test_files_that_the_run_did_not_read_are_not_said_to_be_removed(
     published = _list("sha256sum", images, images.parent.parent, "published.txt")
     (images / "val" / "3.jpg").unlink()
     project.ok("run", "--", "python", "read.py", str(images / "train"))
-    done = project.repropack("data", "check", "train", "--against", published)
+    done = project.repropack("data", "check", "imagenet", "--against", published)
     assert done.stdout.splitlines()[0].startswith("30 removed, 67 the same")
     project.ok("run", "--data", f"all={images}", "--", "python", "read.py", str(images / "train"))
     done = project.repropack("data", "check", "all", "--against", published, "--json")

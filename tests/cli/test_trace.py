@@ -64,7 +64,7 @@ def test_make_and_the_pythons_that_it_starts(project: Project, images: Path) -> 
     project.write("x.raw", "1")
     project.ok("run", "--", "make")
     read = _read(project)
-    assert read["{data:val}/1.jpg"] == ["python-open", "trace"]
+    assert read["{data:images}/val/1.jpg"] == ["python-open", "trace"]
     assert read["{project}/x.raw"] == ["trace"]
     assert len(read) == 2, "neither the interpreter nor the system is data"
     environment = project.segment()["environment"]
@@ -100,7 +100,7 @@ def test_python_stays_with_its_agent_unless_the_trace_is_asked_for(
     assert _read(project) == {}
     done = project.repropack("run", "--trace", "strace", "--", *command)
     assert "ran without the agent" in done.stderr
-    assert _read(project) == {"{data:val}/1.jpg": ["trace"]}
+    assert _read(project) == {"{data:images}/val/1.jpg": ["trace"]}
 
 
 @pytest.mark.parametrize("mode", ["auto", "python"])
