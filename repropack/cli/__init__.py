@@ -35,6 +35,7 @@ TABLE: Final = {
     "sign": ("repropack.cli.sign", "Add your signature to a bundle."),
     "receipt": ("repropack.cli.receipt", "Check what others have signed who checked a bundle."),
     "key": ("repropack.cli.key", "Make, show and trust signing keys."),
+    "doctor": ("repropack.cli.doctor", "Say what is missing on this machine."),
 }
 """Command to module and help; a module has one click command called `command`."""
 

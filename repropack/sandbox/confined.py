@@ -27,7 +27,15 @@ from repropack.sandbox.landlock import find_landlock
 from repropack.sandbox.layout import ETC_FILES
 from repropack.sandbox.spec import Limits, SandboxSpec
 
-__all__ = ["Confined", "NoSandbox", "Sandbox", "confined", "find_sandbox", "no_isolation"]
+__all__ = [
+    "Confined",
+    "NoSandbox",
+    "Sandbox",
+    "bounded_together",
+    "confined",
+    "find_sandbox",
+    "no_isolation",
+]
 
 _REMOVAL_SECONDS: Final = 5.0
 """A control group can be removed once the kernel has reaped its last process."""
@@ -80,6 +88,14 @@ def find_sandbox() -> Sandbox | NoSandbox:
     if isinstance(landlock, str):
         return NoSandbox(reasons=(reason or "", landlock))
     return landlock
+
+
+def bounded_together() -> frozenset[str]:
+    """What of all processes together can be bounded here: of `memory` and `processes`."""
+    with _cgroups(Limits(memory=1 << 30)) as groups:
+        processes = "pids" in groups or os.geteuid() != 0
+        found = {"memory": "memory" in groups, "processes": processes}
+    return frozenset(name for name, there in found.items() if there)
 
 
 def no_isolation() -> Isolation:

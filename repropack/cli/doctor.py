@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack doctor`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+import msgspec
+
+from repropack import canonical
+from repropack.cli.places import load_key
+from repropack.cli.screen import bold, dim, say
+from repropack.doctor import Check, State, diagnose
+from repropack.escaping import show
+
+__all__ = ["command"]
+
+_MARKS = {State.GOOD: "ok", State.MISSING: "MISSING", State.OPTIONAL: "-"}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
+def command(as_json: bool) -> int:
+    """Say what is missing on this machine, what it is for, and how to get it.
+
+    Nothing is changed and nothing is downloaded. The exit status is 0 where all that is needed is
+    there, else 1.
+    """
+    home = os.environ.get("HOME") or os.path.expanduser("~")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache"), "repropack")
+    places = {
+        "verify: work directories (TMPDIR)": Path(tempfile.gettempdir()),
+        "verify: downloaded packages (XDG_CACHE_HOME)": cache,
+        "run: records and kept outputs": Path.cwd(),
+    }
+    checks = []
+    for check in diagnose(dict(os.environ), key=_key, places=places):
+        checks.append(check)
+        if not as_json:
+            _say_check(check)
+    missing = [check for check in checks if check.state is State.MISSING]
+    if as_json:
+        facts = {"complete": not missing, "checks": [msgspec.to_builtins(c) for c in checks]}
+        say(canonical.encode(facts).decode())
+    elif missing:
+        say(bold(f"missing: {', '.join(check.name for check in missing)}"))
+    else:
+        say(bold("all that is needed is here"))
+    return 1 if missing else 0
+
+
+def _key() -> str:
+    return load_key(None).public.fingerprint
+
+
+def _say_check(check: Check) -> None:
+    mark = _MARKS[check.state].ljust(8)
+    shown = bold(mark) if check.state is State.MISSING else mark
+    say(f"{shown} {check.name.ljust(9)} {show(check.found, limit=300)}  {dim(check.purpose)}")
+    if check.advice:
+        say(f"{' ' * 18} → {show(check.advice, limit=500)}")

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack doctor` on this machine, and where things are missing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from repropack.sandbox import find_bubblewrap
+from tests.project import Project
+
+
+def by_name(text: str) -> dict[str, Any]:
+    return {check["name"]: check for check in json.loads(text)["checks"]}
+
+
+def test_all_that_is_needed_is_here(bare_project: Project) -> None:
+    done = bare_project.repropack("doctor", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["complete"] is True
+    checks = by_name(done.stdout)
+    assert {
+        "git",
+        "sandbox",
+        "limits",
+        "uv",
+        "Python",
+        "packages",
+        "strace",
+        "GPU",
+        "key",
+        "room",
+    } == (set(checks))
+    assert checks["sandbox"]["found"] == "bubblewrap"
+    assert "{}.{}.{}".format(*sys.version_info) in checks["Python"]["found"]
+    assert checks["key"]["state"] == "optional"
+    bare_project.ok("key", "new")
+    text = bare_project.ok("doctor")
+    assert "SHA256:" in text
+    assert text.splitlines()[-1] == "all that is needed is here"
+
+
+def test_what_is_missing_is_named_with_how_to_get_it(bare_project: Project, tmp_path: Path) -> None:
+    bubblewrap = find_bubblewrap()
+    assert bubblewrap is not None
+    empty = tmp_path / "no-programs"
+    empty.mkdir()
+    # Without programs on PATH, and where no namespace can be made.
+    done = subprocess.run(
+        [bubblewrap.path, "--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--",
+         sys.executable, "-m", "repropack", "doctor", "--json"],
+        cwd=bare_project.root, env={**bare_project.environment, "PATH": str(empty)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    checks = by_name(done.stdout)
+    assert {name for name, check in checks.items() if check["state"] == "missing"} == {
+        "git",
+        "sandbox",
+    }
+    assert checks["git"]["advice"] == "apt install git"
+    assert "Landlock" in checks["sandbox"]["found"]
+    assert "bubblewrap" in checks["sandbox"]["advice"]
+    assert checks["strace"]["state"] == "optional"
+    assert all(check["advice"] for check in checks.values() if check["state"] != "good")
+
+
+def test_no_password_of_an_index_is_shown(bare_project: Project) -> None:
+    address = "https://zoe:hunter2@packages.example.org/simple"
+    text = bare_project.ok("doctor", variables={"UV_DEFAULT_INDEX": address})
+    assert "packages.example.org" in text
+    assert "hunter2" not in text
