@@ -63,7 +63,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(bare_project: Project, tmp_
     }
     assert checks["git"]["advice"] == "apt install git"
     assert "Landlock" in checks["sandbox"]["found"]
-    assert "bubblewrap" in checks["sandbox"]["advice"]
+    assert "namespaces" in checks["sandbox"]["advice"]
     assert checks["strace"]["state"] == "optional"
     assert all(check["advice"] for check in checks.values() if check["state"] != "good")
 
