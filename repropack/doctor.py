@@ -156,8 +156,8 @@ def _sandbox_advice() -> Iterator[str]:
         (
             "kernel/apparmor_restrict_unprivileged_userns",
             "1",
-            "AppArmor keeps ordinary users from making namespaces: the administrator allows it "
-            "with `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or with a profile for "
+            "AppArmor keeps ordinary users from making namespaces; the administrator allows it "
+            "with `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for "
             "bwrap (package apparmor-profiles)",
         ),
         (
