@@ -55,6 +55,7 @@ __all__ = [
     "Interval",
     "Invocation",
     "Isolation",
+    "LineageRun",
     "Machine",
     "Manifest",
     "Material",
@@ -954,6 +955,24 @@ class Cause(SparseRecord, frozen=True, kw_only=True):
     why: str = ""
 
 
+class LineageRun(SparseRecord, frozen=True, kw_only=True):
+    """A run of the release, in the chain of runs that leads to the claimed numbers.
+
+    Attributes:
+        number: Its place in the chain, from 1.
+        command: What it executed.
+        reads: The earlier runs whose files it read.
+        data: The data sets that it read.
+        repeated: Whether it was repeated in this check.
+    """
+
+    number: Annotated[int, Meta(ge=1)]
+    command: str
+    reads: tuple[int, ...] = ()
+    data: tuple[str, ...] = ()
+    repeated: bool = False
+
+
 class Isolation(Record, frozen=True, kw_only=True):
     """What kept the executed code apart, and what it did not isolate."""
 
@@ -986,6 +1005,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     differences: tuple[Difference, ...] = ()
     curves: tuple[CurveComparison, ...] = ()
     causes: tuple[Cause, ...] = ()
+    lineage: tuple[LineageRun, ...] = ()
     isolation: Isolation | None = None
     runs: tuple[str, ...] = ()
     work: str | None = None

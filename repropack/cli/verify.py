@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
 from repropack.reports import render
+from repropack.reports.badge import render as render_badge
 from repropack.sandbox import Limits, usual_limits
 from repropack.signing.dsse import seal
 from repropack.signing.keys import Signer
@@ -102,6 +104,7 @@ MIN_MEMORY = 64 * 1024 * 1024
     "sets, hash seed) to see which of them it depends on.",
 )
 @click.option("--report", metavar="FILE.html", help="Write a report for people.")
+@click.option("--badge", metavar="FILE.svg", help="Write the verdict as a small picture.")
 @click.option(
     "--receipt", metavar="FILE", help="Write and sign what came of it, for others to count."
 )
@@ -133,6 +136,7 @@ def command(
     offline: bool,
     explain: bool,
     report: str | None,
+    badge: str | None,
     receipt: str | None,
     key_names: tuple[str, ...],
     as_json: bool,
@@ -172,6 +176,7 @@ def command(
             "--explain repeats runs, and --no-run repeats none", advice="leave one out"
         )
     report_path = _output_path("--report", report)
+    badge_path = _output_path("--badge", badge)
     receipt_path = _output_path("--receipt", receipt)
     if receipt_path is not None and request.mode is Mode.NO_RUN:
         raise UsageError(
@@ -188,7 +193,8 @@ def command(
             Observer(tell=line.tell, advance=line.advance, live=line.live),
             now=now(),
         )
-    unwritten = _write_report(report_path, result)
+    unwritten = _write(report_path, lambda: render("html", result))
+    undrawn = _write(badge_path, lambda: render_badge(result))
     unsigned = _write_receipt(receipt_path, result, keys)
     if as_json:
         say(render("json", result).rstrip("\n"))
@@ -196,6 +202,8 @@ def command(
         say(render("text", result).rstrip("\n"))
         if report_path is not None and not unwritten:
             say(f"report: {report_path}")
+        if badge_path is not None and not undrawn:
+            say(f"badge: {badge_path}")
         if receipt_path is not None and not unsigned:
             say(f"receipt: {receipt_path}")
         if result.work is not None:
@@ -214,10 +222,12 @@ def command(
         _say_next(result, bundle, again)
     if unwritten:
         complain(f"--report {report_path}: {unwritten}")
+    if undrawn:
+        complain(f"--badge {badge_path}: {undrawn}")
     if unsigned:
         complain(f"--receipt {receipt_path}: {unsigned}")
     remembered = _remember_pin(pin, result)
-    return result.exit_status or (0 if remembered and not unwritten and not unsigned else 3)
+    return result.exit_status or (0 if remembered and not (unwritten or undrawn or unsigned) else 3)
 
 
 def _limits(memory: str | None, *, no_sandbox: bool) -> Limits | None:
@@ -251,11 +261,11 @@ def _mode(*, no_run: bool, evaluate: bool, retrain: bool) -> Mode:
     return Mode.NO_RUN if no_run else Mode.RETRAIN if retrain else Mode.EVALUATE
 
 
-def _write_report(path: Path | None, result: Report) -> str:
-    """Writes the HTML report. Returns why it could not; the verdict is not lost over it."""
+def _write(path: Path | None, text: Callable[[], str]) -> str:
+    """Writes a form of the report. Returns why it could not; the verdict is not lost over it."""
     if path is not None:
         try:
-            durable.write_file(path, render("html", result).encode("utf-8"))
+            durable.write_file(path, text().encode("utf-8"))
         except OSError as error:
             return error.strerror or str(error)
     return ""

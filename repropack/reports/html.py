@@ -28,6 +28,7 @@ from repropack.model import (
     Absolute,
     AtLeast,
     AtMost,
+    Certainty,
     Claim,
     ClaimMode,
     ClaimResult,
@@ -40,6 +41,8 @@ from repropack.model import (
     StepStatus,
     Verdict,
 )
+from repropack.reports.drawings import Curve, draw_chain, draw_curve
+from repropack.reports.text import describe_curve
 
 __all__ = ["render"]
 
@@ -115,6 +118,16 @@ DEPTHS: Final = {
     "retrain": "every run, repeated in order",
 }
 
+CERTAINTIES: Final = {
+    Certainty.CONFIRMED: "good",
+    Certainty.INVOLVED: "doubt",
+    Certainty.LIKELY: "plain",
+    Certainty.EXCLUDED: "none",
+}
+
+MAX_CURVES: Final = 8
+"""Curves that the page draws; those that part come first."""
+
 GRAVITY: Final = (Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE, Verdict.REPRODUCED)
 """Claims that need attention come first."""
 
@@ -155,6 +168,18 @@ class NumberLine(Struct, frozen=True, kw_only=True):
     broken: int
     label: float
     anchor: str
+
+
+class CurveView(Struct, frozen=True, kw_only=True):
+    """A comparison of curves as the page shows it."""
+
+    name: str
+    path: str
+    run: int
+    sentence: str
+    drawing: Curve
+    recorded: Markup
+    fresh: Markup
 
 
 class ClaimView(Struct, frozen=True, kw_only=True):
@@ -200,6 +225,11 @@ def render(report: Report) -> str:
         claims=[_claim(r) for r in sorted(report.claims, key=lambda r: GRAVITY.index(r.verdict))],
         reproduced=sum(r.verdict is Verdict.REPRODUCED for r in report.claims),
         command=_command(report),
+        curves=_curves(report),
+        undrawn=max(0, len(report.curves) - MAX_CURVES),
+        chain=draw_chain(report.lineage) if len(report.lineage) > 1 else None,
+        certainties=CERTAINTIES,
+        citation=_citation(report),
     )
 
 
@@ -221,6 +251,44 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _curves(report: Report) -> list[CurveView]:
+    views = []
+    for curve in report.curves[:MAX_CURVES]:
+        drawing = draw_curve(curve)
+        if drawing is not None:
+            sentence = describe_curve(curve).removeprefix(
+                f"{show(curve.metric)} (run {curve.run}, {show(curve.path)}): "
+            )
+            views.append(
+                CurveView(
+                    name=curve.metric,
+                    path=curve.path,
+                    run=curve.run,
+                    sentence=sentence,
+                    drawing=drawing,
+                    # Digits of ours and no text of the report; a cut path would be another curve.
+                    recorded=Markup(drawing.recorded),  # noqa: S704
+                    fresh=Markup(drawing.fresh),  # noqa: S704
+                )
+            )
+    return views
+
+
+def _citation(report: Report) -> str:
+    """What to write where this check is relied on: the bundle by its digest, and what was done."""
+    if report.manifest_sha256 is None:
+        return ""
+    signers = ", ".join(
+        one.fingerprint for one in report.signers if one.status is not SignerStatus.INVALID
+    ) or (report.signer.fingerprint if report.signer else "nobody")
+    day = (report.checked or "")[:10]
+    return (
+        f"{show(report.bundle)}, manifest sha256:{report.manifest_sha256}, signed by {signers}; "
+        f"checked{f' on {show(day)}' if day else ''} with {show(report.tool) or 'repropack'} "
+        f"({show(report.mode)}): {report.verdict.value}."
+    )
 
 
 def _command(report: Report) -> str:

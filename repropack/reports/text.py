@@ -66,10 +66,9 @@ def describe_curve(curve: CurveComparison) -> str:
             if beyond.index != curve.first.index
         ]
         parts.append(f"{curve.final:.1e} at the last")
-    if curve.only_recorded or curve.only_fresh:
-        parts.append(
-            f"{curve.only_recorded} steps only in the first, {curve.only_fresh} only in the second"
-        )
+    for count, which in ((curve.only_recorded, "first"), (curve.only_fresh, "second")):
+        if count:
+            parts.append(f"{count} step{'s' if count > 1 else ''} only in the {which}")
     return f"{name}: {', '.join(parts)}"
 
 

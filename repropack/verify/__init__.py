@@ -25,12 +25,14 @@ from repropack.model import (
     Certainty,
     Claim,
     ClaimMode,
+    LineageRun,
     Report,
     SignerReport,
     SignerStatus,
     StepStatus,
     Verdict,
 )
+from repropack.placeholders import PROJECT_DATA
 from repropack.reports.text import describe_signer
 from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_limits
 from repropack.signing.policy import TrustPolicy
@@ -247,6 +249,7 @@ def _repeat(
         for run in runs
         for segment in run.packed.record.segments[0 if request.mode is Mode.RETRAIN else -1 :]
     )
+    ladder.lineage = _lineage(release, runs)
     if not claims:
         about = " about a training with another seed" if request.new_seeds else ""
         ladder.step("claims", StepStatus.UNDECIDED, f"the release claims nothing{about}")
@@ -329,6 +332,25 @@ def _repeat(
             ladder.step("explanation", StepStatus.PASSED, _explained(causes))
         ladder.causes = causes
     return verdict, reason
+
+
+def _lineage(release: Release, repeated: tuple[ReleaseRun, ...]) -> tuple[LineageRun, ...]:
+    """The chain of runs, as reports draw it. Its texts are safe to print."""
+    numbers = {run.packed.record.id: run.number for run in release.runs}
+    chain = []
+    for run in release.runs:
+        segments = run.packed.record.segments
+        origins = {m.origin.run for s in segments for m in s.materials if m.origin is not None}
+        chain.append(
+            LineageRun(
+                number=run.number,
+                command=show(" ".join(segments[-1].invocation.argv)),
+                reads=tuple(sorted(numbers[one] for one in origins if one in numbers)),
+                data=tuple(show(name) for name in run.packed.data if name != PROJECT_DATA),
+                repeated=run in repeated,
+            )
+        )
+    return tuple(chain)
 
 
 def _explained(causes: tuple[Cause, ...]) -> str:

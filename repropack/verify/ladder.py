@@ -22,6 +22,7 @@ from repropack.model import (
     Difference,
     FindingRecord,
     Isolation,
+    LineageRun,
     Report,
     SignerReport,
     SignerStatus,
@@ -56,6 +57,7 @@ class Ladder:
         self.claims: tuple[ClaimResult, ...] = ()
         self.curves: tuple[CurveComparison, ...] = ()
         self.causes: tuple[Cause, ...] = ()
+        self.lineage: tuple[LineageRun, ...] = ()
         self.signer: SignerReport | None = None
         self.signers: tuple[SignerReport, ...] = ()
         self.manifest_sha256: str | None = None
@@ -118,6 +120,7 @@ class Ladder:
             differences=tuple(_printable(d) for d in dict.fromkeys(self.differences)),
             curves=self.curves,
             causes=self.causes,
+            lineage=self.lineage,
             isolation=self.isolation,
             runs=self.runs,
             work=None if self.work is None else show(self.work),

@@ -105,3 +105,13 @@ def test_wrong_usage_comes_before_the_work(checked: tuple[Project, Path]) -> Non
         assert done.returncode == 2, done.stderr
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_badge_and_a_report_are_written(checked: tuple[Project, Path]) -> None:
+    project, bundle = checked
+    badge, report = bundle.with_suffix(".svg"), bundle.with_suffix(".html")
+    done = project.repropack("verify", str(bundle), "--badge", str(badge), "--report", str(report))
+    assert done.returncode == 4
+    assert f"badge: {badge}" in done.stdout
+    assert "reproduced, signer unknown" in badge.read_text()
+    assert "How to cite this check" in report.read_text()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import shlex
 import shutil
@@ -21,8 +22,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from repropack import canonical, reports
+from repropack.importers.series import series
 from repropack.model import (
     Absolute,
+    Cause,
+    CauseKind,
+    Certainty,
     Claim,
     ClaimMode,
     ClaimResult,
@@ -30,6 +35,7 @@ from repropack.model import (
     Exact,
     FindingRecord,
     Isolation,
+    LineageRun,
     Metric,
     MetricSource,
     Relative,
@@ -43,6 +49,7 @@ from repropack.model import (
 )
 from repropack.reports import render
 from repropack.verify.claims import judge_all
+from repropack.verify.curves import compare_series
 
 FINGERPRINT: Final = "SHA256:lp+ddcyLuGbJmNIwcY+63nk4ybFsrKD8k5YtT63Ev9M"
 DIGEST: Final = "fe382e294bd5a00c199c8914dd650affbbc520c974e0050181f897ce130f2585"
@@ -71,6 +78,66 @@ def judged(
     given_unit = unit if fresh_unit is None else fresh_unit
     given = Metric(name=metric, value=fresh, text=str(fresh), source=source, unit=given_unit)
     return judge_all([claim], [[given]])[0]
+
+
+LOSSES: Final = [1 / (1 + step / 20) + 0.02 * math.sin(step) for step in range(120)]
+
+CURVES: Final = (
+    compare_series(
+        series(list(enumerate(LOSSES))),
+        series([(s, v if s < 30 else v * (1 + 0.002 * (s - 30))) for s, v in enumerate(LOSSES)]),
+        metric="loss",
+        run=1,
+        path="{project}/out/loss.csv",
+    ),
+    compare_series(
+        series([(step, 1000.0 / 2**step) for step in range(20)]),
+        series([(step, math.nan if step == 7 else 1000.0 / 2**step) for step in range(25)]),
+        metric="gradient norm",
+        run=1,
+        path="{project}/out/norms.csv",
+    ),
+    compare_series(
+        series([(step, math.sin(step / 500)) for step in range(5000)]),
+        series([(step, math.sin(step / 500)) for step in range(5000)]),
+        metric="learning rate",
+        run=1,
+        path="stdout",
+    ),
+)
+CAUSES: Final = (
+    Cause(
+        kind=CauseKind.KERNEL,
+        subject="threads",
+        recorded="",
+        present="",
+        weight=0.8,
+        certainty=Certainty.CONFIRMED,
+        why="with 2, the claimed numbers came out",
+    ),
+    Cause(
+        kind=CauseKind.NUMERICS,
+        subject="numpy",
+        recorded="2.1.0",
+        present="2.2.0",
+        weight=0.6,
+        why="another minor version",
+    ),
+    Cause(
+        kind=CauseKind.PLATFORM,
+        subject="PYTHONHASHSEED",
+        recorded="",
+        present="0",
+        weight=0.01,
+        certainty=Certainty.EXCLUDED,
+    ),
+)
+LINEAGE: Final = (
+    LineageRun(number=1, command="python prepare.py", data=("imagenet",)),
+    LineageRun(number=2, command="python train.py --seed 1", reads=(1,)),
+    LineageRun(number=3, command="python train.py --seed 2", reads=(1,)),
+    LineageRun(number=4, command="python eval.py a.pt b.pt", reads=(1, 2, 3), repeated=True),
+)
 
 
 def report(**changes: object) -> Report:
@@ -138,6 +205,21 @@ def with_text(text: str) -> Report:
         claims=(result, replace(result, verdict=Verdict.INCONCLUSIVE)),
         findings=(FindingRecord(code=text, title=text, subject=text, found=text, expected=text),),
         differences=(Difference(subject=text, recorded=text, present=text),),
+        curves=(replace(CURVES[0], metric=text, path=text),),
+        causes=(
+            Cause(
+                kind=CauseKind.OTHER,
+                subject=text,
+                recorded=text,
+                present=text,
+                weight=1.0,
+                why=text,
+            ),
+        ),
+        lineage=(
+            LineageRun(number=1, command=text, data=(text, text)),
+            LineageRun(number=2, command=text, reads=(1,)),
+        ),
         isolation=Isolation(kind=text, summary=text),
         runs=(text,),
         work=text,
@@ -184,6 +266,15 @@ REPORTS: Final = {
         runs=(),
         checked=None,
         tool="",
+    ),
+    "explained": report(
+        verdict=Verdict.NOT_REPRODUCED,
+        exit_status=1,
+        reason="accuracy = 0.9626, claimed 0.96",
+        claims=(judged(0.96, Absolute(within=0.0025), 0.9626),),
+        curves=CURVES,
+        causes=CAUSES,
+        lineage=LINEAGE,
     ),
     "30 claims": report(
         claims=tuple(
@@ -241,13 +332,14 @@ ELEMENTS: Final = {
     *("h1", "h2", "p", "div", "span", "strong", "bdi", "code", "pre", "br", "time"),
     *("dl", "dt", "dd", "ol", "ul", "li"),
     *("table", "caption", "thead", "tbody", "tr", "th", "td"),
-    *("svg", "desc", "line", "rect", "text", "path"),
+    *("svg", "desc", "line", "rect", "text", "path", "circle"),
+    *("figure", "figcaption"),
 }
 ATTRIBUTES: Final = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "id", "role", "scope"),
     *("colspan", "datetime", "data-label", "aria-labelledby", "aria-hidden", "focusable"),
     *("viewbox", "width", "height", "x", "y", "x1", "x2", "y1", "y2", "d", "text-anchor"),
-    *("overflow",),
+    *("overflow", "preserveaspectratio", "cx", "cy", "r"),
 }
 
 
@@ -410,7 +502,8 @@ def test_every_drawing_and_table_is_described(given_report: Report) -> None:
     ids = [str(a["id"]) for _, a in read.elements if "id" in a]
     assert len(set(ids)) == len(ids)
     drawings = [a for a in read.named("svg") if a.get("role") == "img"]
-    assert len(drawings) == len(given_report.claims)
+    chains = len(given_report.lineage) > 1
+    assert len(drawings) == len(given_report.claims) + len(given_report.curves) + chains
     for _, attributes in read.elements:
         for name in str(attributes.get("aria-labelledby", "")).split():
             assert name in ids
