@@ -87,6 +87,7 @@ class Code(enum.Enum):
     METRIC_MISSING = ("RPK804", "the repetition did not give a claimed metric")
     PARTIAL_CAPTURE = ("RPK805", "the recorder could not see or keep everything")
     NO_ROOM = ("RPK806", "the repeated command left too little room on the disk")
+    CODE_WITHHELD = ("RPK807", "the author withheld files of the code that ran")
 
     def __init__(self, code: str, title: str) -> None:
         self.code = code

@@ -40,6 +40,7 @@ __all__ = [
     "Close",
     "CodeMember",
     "CodeRoot",
+    "CommitReveal",
     "CondaPackage",
     "CurveComparison",
     "DataFile",
@@ -63,6 +64,7 @@ __all__ = [
     "Metric",
     "MetricSet",
     "MetricSource",
+    "OpenedCommit",
     "Origin",
     "Outcome",
     "PackedRun",
@@ -90,6 +92,7 @@ __all__ = [
     "UncapturedFile",
     "Verdict",
     "Wheel",
+    "Withheld",
 ]
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -278,6 +281,22 @@ class UncapturedFile(Record, frozen=True, kw_only=True):
     reason: str
 
 
+class Withheld(SparseRecord, frozen=True, kw_only=True):
+    """Files of the code that ran and that the author left out of a release.
+
+    Attributes:
+        tree: The id of the tree that ran, with them.
+        files: How many they are.
+        patterns: What the author named them by; `export-ignore` for git's attribute.
+        paths: Their paths, where she agreed to tell them.
+    """
+
+    tree: GitOid
+    files: Annotated[int, Meta(ge=1)]
+    patterns: tuple[str, ...]
+    paths: tuple[str, ...] = ()
+
+
 class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
     """The exact tree that ran (for SHA-1 repositories its id is the SWHID `swh:1:dir:<tree>`).
 
@@ -291,6 +310,10 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
         changed_during_run: Files of the tree that had changed when the command ended.
         submodules: Where the tree has a commit of another repository instead of files (mode
             160000). Those that were checked out are code roots of their own.
+        withheld: In a release whose author left files out: `tree` is what is packed then, and this
+            tells the tree that ran.
+        commitment: In a release: a salted commitment to the author's own commit that has the tree
+            that ran (specification section 16). The author can open it later.
     """
 
     tree: GitOid
@@ -301,6 +324,8 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
     excluded: tuple[UncapturedFile, ...] = ()
     changed_during_run: tuple[str, ...] = ()
     submodules: tuple[str, ...] = ()
+    withheld: Withheld | None = None
+    commitment: Sha256 | None = None
 
 
 class CodeRoot(SparseRecord, frozen=True, kw_only=True):
@@ -775,6 +800,38 @@ class PackedRun(SparseRecord, frozen=True, kw_only=True):
     environment: str
     artifacts: tuple[Artifact, ...] = ()
     data: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------- what an author reveals
+
+
+class OpenedCommit(Record, frozen=True, kw_only=True):
+    """The opening of one commitment to a commit.
+
+    Attributes:
+        run: The run, and
+        segment: its segment, from 1, whose code it was.
+        commit: The commit object, base64.
+        salt: 32 bytes, base64.
+    """
+
+    run: RunId
+    segment: Annotated[int, Meta(ge=1)]
+    commit: str
+    salt: str
+
+
+class CommitReveal(Record, frozen=True, kw_only=True):
+    """What `repropack reveal --commit` writes (specification section 16).
+
+    Attributes:
+        kind: `urn:repropack:reveal-commit:v1`.
+        manifest_sha256: The bundle it is about.
+    """
+
+    kind: str
+    manifest_sha256: Sha256
+    commits: tuple[OpenedCommit, ...]
 
 
 # ---------------------------------------------------------------- verification

@@ -13,6 +13,7 @@ with its line of reasoning, not a silent default. YAML stays outside of bundles.
     data:
       mnist: {address: "https://…", licence: CC-BY-SA-3.0}
     affiliations: [Example University]   # searched for in what goes out
+    withhold: [notes, "*.pem"]           # files of the code that stay out of releases
 """
 
 from __future__ import annotations
@@ -149,6 +150,7 @@ class ProjectFile(_Declared, frozen=True, kw_only=True):
     Attributes:
         claims: None where the author leaves the choice to the run's metrics.
         affiliations: Institutions, laboratories and projects whose names tell who she is.
+        withhold: Files of the code that stay out of every release, as `export --withhold`.
     """
 
     title: str | None = None
@@ -156,6 +158,7 @@ class ProjectFile(_Declared, frozen=True, kw_only=True):
     weights: tuple[str, ...] = ()
     data: dict[str, DeclaredData] = {}
     affiliations: tuple[str, ...] = ()
+    withhold: tuple[str, ...] = ()
 
 
 def read_project_file(project: Path) -> ProjectFile:

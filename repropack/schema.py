@@ -28,6 +28,7 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "metrics": model.MetricSet,
     "receipt": model.Receipt,
     "report": model.Report,
+    "reveal-commit": model.CommitReveal,
     "run": model.PackedRun,
     "statement": model.Statement,
 }

@@ -34,6 +34,7 @@ TABLE: Final = {
     "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
     "sign": ("repropack.cli.sign", "Add your signature to a bundle."),
     "receipt": ("repropack.cli.receipt", "Check what others have signed who checked a bundle."),
+    "reveal": ("repropack.cli.reveal", "Prove later what a release kept private."),
     "key": ("repropack.cli.key", "Make, show and trust signing keys."),
     "doctor": ("repropack.cli.doctor", "Say what is missing on this machine."),
 }

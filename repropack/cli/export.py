@@ -32,6 +32,7 @@ from repropack.export import (
 )
 from repropack.export.gate import clear, look
 from repropack.export.identity import own_terms
+from repropack.export.private_code import Withholding
 from repropack.privacy.waivers import read_waivers
 from repropack.project_file import read_project_file
 from repropack.signing.keys import Signer
@@ -57,6 +58,22 @@ MIN_VOLUME = 1024
     "--wheels",
     is_flag=True,
     help="Pack the packages too (wheels), so that a reader needs no package index.",
+)
+@click.option(
+    "--withhold",
+    "withheld",
+    metavar="GLOB",
+    multiple=True,
+    help="Leave files of the code out; the release says how many and by which patterns. "
+    "Repeatable.",
+)
+@click.option(
+    "--export-ignore",
+    is_flag=True,
+    help="Leave out what .gitattributes mark with export-ignore, as git archive does.",
+)
+@click.option(
+    "--tell-withheld", is_flag=True, help="Name in the release the files that are left out."
 )
 @click.option(
     "--key", "key_names", metavar="KEY", multiple=True, help=KEY_HELP + " Repeatable: each signs."
@@ -89,6 +106,9 @@ def command(
     weights: tuple[str, ...],
     include_data: bool,
     wheels: bool,
+    withheld: tuple[str, ...],
+    export_ignore: bool,
+    tell_withheld: bool,
     key_names: tuple[str, ...],
     volumes: str | None,
     calibrate: int | None,
@@ -121,7 +141,15 @@ def command(
     if not as_json:
         tell("repropack: looking up the packages' digests")
     planned = plan(
-        ExportRequest(run=run, weights=weights, include_data=include_data, wheels=wheels),
+        ExportRequest(
+            run=run,
+            weights=weights,
+            include_data=include_data,
+            wheels=wheels,
+            withholding=Withholding(
+                patterns=withheld, export_ignore=export_ignore, tell_paths=tell_withheld
+            ),
+        ),
         store,
         dict(os.environ),
         _silent if as_json else lambda text: tell(f"repropack: {text}"),

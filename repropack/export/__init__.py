@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
+import msgspec
 from msgspec import Struct
 
 from repropack import __version__, canonical
@@ -39,6 +40,7 @@ from repropack.export.claims import claim_metrics
 from repropack.export.data import ChosenData, choose_data
 from repropack.export.documents import Documents, write_documents
 from repropack.export.gate import Cleared
+from repropack.export.private_code import Withholding, commit_to, withhold
 from repropack.export.ro_crate import RO_CRATE, write_ro_crate
 from repropack.model import (
     FORMAT_VERSION,
@@ -95,12 +97,14 @@ class ExportRequest(Struct, frozen=True, kw_only=True):
         run: An id, a unique prefix, a name or `last`.
         weights: Paths or patterns of products to pack; empty for the default choice.
         wheels: Whether the wheels themselves are packed, so that a reader needs no index.
+        withholding: Files of the code that stay here, beside those that `repropack.yaml` names.
     """
 
     run: str
     weights: tuple[str, ...] = ()
     include_data: bool = False
     wheels: bool = False
+    withholding: Withholding = Withholding()
 
 
 class PlannedEnvironment(Struct, frozen=True, kw_only=True):
@@ -207,6 +211,11 @@ def plan(
                     f"run {chained.record.id} was recorded without its code",
                     advice="install git and record it again",
                 )
+    recorded = chain
+    asked = request.withholding
+    patterns = tuple(dict.fromkeys((*asked.patterns, *declared.withhold)))
+    chain = withhold(store, chain, msgspec.structs.replace(asked, patterns=patterns))
+    chain = commit_to(store, chain)
     artifacts = choose_artifacts(store, chain, request.weights or declared.weights)
     seeds = _SeedsOfRun(store, target)
     claims = claim_metrics(
@@ -232,7 +241,7 @@ def plan(
         licences=_licences(store, chain),
         title=declared.title or project.name,
         published=_published(chain, variables),
-        held_back=_held_back(chain, artifacts, data),
+        held_back=(*_withheld(chain), *_held_back(recorded, artifacts, data)),
         warnings=_warnings(store, chain, claims, environments, data),
     )
 
@@ -483,7 +492,6 @@ def _fetch(
 
 def _merge(one: Environment, other: Environment) -> Environment | None:
     """Two runs' records of the same installation, or None if the installations differ."""
-    import msgspec
 
     def installation(environment: Environment) -> object:
         return environment.python, tuple(
@@ -701,6 +709,22 @@ def _licences(store: Store, chain: tuple[ChainedRun, ...]) -> dict[str, bytes]:
 
 
 # ---------------------------------------------------------------- what the author should know
+
+
+def _withheld(chain: tuple[ChainedRun, ...]) -> tuple[str, ...]:
+    """Which files of the code stay, in words."""
+    found = {
+        source.tree: source.withheld
+        for chained in chain
+        for segment in chained.record.segments
+        for _, source in code_of(segment)
+        if source.withheld is not None
+    }
+    return tuple(
+        f"code: {one.files} of the files of tree {one.tree[:12]} ({', '.join(one.patterns)}); "
+        f"the release says how many, and has tree {tree[:12]}"
+        for tree, one in found.items()
+    )
 
 
 def _held_back(

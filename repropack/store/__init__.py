@@ -7,6 +7,7 @@
       runs/<id>/started.json   written before the command starts
       runs/<id>/run.json       the record; written last, by atomic rename
       runs/<id>/private.json   what never leaves this machine
+      runs/<id>/opening.json   what proves which commit ran, once a release committed to it
       runs/<id>/metrics.json, stdout.log, stderr.log, agent/
       runs/<id>/2/             the same files, but for the record, of the run's second segment
       lock                     shared by recorders and exports, held alone by `repropack gc`
@@ -100,6 +101,20 @@ class PrivateFacts(
     prefixes: dict[str, str] = {}
     data_roots: dict[str, str] = {}
     stamps: dict[str, tuple[int, int, int]] = {}
+
+
+class Opening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`opening.json`: what opens a release's commitment to the author's commit.
+
+    Attributes:
+        commit: The commit id.
+        content: The commit object.
+        salt: The salt of the commitment.
+    """
+
+    commit: str
+    content: bytes
+    salt: bytes
 
 
 class StoredRun(Struct, frozen=True, kw_only=True):
@@ -485,6 +500,44 @@ class Store:
             data_roots={k: v for one in facts for k, v in one.data_roots.items()},
             stamps={k: v for one in facts for k, v in one.stamps.items()},
         )
+
+    def private_of(self, run: StoredRun, segment: int) -> PrivateFacts:
+        """The private facts of one segment.
+
+        Raises:
+            UsageError: The file is missing or damaged.
+        """
+        return _required(segment_directory(run.directory, segment) / "private.json", PrivateFacts)
+
+    def opening(self, run: StoredRun, segment: int) -> Opening | None:
+        """What opens the commitment to a segment's commit; None where none was made.
+
+        Raises:
+            UsageError: The file is damaged.
+        """
+        path = segment_directory(run.directory, segment) / "opening.json"
+        return _required(path, Opening) if path.exists() else None
+
+    def keep_opening(self, run: StoredRun, segment: int, commit: str, content: bytes) -> Opening:
+        """Chooses a salt and keeps it with the commit, durably, unless that has been done before.
+
+        Raises:
+            UsageError: The file is damaged.
+            OSError: It cannot be written.
+        """
+        path = segment_directory(run.directory, segment) / "opening.json"
+        opening = Opening(commit=commit, content=content, salt=secrets.token_bytes(32))
+        temporary = path.with_name(f".opening.{secrets.token_hex(8)}")
+        durable.write_file(temporary, msgspec.json.encode(opening), mode=0o600)
+        try:
+            # Of two exports at the same time, the first one's salt holds for both.
+            os.link(temporary, path)
+        except FileExistsError:
+            return _required(path, Opening)
+        finally:
+            temporary.unlink()
+        durable.sync_directory(path.parent)
+        return opening
 
     def environment(self, sha256: str) -> Environment:
         """The environment record with a digest.

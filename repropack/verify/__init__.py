@@ -37,7 +37,7 @@ from repropack.reports.text import describe_signer
 from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_limits
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
-from repropack.verify.code_check import check_code
+from repropack.verify.code_check import check_code, withheld_code
 from repropack.verify.environments import build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
@@ -182,6 +182,7 @@ def _climb(
         release = read_release(verified, signed.statement)
         _check_data_names(request, release)
         check_code(release, verified, work)
+        ladder.findings += withheld_code(release)
         ladder.rung = "integrity"
         return _repeat(request, variables, observer, ladder, work, verified, release)
 

@@ -12,7 +12,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from repropack.bundle import VerifiedBundle
-from repropack.findings import Code, DefectError
+from repropack.findings import Code, DefectError, Finding
 from repropack.model import CodeMember, PackedRun
 from repropack.process import ProcessFailedError
 from repropack.source.git import TimedOutError
@@ -20,7 +20,7 @@ from repropack.source.unpack import CodeTree, unpack
 from repropack.verify.release import Release
 from repropack.verify.workspace import unpack_members
 
-__all__ = ["check_code", "checked_tree", "submodules_of"]
+__all__ = ["check_code", "checked_tree", "submodules_of", "withheld_code"]
 
 
 def check_code(release: Release, bundle: VerifiedBundle, work: Path) -> None:
@@ -40,6 +40,29 @@ def check_code(release: Release, bundle: VerifiedBundle, work: Path) -> None:
         unpacked = unpack_members(bundle, place / "bundle", {code.member for code, _ in codes})
         for code, submodules in codes:
             checked_tree(code, unpacked.path(code.member), place, submodules)
+
+
+def withheld_code(release: Release) -> tuple[Finding, ...]:
+    """What the author says that she left out of the code (specification 6.10)."""
+    return tuple(
+        Finding(
+            code=Code.CODE_WITHHELD,
+            subject=f"run {run.number}, {root}",
+            found=f"{withheld.files} files ({', '.join(withheld.patterns)}); "
+            f"tree {withheld.tree[:12]} ran, tree {tree[:12]} is packed",
+        )
+        for run in release.runs
+        for root, tree, withheld in dict.fromkeys(
+            (root, snapshot.tree, snapshot.withheld)
+            for segment in run.packed.record.segments
+            for root, snapshot in (
+                ("{project}", segment.source),
+                *((one.root, one.source) for one in segment.roots),
+            )
+            if snapshot is not None
+        )
+        if withheld is not None
+    )
 
 
 def submodules_of(packed: PackedRun) -> dict[tuple[str, str], frozenset[str]]:

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commitments: digests that say nothing today and prove something when they are opened.
+
+docs/spec/rpk-v1.md, section 16. Each is SHA-256 over a tag, 32 random bytes and what is committed
+to. Without the random bytes a reader could try out guesses.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+from repropack.digest import sha256_hex
+
+__all__ = ["SALT_SIZE", "commit_commitment", "new_salt"]
+
+SALT_SIZE: Final = 32
+"""Bytes of a salt: as many as the digest has, so that guessing it is no way."""
+
+_COMMIT_TAG: Final = b"repropack:commit:v1\0"
+
+
+def new_salt() -> bytes:
+    """Random bytes that are used for one commitment only."""
+    return secrets.token_bytes(SALT_SIZE)
+
+
+def commit_commitment(salt: bytes, commit: str) -> str:
+    """The commitment to a git commit id (16.1).
+
+    Raises:
+        ValueError: The salt does not have 32 bytes.
+    """
+    if len(salt) != SALT_SIZE:
+        raise ValueError(f"a salt of {len(salt)} bytes")
+    return sha256_hex(_COMMIT_TAG + salt + commit.encode("ascii"))
