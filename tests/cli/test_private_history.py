@@ -236,12 +236,12 @@ def test_the_author_proves_which_commit_it_was(exported: Project) -> None:
         done = exported.repropack("reveal", "check", bundle, "forged.json")
         assert done.returncode == 1
         assert words in done.stderr
-    for change, words in (
+    for replaced, words in (
         ({"manifest_sha256": "0" * 64}, "is about the bundle"),
         ({"commits": []}, "opens no commitment"),
         ({"kind": "other"}, "found the kind"),
     ):
-        exported.write("forged.json", json.dumps(stated | change))
+        exported.write("forged.json", json.dumps(stated | replaced))
         done = exported.repropack("reveal", "check", bundle, "forged.json")
         assert done.returncode == 1
         assert words in done.stderr
