@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measuring import Command, Run, make_texts, make_weights, table, take_turns
 
-SIZES = {1: 3, 4: 2, 16: 1}
+SIZES = {1: 2, 4: 1, 16: 1}
 """GiB of weights, and rounds."""
 
 SLOW = ("zip -1", "reprozip pack")
