@@ -22,14 +22,23 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["ProcessObservation", "read_agent_logs"]
+__all__ = ["Content", "ProcessObservation", "read_agent_logs"]
 
 _NAME: Final = re.compile(r"(\d{1,10})-[0-9a-f]{12}\.log")
+_SHA256: Final = re.compile(rb"[0-9a-f]{64}")
 _ESCAPE: Final = re.compile(rb"%([0-9a-f]{2})")
 _LINE: Final = re.compile(rb"([0-9a-f]{8}) (.*)\n", re.DOTALL)
 
 _UNKNOWN_START: Final = 2**63
 """Nanoseconds: a process that did not say when it started comes last."""
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file held just before the program replaced it; the time is of its last change."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
 
 
 class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +59,7 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
         opened_read: Regular files that were there and were opened for reading.
         opened_written: Files that were opened for writing, or that another was renamed to.
         created: Those of them that were not there before.
+        replaced: What those held that were read before they were written.
         listed: Directories that were listed.
         programs: Programs that were started, as the process named them.
         unobserved_children: Programs started in a way that no agent can load in them.
@@ -74,6 +84,7 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
     opened_read: tuple[str, ...] = ()
     opened_written: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
+    replaced: dict[str, Content] = {}
     listed: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     unobserved_children: int = 0
@@ -135,6 +146,7 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
     end: _End | None = None
     kinds = (b"read", b"write", b"create", b"list", b"program")
     seen: dict[bytes, dict[str, None]] = {kind: {} for kind in kinds}
+    replaced: dict[str, Content] = {}
     blind = 0
     bad_line = False
     damaged = False
@@ -155,6 +167,9 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
                 seen[kind][_unescape(fields[0])] = None
                 if kind == b"create":
                     seen[b"write"][_unescape(fields[0])] = None
+            elif kind == b"was":
+                place, content = _parse_content(fields)
+                replaced.setdefault(place, content)
             elif kind == b"blind" and len(fields) == 1:
                 seen[b"program"][_unescape(fields[0])] = None
                 blind += 1
@@ -174,6 +189,7 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
         opened_read=tuple(seen[b"read"]),
         opened_written=tuple(seen[b"write"]),
         created=tuple(seen[b"create"]),
+        replaced=replaced,
         listed=tuple(seen[b"list"]),
         programs=tuple(seen[b"program"]),
         unobserved_children=blind,
@@ -215,6 +231,19 @@ def _parse_start(fields: list[bytes]) -> _Start:
         cache_tag=_unescape(cache_tag),
         flags=msgspec.json.decode(flags, type=dict[str, int]),
     )
+
+
+def _parse_content(fields: list[bytes]) -> tuple[str, Content]:
+    """Parses what a file held.
+
+    Raises:
+        ValueError: A field is missing, or of another form.
+    """
+    path, size, mtime_ns, sha256 = fields
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError("no SHA-256")
+    content = Content(size=int(size), mtime_ns=int(mtime_ns), sha256=sha256.decode("ascii"))
+    return _unescape(path), content
 
 
 def _parse_end(fields: list[bytes]) -> _End:

@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
 from repropack import digest
+from repropack.capture.agent_log import Content
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Candidate, DataRoot
 from repropack.capture.preparation import (
@@ -29,9 +31,21 @@ __all__ = ["hash_path", "materials_inside", "materials_outside", "present_produc
 
 
 def materials_inside(
-    inside: list[Candidate], prepared: Prepared, written: set[str], gaps: Gaps
+    inside: list[Candidate],
+    prepared: Prepared,
+    written: set[str],
+    replaced: Mapping[str, Content],
+    gaps: Gaps,
 ) -> list[Material]:
-    """Files of the work tree that are not code: git-ignored data, outputs of earlier runs."""
+    """Files of the work tree that are not code: git-ignored data, outputs of earlier runs.
+
+    Args:
+        inside: What was read.
+        prepared: The recording.
+        written: What the run changed, relative to the project.
+        replaced: What files held that the agent saw being replaced, by real path.
+        gaps: Told what is not known.
+    """
     before = prepared.before.files
     unchanged: list[tuple[Candidate, str]] = []
     materials = []
@@ -39,7 +53,7 @@ def materials_inside(
         relative = os.path.relpath(candidate.path, prepared.root)
         stamp = before.get(relative)
         if stamp is not None and relative in written:
-            materials.append(_replaced(candidate, relative, stamp, prepared, gaps))
+            materials.append(_replaced(candidate, relative, stamp, prepared, replaced, gaps))
         elif stamp is not None or not is_inside(os.path.realpath(candidate.path), prepared.root):
             # A file behind a link that leaves the project is seen by no scan. What is inside and
             # was not there when the run began is the run's own output.
@@ -69,13 +83,21 @@ def _with_origins(materials: list[Material], prepared: Prepared, gaps: Gaps) -> 
 
 
 def _replaced(
-    candidate: Candidate, relative: str, stamp: Stamp, prepared: Prepared, gaps: Gaps
+    candidate: Candidate,
+    relative: str,
+    stamp: Stamp,
+    prepared: Prepared,
+    replaced: Mapping[str, Content],
+    gaps: Gaps,
 ) -> Material:
     """A file that was there, was read, and was then written: the material is what it was before."""
     recorded = recorded_path(prepared.root / relative, prepared.paths)
     product = prepared.known.get(recorded)
+    content = replaced.get(os.path.realpath(candidate.path))
     sha256 = None
-    if product is not None and product.stamp == (stamp.size, stamp.mtime_ns, stamp.inode):
+    if content is not None and (content.size, content.mtime_ns) == (stamp.size, stamp.mtime_ns):
+        sha256 = content.sha256
+    elif product is not None and product.stamp == (stamp.size, stamp.mtime_ns, stamp.inode):
         sha256 = product.sha256
     else:
         (sha256,) = prepared.store.known_digests(
@@ -114,17 +136,25 @@ def materials_outside(
     evidence: Mapping[str, tuple[Evidence, ...]],
     prepared: Prepared,
     paths: Recording,
+    replaced: Mapping[str, Content],
     gaps: Gaps,
 ) -> list[Material]:
     """Files of data sets outside the project, hashed."""
     places = [os.path.join(root.directory, file) for root in data for file in root.files]
     return [
         Material(path=paths.text(plain(place)), size=size, sha256=sha256, evidence=evidence[place])
-        for place, (size, sha256) in zip(places, _hash_all(places, prepared, gaps), strict=True)
+        for place, (size, sha256) in zip(
+            places, _hash_all(places, prepared, gaps, replaced), strict=True
+        )
     ]
 
 
-def _hash_all(paths: list[str], prepared: Prepared, gaps: Gaps) -> list[tuple[int, str | None]]:
+def _hash_all(
+    paths: list[str],
+    prepared: Prepared,
+    gaps: Gaps,
+    replaced: Mapping[str, Content] = MappingProxyType({}),
+) -> list[tuple[int, str | None]]:
     """Sizes and digests of files, in parallel; one that was hashed before costs a stat.
 
     The digest is None where the file is not what the run began with: gone, or written since.
@@ -154,7 +184,18 @@ def _hash_all(paths: list[str], prepared: Prepared, gaps: Gaps) -> list[tuple[in
 
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
         results = list(pool.map(one, paths, stamps))
-    lost = [path for path, hashed in zip(paths, results, strict=True) if hashed is None]
+    kept = {
+        path: content
+        for path, hashed in zip(paths, results, strict=True)
+        if hashed is None
+        and (content := replaced.get(os.path.realpath(path))) is not None
+        and content.mtime_ns < prepared.started_ns
+    }
+    lost = [
+        path
+        for path, hashed in zip(paths, results, strict=True)
+        if hashed is None and path not in kept
+    ]
     if lost:
         gaps.add(
             "inputs",
@@ -163,8 +204,12 @@ def _hash_all(paths: list[str], prepared: Prepared, gaps: Gaps) -> list[tuple[in
         )
     prepared.store.remember_digests(h for h in results if h is not None)
     return [
-        (h.size, h.sha256) if h is not None else (stamp.size if stamp is not None else 0, None)
-        for h, stamp in zip(results, stamps, strict=True)
+        (h.size, h.sha256)
+        if h is not None
+        else (kept[path].size, kept[path].sha256)
+        if path in kept
+        else (stamp.size if stamp is not None else 0, None)
+        for path, h, stamp in zip(paths, results, stamps, strict=True)
     ]
 
 

@@ -492,11 +492,16 @@ def _finish(
     paths = _with_places(prepared.paths, data, code, processes)
 
     evidence = {c.path: c.evidence for c in read}
-    materials = materials_inside(inside, prepared, set(changed), gaps)
+    replaced = {
+        os.path.realpath(path): content
+        for process in reversed(processes)
+        for path, content in process.replaced.items()
+    }
+    materials = materials_inside(inside, prepared, set(changed), replaced, gaps)
     if unseen:
         seen = {material.path for material in materials}
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
-    materials += materials_outside(data, evidence, prepared, paths, gaps)
+    materials += materials_outside(data, evidence, prepared, paths, replaced, gaps)
 
     for told in _seen_resumes(request, prepared, materials):
         finishing.tell(told)

@@ -154,3 +154,15 @@ def test_any_name_comes_back(names: list[bytes]) -> None:
         write(Path(place), line(START), *(line(b"read " + escaped(name)) for name in names))
         (seen,) = read_agent_logs(Path(place))
     assert [os.fsencode(name) for name in seen.opened_read] == names
+
+
+@pytest.mark.parametrize(
+    "fields", ["/a 1 2", "/a x 2 " + "ab" * 32, "/a 1 2 " + "AB" * 32, "/a 1 2 ab"]
+)
+def test_a_content_in_another_form_is_damage(tmp_path: Path, fields: str) -> None:
+    body = f"was {fields}".encode()
+    line = b"%08x %s\n" % (zlib.crc32(body), body)
+    (tmp_path / "7-0123456789ab.log").write_bytes(line)
+    (observation,) = read_agent_logs(tmp_path)
+    assert observation.damaged
+    assert observation.replaced == {}

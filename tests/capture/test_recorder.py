@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -71,8 +72,7 @@ def test_what_is_written_outside_the_project_is_said(project: Project, tmp_path:
     data = tmp_path / "set" / "numbers.txt"
     data.parent.mkdir()
     data.write_text("1\n")
-    script = f"open({str(data)!r}).read(); open({str(data)!r}, 'a').write('2')"
-    done = project.repropack("run", "--", "python", "-c", script)
+    done = project.repropack("run", "--", "sh", "-c", f"cat {data} > t; cat t >> {data}")
     assert "written outside the project, so not kept" in done.stderr
     assert "what these files held when they were read is not known" in done.stderr
     (material,) = project.segment()["materials"]
@@ -223,6 +223,12 @@ def test_a_file_that_is_replaced_with_its_time_kept(project: Project, tmp_path: 
     )
     project.ok("run", "--", "python", "-c", script, str(data))
     (material,) = project.segment()["materials"]
+    assert material["sha256"] == hashlib.sha256(b"1\n").hexdigest()
+    assert "is not known" not in _gaps(project)
+    # Nobody hashes for a program that is not Python.
+    script = "cat $0 > copy; echo 2 >> copy; touch -r $0 copy; mv copy $0"
+    project.ok("run", "--", "sh", "-c", script, str(data))
+    (material,) = project.segment()["materials"]
     assert material["sha256"] is None
     assert "is not known" in _gaps(project)
 
@@ -285,3 +291,26 @@ def test_two_runs_at_once_are_told_apart_where_python_wrote(project: Project) ->
         assert [p["path"] for p in segment["products"]] == [f"{{project}}/{name}.bin"]
         assert "went on at the same time" in json.dumps(segment["gaps"])
     assert inner in json.dumps(segments["outer"]["gaps"])
+
+
+def test_a_checkpoint_that_no_run_made_is_recorded_as_it_was_when_it_was_read(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(".gitignore", "*.pt\n")
+    outside = tmp_path / "pool" / "shared.pt"
+    outside.parent.mkdir()
+    for replace in (
+        "open(p, 'w').write('new')",
+        "open(p + '.tmp', 'w').write('new'); os.replace(p + '.tmp', p)",
+    ):
+        old = project.write("in.pt", f"downloaded {replace}").read_bytes()
+        outside.write_bytes(old)
+        script = (
+            f"import os\nfor p in ('in.pt', {str(outside)!r}):\n    open(p).read(); {replace}\n"
+        )
+        project.ok("run", "--", "python", "-c", script)
+        materials = project.segment()["materials"]
+        assert [m["path"] for m in materials] == ["{data:pool}/shared.pt", "{project}/in.pt"]
+        for material in materials:
+            assert material["sha256"] == hashlib.sha256(old).hexdigest()
+            assert material["size"] == len(old)

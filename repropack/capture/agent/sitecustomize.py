@@ -22,6 +22,9 @@ takes memory. ImageNet has 1.3 million files."""
 
 _PROBES = 8
 
+_OVERWRITTEN_LIMIT = 256 << 20
+"""Bytes of a file that is hashed before the program replaces it: about 0.15 s, once."""
+
 _LOWEST_DESCRIPTOR = 200
 """Ours is out of the way of programs that count on getting the lowest free one."""
 
@@ -199,6 +202,46 @@ def _start():
         if note(kind, _escape(field)):
             seen[slot] = value
 
+    def was_noted(kind, field):
+        value = hash((kind, field)) & 0xFFFFFFFFFFFFFFFF or 1
+        home = value & mask
+        for step in range(_PROBES):
+            held = seen[(home + step) & mask]
+            if held == value or not held:
+                return held == value
+        return False
+
+    def note_content(path):
+        """Notes what a file holds that was read and is about to be replaced by the program.
+
+        A checkpoint that a training resumes from and then overwrites: the event comes before the
+        open, so the content is still there.
+        """
+        if not was_noted("read", path) or was_noted("write", path):
+            return
+        try:
+            descriptor = open_(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (OSError, ValueError) as error:
+            if not _is_ours(error):
+                raise
+            return
+        try:
+            status = fstat(descriptor)
+            if status.st_mode & 0o170000 != 0o100000 or status.st_size > _OVERWRITTEN_LIMIT:
+                return
+            running = _sha256()
+            while True:
+                data = posix.read(descriptor, 1 << 20)
+                if not data:
+                    break
+                running.update(data)
+            after = fstat(descriptor)
+        finally:
+            close(descriptor)
+        if (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
+            stamp = (str(status.st_size), str(status.st_mtime_ns), running.hexdigest())
+            note("was", _escape(path), *stamp)
+
     # ------------------------------------------------------------------ events
 
     libraries = {os.path.dirname(os.__file__)}
@@ -254,6 +297,7 @@ def _start():
         writes = access != os.O_RDONLY or (mode is not None and mode[:1] in "wax")
         reads = access != os.O_WRONLY and not flags & os.O_TRUNC and not (writes and not access)
         if writes and not flags & os.O_DIRECTORY:
+            note_content(path)
             note_once("write" if exists(path) else "create", path)
         if reads:
             # The event comes before the open, which may fail; a pipe or a directory is no input.
@@ -265,6 +309,7 @@ def _start():
         if path and arguments[3] == -1:
             path = absolute(path)
             if not path.startswith(skipped):
+                note_content(path)
                 note_once("write" if exists(path) else "create", path)
 
     def on_database(arguments):
@@ -385,6 +430,21 @@ def _start():
     sys.addaudithook(hook)
     os.register_at_fork(after_in_child=after_fork)
     atexit.register(finish)
+
+
+def _sha256():
+    """A running SHA-256: that of OpenSSL, or where Python has none its own (3.12 renamed it)."""
+    try:
+        from _hashlib import openssl_sha256
+
+        return (
+            openssl_sha256(usedforsecurity=False)
+            if sys.version_info >= (3, 9)
+            else openssl_sha256()
+        )
+    except ImportError:
+        module = __import__("_sha2" if sys.version_info >= (3, 12) else "_sha256")
+        return module.sha256()
 
 
 def _members(module):
