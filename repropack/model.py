@@ -746,6 +746,8 @@ class DataManifest(SparseRecord, frozen=True, kw_only=True):
     Attributes:
         name: The name in `{data:NAME}`.
         recorded_path: The author's path, only where it holds none of her terms.
+        position: Where it stood as seen from the project's root, such as `../data`, for code that
+            names it so.
         address: An https address of the files, where the author declared one.
         licence: Free text or an SPDX expression, where declared.
         included: The member directory that holds the files, where they are in the bundle.
@@ -755,6 +757,7 @@ class DataManifest(SparseRecord, frozen=True, kw_only=True):
     name: str
     files: tuple[DataFile, ...]
     recorded_path: str | None = None
+    position: str | None = None
     address: str | None = None
     licence: str | None = None
     included: str | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -280,16 +280,21 @@ def written_outside(
 
 
 def group_data(
-    paths: Iterable[str], named: Mapping[str, str], around: Surroundings
+    paths: Iterable[str],
+    named: Mapping[str, str],
+    around: Surroundings,
+    arguments: Sequence[str] = (),
 ) -> tuple[DataRoot, ...]:
     """Groups files outside the project into data sets.
 
-    Files below a directory that the user named belong to that name. Of the others, a directory with
-    a part for training or testing is one data set, whichever parts were read; so are directories
-    that stand beside each other (one for each class, say) or in each other, unless what holds them
-    is as broad as the home, a mount point or a collection of data sets.
+    Files below a directory that the user named belong to that name, those below a directory that
+    an argument of the command names to one data set. Of the others, a directory with a part for
+    training or testing is one data set, whichever parts were read; so are directories that stand
+    beside each other (one for each class, say) or in each other, unless what holds them is as
+    broad as the home, a mount point or a collection of data sets.
     """
-    chosen = sorted(named.values(), key=len, reverse=True)
+    whole = {_above_parts(directory, around) for directory in arguments}
+    chosen = (*sorted(named.values(), key=len, reverse=True), *sorted(whole, key=len))
     groups: dict[str, list[str]] = {}
     given: dict[str, list[str]] = {}
     roots: dict[str, str] = {}
@@ -304,7 +309,8 @@ def group_data(
         groups.setdefault(roots[directory], []).append(path)
     _merge(groups, around)
     names = {directory: name for name, directory in named.items()}
-    names.update(_names(sorted(groups), set(named), around))
+    unnamed = sorted({*groups, *given} - set(names))
+    names.update(_names(unnamed, set(named), around))
     return tuple(
         DataRoot(
             name=names[directory],

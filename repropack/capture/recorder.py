@@ -23,6 +23,7 @@ from msgspec import Struct, structs
 
 from repropack import canonical
 from repropack.capture.agent_log import ProcessObservation, read_agent_logs
+from repropack.capture.arguments import beside_project, recorded_text, without_homes
 from repropack.capture.code_roots import FoundCode, find_code, take_submodules
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import materials_inside, materials_outside, present_products
@@ -488,7 +489,12 @@ def _finish(
     inside = [c for c in read if is_inside(c.path, root)]
     outside = [c for c in read if not is_inside(c.path, root)]
     named = {name: str(place) for name, place in request.data.items()}
-    data = group_data((c.path for c in outside), named, around)
+    data = group_data(
+        (c.path for c in outside),
+        named,
+        around,
+        beside_project(request.argv[1:], str(directory), around),
+    )
     paths = _with_places(prepared.paths, data, code, processes)
 
     evidence = {c.path: c.evidence for c in read}
@@ -509,7 +515,6 @@ def _finish(
     metrics = gaps.attempt(
         "metrics", lambda: _metrics(prepared, products, gaps), RunMetrics(metrics=())
     ).metrics
-    variables = allowed_variables(environment)
     environment_id = gaps.attempt(
         "environment", lambda: _environment(store, processes, environment, code), None
     )
@@ -517,7 +522,7 @@ def _finish(
         invocation=Invocation(
             argv=tuple(_arguments(request.argv, processes, directory, paths)),
             directory=paths.text(plain(str(directory))),
-            variables={name: paths.text(plain(value)) for name, value in variables.items()},
+            variables=_variables(environment, str(directory), paths, gaps),
         ),
         source=source,
         environment=environment_id,
@@ -797,7 +802,7 @@ def _arguments(
     paths: Recording,
 ) -> list[str]:
     """The command line with placeholders; an interpreter named by a path becomes `{env}/bin/…`."""
-    arguments = [paths.text(plain(argument)) for argument in argv]
+    arguments = [recorded_text(argument, str(directory), paths) for argument in argv]
     if "/" in argv[0]:
         place = os.path.normpath(directory / argv[0])
         interpreters = {p.executable for p in processes}
@@ -806,6 +811,24 @@ def _arguments(
         }:
             arguments[0] = "{env}/bin/" + os.path.basename(place)
     return arguments
+
+
+def _variables(
+    environment: Mapping[str, str], directory: str, paths: Recording, gaps: Gaps
+) -> dict[str, str]:
+    """The variables that are recorded; a path in the home of somebody else is none of ours."""
+    recorded = {}
+    for name, value in allowed_variables(environment).items():
+        kept, dropped = without_homes(recorded_text(value, directory, paths))
+        if dropped:
+            gaps.add(
+                "environment",
+                f"the variable {name} names a place in a home directory that is not yours; it is "
+                "not recorded",
+            )
+        if kept or not dropped:
+            recorded[name] = kept
+    return recorded
 
 
 def _with_places(

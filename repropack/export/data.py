@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,6 +17,11 @@ from repropack.project_file import ProjectFile
 from repropack.store import Store
 
 __all__ = ["ChosenData", "choose_data"]
+
+MAX_CLIMBS: Final = 3
+"""Of a position beside the project, as for code (specification, 6.8)."""
+
+_HOMES: Final = ("/home", "/Users")
 
 
 class ChosenData(Struct, frozen=True, kw_only=True):
@@ -43,6 +49,7 @@ def choose_data(
     files: dict[str, dict[str, DataFile]] = {}
     readers: dict[str, set[str]] = {}
     places: dict[str, str] = {}
+    projects: dict[str, str] = {}
     for chained in chain:
         private = store.private(chained.stored)
         for material in materials_of(chained.record):
@@ -58,6 +65,7 @@ def choose_data(
                     advice="record the later run again, or give the two data sets names "
                     "(`repropack run --data NAME=DIR`)",
                 )
+            projects[name] = private.project
             readers.setdefault(name, set()).add(chained.record.id)
             places[name] = (
                 str(store.project) if name == PROJECT_DATA else private.data_roots.get(name, "")
@@ -81,6 +89,7 @@ def choose_data(
                     name=name,
                     files=tuple(entries[path] for path in sorted(entries)),
                     recorded_path=_public_path(name, place, home),
+                    position=_position(name, place, projects[name], home),
                     address=about.address if about else None,
                     licence=about.licence if about else None,
                     included=f"data/{name}" if include else None,
@@ -96,5 +105,36 @@ def _public_path(name: str, place: str, home: str) -> str | None:
     """The author's path, if it says nothing about her: `/data/imagenet`, not `/home/…`."""
     if name == PROJECT_DATA or not place or place.startswith((home + "/", "/home/", "/Users/")):
         return None
+    return None if _tells(place, home) else place
+
+
+def _position(name: str, place: str, project: str, home: str) -> str | None:
+    """Where a data set stands as seen from the project, if that says nothing of the author.
+
+    `../data`, for code that has this path built in. What lies on the other side of a home
+    directory would show how homes are named here.
+    """
+    if name == PROJECT_DATA or not place:
+        return None
+    position = os.path.relpath(place, project)
+    climbs = position.split("/").count("..")
+    names = position.split("/")[climbs:]
+    above = os.path.normpath(os.path.join(project, *[".."] * climbs))
+    if (
+        not 1 <= climbs <= MAX_CLIMBS
+        or not names
+        or above in ("/", *_HOMES)
+        or (project.startswith(f"{home}/") and not f"{above}/".startswith(f"{home}/"))
+        or not position.isprintable()
+        or "{" in position
+        or "\\" in position
+        or any(part.lower() == ".git" for part in names)
+    ):
+        return None
+    return None if _tells("/".join(names), home) else position
+
+
+def _tells(place: str, home: str) -> bool:
+    """Whether a path holds the name of this host or of the user's home."""
     words = {os.uname().nodename, os.path.basename(home)} - {"", "root"}
-    return None if any(word in place for word in words) else place
+    return any(word in place for word in words)

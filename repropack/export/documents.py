@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -116,7 +117,10 @@ def write_documents(
     }
     member_of = {artifact.product.sha256: artifact.member for artifact in artifacts}
     number_of = {chained.record.id: chained.number for chained in chain}
-    place_of_run = {chained.number: _project_place(chained) for chained in chain}
+    beside = {chained.number: _data_beside(chained, data) for chained in chain}
+    place_of_run = {
+        chained.number: _project_place(chained, beside[chained.number]) for chained in chain
+    }
     facts: dict[str, Any] = {
         "title": title,
         "file": file_name,
@@ -148,6 +152,14 @@ def write_documents(
                 "id": chained.record.id,
                 "environment": place_of[environment_of[chained.record.id]],
                 "place": place_of_run[chained.number],
+                "data": [
+                    {
+                        "variable": names[each.name],
+                        "position": each.position,
+                        "parent": os.path.dirname(each.position or ""),
+                    }
+                    for each in beside[chained.number]
+                ],
                 "segments": [
                     {
                         "code": code["{project}", segment.source.tree],
@@ -213,17 +225,22 @@ def _directories(segment: Segment) -> tuple[str, ...]:
     )
 
 
-def _project_place(chained: ChainedRun) -> str:
-    """Where a run's project lies: deep enough for code that was found as `../lib`."""
-    climbs = max(
-        (
-            root.position.split("/").count("..")
-            for segment in chained.record.segments
-            for root in segment.roots
-            if root.position is not None
-        ),
-        default=0,
-    )
+def _data_beside(chained: ChainedRun, data: Iterable[DataManifest]) -> list[DataManifest]:
+    """The data sets of a run that stood beside its project."""
+    read = {
+        split[0]
+        for segment in chained.record.segments
+        for material in segment.materials
+        if (split := split_data(material.path)) is not None
+    }
+    return [each for each in data if each.name in read and each.position is not None]
+
+
+def _project_place(chained: ChainedRun, data: Iterable[DataManifest]) -> str:
+    """Where a run's project lies: deep enough for code and data that were found as `../lib`."""
+    roots = (root for segment in chained.record.segments for root in segment.roots)
+    positions = [one.position for one in (*roots, *data) if one.position is not None]
+    climbs = max((position.split("/").count("..") for position in positions), default=0)
     below = "/".join([*(["in"] * (climbs - 1)), "project"]) if climbs else ""
     return f"work-run-{chained.number}/{below}".rstrip("/")
 

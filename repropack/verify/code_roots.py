@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the code of a repeated run lies: the project, and other code at its place beside it.
+"""Where the code of a repeated run lies: the project, and other code and data beside it.
 
 Everything lies below one directory of ours, which the sandbox shows as `/work`. The project lies
 deep enough in it for code that was found as `../lib` to be there again.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +39,13 @@ class CodePlaces(Struct, frozen=True, kw_only=True):
         base: The directory, which is ours and new.
         project: The project's place below it.
         named: The place of each `{code:NAME}`, by name.
+        data: The place of data sets that stood beside the project, by name.
     """
 
     base: Path
     project: str
     named: dict[str, str]
+    data: dict[str, str] = {}
 
     def on_disk(self, recorded: str) -> Path:
         """Where a recorded directory of code is on this machine."""
@@ -73,9 +75,19 @@ class CodePlaces(Struct, frozen=True, kw_only=True):
         return f"{top}/{relative}" if relative else top
 
 
-def choose_places(base: Path, roots: Sequence[CodeRoot]) -> CodePlaces:
-    """Gives each root its recorded position beside the project, unless two would be one."""
-    climbs = max((one.position.split("/").count("..") for one in roots if one.position), default=1)
+def choose_places(
+    base: Path, roots: Sequence[CodeRoot], data: Mapping[str, str | None]
+) -> CodePlaces:
+    """Gives code and data their recorded positions beside the project, unless two would be one.
+
+    Args:
+        base: The directory that is to hold all code.
+        roots: The code beside the project's.
+        data: The recorded position of each data set. One that overlaps with code, or with another
+            one, gets no place beside the project.
+    """
+    positions = [p for p in (*(one.position for one in roots), *data.values()) if p]
+    climbs = max((one.split("/").count("..") for one in positions), default=1)
     project = "/".join([*(["in"] * (climbs - 1)), "project"])
     named: dict[str, str] = {}
     for one in sorted(roots, key=lambda r: (r.position or "").count("/")):
@@ -89,7 +101,17 @@ def choose_places(base: Path, roots: Sequence[CodeRoot]) -> CodePlaces:
         if not place or inside or any(f"{other}/".startswith(f"{place}/") for other in others):
             place = f"{_UNPLACED}/{split[0]}"
         named[split[0]] = place
-    return CodePlaces(base=base, project=project, named=named)
+    beside: dict[str, str] = {}
+    for name, position in sorted(data.items()):
+        place = os.path.normpath(f"{project}/{position}") if position else ""
+        taken = (project, *named.values(), *beside.values())
+        if place and not any(_overlap(place, other) for other in taken):
+            beside[name] = place
+    return CodePlaces(base=base, project=project, named=named, data=beside)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def write_code(

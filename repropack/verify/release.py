@@ -419,6 +419,8 @@ def _check_data(name: str, manifest: DataManifest, digests: dict[str, str]) -> N
                 raise DefectError(Code.RECORD_REFERENCE, where, found=f"file {member}")
     if len({file.path for file in manifest.files}) != len(manifest.files):
         raise DefectError(Code.RECORD_REFERENCE, where, found="a file twice")
+    if manifest.position is not None and not _is_position(manifest.position):
+        raise DefectError(Code.RECORD_REFERENCE, where, found=f"the position {manifest.position}")
     recorded = manifest.recorded_path
     if recorded is not None and (
         # normpath keeps two slashes at the start, which POSIX leaves open.

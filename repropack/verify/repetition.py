@@ -235,7 +235,16 @@ def _repeat_segment(
 ) -> Repeated:
     base = place / ("work" if number == 1 else f"work-{number}")
     base.mkdir()
-    places = choose_places(base, segment.roots)
+    places = choose_places(
+        base,
+        segment.roots,
+        {
+            name: located.manifest.position
+            for name, located in conditions.data.items()
+            # Of these only the listed files are copied into the project.
+            if name != PROJECT_DATA
+        },
+    )
     project = places.on_disk("{project}")
     values = _values(places, run, conditions)
     which = f"run {run.number}" + (
@@ -599,6 +608,8 @@ def _execute(
         )
 
     if conditions.sandbox is None:
+        for name, place in places.data.items():
+            _link_data(places.base / place, conditions.data[name])
         program = _find_program(argv[0], variables["PATH"], directory)
         end = _started(conditions, run, job((program, *argv[1:]), directory, variables))
         return end, no_isolation()
@@ -616,6 +627,12 @@ def _execute(
         # CUDA reserves far more address space than it uses.
         limits = structs.replace(limits, address_space=None)
     read_only += _data_binds(conditions.data, [bind.target for bind in read_only])
+    read_only += [
+        Bind(
+            source=str(conditions.data[name].directory.resolve()), target=f"{SANDBOX_WORK}/{place}"
+        )
+        for name, place in places.data.items()
+    ]
     try:
         spec = SandboxSpec(
             directory=directory,
@@ -667,6 +684,12 @@ def _data_binds(data: Mapping[str, LocatedData], taken: list[str]) -> list[Bind]
                 # A place that the sandbox keeps for the system: the code sees it by {data:…} only.
                 continue
     return binds
+
+
+def _link_data(place: Path, located: LocatedData) -> None:
+    """Without a sandbox, a link stands where the author had the data beside the project."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(located.directory.resolve())
 
 
 def _overlaps(path: str, taken: list[str]) -> bool:

@@ -233,6 +233,44 @@ def test_recorded_path_that_is_none(tmp_path: Path, recorded: str) -> None:
     malformed(check(draft.write()))
 
 
+@pytest.mark.parametrize(
+    "position",
+    ["data", "/data", "..", "../", "../..", "../../../../x", "../a/../b", "../.git", "../a\n", ""],
+)
+def test_position_of_data_that_is_none(tmp_path: Path, position: str) -> None:
+    draft = simple(tmp_path)
+    draft.add_data("d", {"x": b"x"}, position=position)
+    malformed(check(draft.write()))
+
+
+def test_position_of_project_data_shows_no_directory_of_the_reader(tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    (given / "listed").write_text("x")
+    (given / "id_ed25519").write_text("secret")
+    draft = Draft(tmp_path)
+    draft.add_data("project", {"listed": b"x"}, position="../given")
+    draft.add_run(
+        {"run.sh": "test ! -e ../given && " + metrics("0.91")}, "sh", "run.sh", data=("project",)
+    )
+    draft.add_claim(0.91)
+    report = check(draft.write(), data={"project": given})
+    assert report.verdict is Verdict.REPRODUCED, report.reason
+
+
+@pytest.mark.parametrize(
+    "position", ["../project", "../project/x", "../../in", "../../in/project/a"]
+)
+def test_position_of_data_on_the_code_is_not_taken(tmp_path: Path, position: str) -> None:
+    draft = Draft(tmp_path)
+    draft.add_data("d", {"run.sh": b"exit 9"}, position=position, included="data/d")
+    draft.members["data/d/run.sh"] = (Role.DATA, b"exit 9")
+    draft.add_run({"run.sh": metrics("0.91")}, "sh", "run.sh", data=("d",))
+    draft.add_claim(0.91)
+    report = check(draft.write())
+    assert report.verdict is Verdict.REPRODUCED, report.reason
+
+
 def test_project_material_is_never_taken_from_an_unlisted_file(tmp_path: Path) -> None:
     private = tmp_path / "private"
     private.mkdir()
