@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from repropack.cli.leaks import leak_lines
 from repropack.cli.screen import bold, dim, human_size, plural, say
-from repropack.escaping import show
+from repropack.escaping import show, show_command
 from repropack.export import ExportPlan, PlannedEnvironment, Prepared, describe_claim
 from repropack.export.hosts import host_notes
 from repropack.privacy.walk import Leak, Scanned
@@ -58,8 +58,8 @@ def show_screen(screen: ExportScreen) -> None:
     planned = screen.prepared.plan
     say(f"{bold(show(planned.title))} → {screen.destination.name}")
     for chained in planned.chain:
-        argv = " ".join(chained.record.segments[-1].invocation.argv)
-        say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {show(argv, limit=100)}")
+        command_line = show_command(chained.record.segments[-1].invocation.argv, limit=100)
+        say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {command_line}")
     _section("code", _code_lines(planned))
     _section(
         "more code",

@@ -12,7 +12,7 @@ import click
 
 from repropack.cli.screen import dim, human_size, plural, say
 from repropack.errors import UsageError
-from repropack.escaping import show
+from repropack.escaping import show, show_command
 from repropack.store import Store
 
 __all__ = ["command"]
@@ -60,7 +60,7 @@ def command(
             remove(store, planned)
     for run in planned.runs:
         name = f" [{show(run.started.name)}]" if run.started.name else ""
-        command_line = show(" ".join(run.started.argv), limit=60)
+        command_line = show_command(run.started.argv, limit=60)
         say(f"run {run.id}{name}  {run.started.started}  {command_line}")
     for run_id, reason in planned.spared.items():
         say(dim(f"run {run_id} stays: {show(reason)}"))

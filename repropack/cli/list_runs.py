@@ -10,7 +10,7 @@ import click
 from repropack import canonical
 from repropack.cli.screen import bold, dim, human_size, say, tell
 from repropack.errors import UsageError
-from repropack.escaping import show
+from repropack.escaping import show, show_command
 from repropack.model import Metric
 from repropack.seeds import SeedGroup, seed_groups
 from repropack.store import Store, StoredRun
@@ -121,7 +121,7 @@ def _row(store: Store, run: StoredRun) -> tuple[str, str, str, str, str]:
     started = run.started.started.replace("T", " ").rstrip("Z")
     # The record names places that are known only after the end (`{env}`).
     argv = run.record.segments[-1].invocation.argv if run.record else run.started.argv
-    command_line = show(name + " ".join(argv), limit=80)
+    command_line = show(name) + show_command(argv, limit=80)
     return run.id, started, ending(run), show(shown, limit=60), command_line
 
 

@@ -3,15 +3,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from repropack.address import parse_address
 from repropack.bundle import Access, Location, UnverifiedBundle, open_bundle
 from repropack.cli.progress import ProgressLine
 from repropack.errors import UsageError
+from repropack.escaping import show
+from repropack.findings import DefectError
 
 __all__ = ["existing_bundle", "open_named"]
+
+_KINDS: Final = (
+    "give an .rpk file, its first volume, a directory it was extracted to, or an https address"
+)
 
 
 def existing_bundle(text: str) -> Location:
@@ -22,25 +31,36 @@ def existing_bundle(text: str) -> Location:
     """
     if "://" in text:
         return parse_address(text)
+    if not text:
+        raise UsageError("the name of the bundle is empty", advice=_KINDS)
     path = Path(text).expanduser()
     # The bundle itself may exist in volumes only.
     if not path.exists() and not path.with_name(f"{path.name}.001").exists():
         raise UsageError(
             f"{text}: no such file",
-            advice="give an .rpk file, its first volume, a directory it was extracted to, "
-            "or an https address",
+            advice=_KINDS,
         )
     return path
 
 
-def open_named(location: Location, *, quiet: bool) -> UnverifiedBundle:
+@contextlib.contextmanager
+def open_named(location: Location, *, quiet: bool) -> Iterator[UnverifiedBundle]:
     """Opens a bundle, and says on standard error what takes long.
 
     Raises:
-        RepropackError: As `repropack.bundle.open_bundle`.
+        RepropackError: As `repropack.bundle.open_bundle`. What is wrong with the bundle, then or
+            while it is used, is said with its name.
     """
-    with ProgressLine(quiet=quiet) as line:
-        return open_bundle(
-            location,
-            Access(variables=dict(os.environ), tell=line.tell, advance=line.advance),
-        )
+    try:
+        with ProgressLine(quiet=quiet) as line:
+            opened = open_bundle(
+                location,
+                Access(variables=dict(os.environ), tell=line.tell, advance=line.advance),
+            )
+        with opened:
+            yield opened
+    except DefectError as error:
+        name = show(str(location))
+        if name not in error.message:
+            error.message = f"{name}: {error.message}"
+        raise

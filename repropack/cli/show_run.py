@@ -11,7 +11,7 @@ from repropack import canonical
 from repropack.cli.list_runs import ending, short_number
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.errors import UsageError
-from repropack.escaping import show
+from repropack.escaping import show, show_command
 from repropack.model import Environment, Metric, Segment
 from repropack.seeds import SeededRun, seed_groups
 from repropack.store import Store
@@ -95,7 +95,7 @@ def _draw(store: Store, run_id: str, destination: str) -> int:
 
 def _show_segment(segment: Segment) -> None:
     invocation = segment.invocation
-    say(f"{dim('command')}   {show(' '.join(invocation.argv))}")
+    say(f"{dim('command')}   {show_command(invocation.argv)}")
     say(f"{dim('in')}        {show(invocation.directory)}")
     say(f"{dim('time')}      {segment.started} to {segment.ended}")
     source = segment.source

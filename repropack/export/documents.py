@@ -239,8 +239,8 @@ def _data_beside(chained: ChainedRun, data: Iterable[DataManifest]) -> list[Data
 def _project_place(chained: ChainedRun, data: Iterable[DataManifest]) -> str:
     """Where a run's project lies: deep enough for code and data that were found as `../lib`."""
     roots = (root for segment in chained.record.segments for root in segment.roots)
-    positions = [one.position for one in (*roots, *data) if one.position is not None]
-    climbs = max((position.split("/").count("..") for position in positions), default=0)
+    positions = (*(one.position for one in roots), *(one.position for one in data))
+    climbs = max((one.split("/").count("..") for one in positions if one), default=0)
     below = "/".join([*(["in"] * (climbs - 1)), "project"]) if climbs else ""
     return f"work-run-{chained.number}/{below}".rstrip("/")
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from repropack.bundle import Access, Location, VerifiedBundle, open_bundle
 from repropack.errors import UsageError
-from repropack.escaping import show
+from repropack.escaping import show, show_command
 from repropack.executors import executor
 from repropack.findings import Code, DefectError, Finding
 from repropack.model import (
@@ -246,7 +246,7 @@ def _repeat(
 ) -> tuple[Verdict, str]:
     claims, runs = _what_to_repeat(request, release)
     ladder.runs = tuple(
-        show(" ".join(segment.invocation.argv), limit=MAX_COMMAND_SHOWN)
+        show_command(segment.invocation.argv, limit=MAX_COMMAND_SHOWN)
         for run in runs
         for segment in run.packed.record.segments[0 if request.mode is Mode.RETRAIN else -1 :]
     )

@@ -425,3 +425,34 @@ def test_what_goes_out_as_data_is_not_said_to_stay(bare_project: Project) -> Non
     assert "in.txt: ignored" in listed
     included = bare_project.ok("export", "-o", "included.rpk", "--yes", "--include-data")
     assert "in.txt: ignored" not in included
+
+
+@pytest.mark.parametrize("command", [["inspect", "{}"], ["extract", "{}", "out"]])
+def test_what_is_wrong_with_a_bundle_is_said_with_its_name(
+    project: Project, command: list[str]
+) -> None:
+    project.write(
+        "strange.rpk", "this is a text and no bundle at all, however long it may be\n" * 9
+    )
+    done = project.repropack(*(word.format("strange.rpk") for word in command))
+    assert done.returncode == 1
+    assert "strange.rpk: RPK101" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (project.root / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_an_empty_name_is_no_bundle(project: Project, command: str) -> None:
+    done = project.repropack(command, "")
+    assert done.returncode == 2
+    assert "the name of the bundle is empty" in done.stderr
+
+
+def test_arguments_can_be_told_apart_on_the_screen(project: Project) -> None:
+    project.ok("key", "new")
+    code = "print('score: 0.5')"
+    project.ok("run", "--", "python", "-c", code, "two words", str(project.root / "train.py"))
+    shown = "'two words' {project}/train.py"
+    assert shown in project.ok("export", "-o", "a.rpk", "--yes")
+    assert shown in project.ok("show")
+    assert shown in project.ok("list")
