@@ -241,6 +241,7 @@ REPORTS: Final = {
             judged(0.96, Absolute(within=0.0025), 0.9626),
             judged(-1.2345678901234567e-300, Relative(within=1e-9), -2.2345678901234567e100),
             judged(27.31, Exact(), 27.29),
+            judged(0.12345678901234567, Exact(), -0.12345678901234568),
             judged(0.9, Absolute(within=0.05), 0.81),
             judged(12.5, None, 12.5),
             judged(5.2, None, 5.4, unit="%"),
@@ -715,6 +716,9 @@ async function look(page, width) {
   for (const cell of inside.querySelectorAll("p:not(.eyebrow), h1, dd, dt, li, th, td, pre"))
     if (cell.scrollWidth > cell.clientWidth + 3 && cell.clientWidth > 1)
       say("cut: " + cell.textContent.slice(0, 50));
+  for (const number of inside.querySelectorAll("td .number"))
+    if (width >= 1200 && number.textContent.length <= 22 && number.getClientRects().length > 1)
+      say("broken: " + number.textContent);
   for (const drawing of inside.querySelectorAll("svg.line")) {
     const frame = drawing.getBoundingClientRect();
     const boxes = [...drawing.querySelectorAll("text")].map(t => t.getBoundingClientRect());
