@@ -13,6 +13,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Runs the command line; never shows a traceback unless `REPROPACK_DEBUG` is set."""
+    interruptible = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if interruptible:
+        # Nothing is begun before all is loaded, so that nothing has to be put in order.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _keep_apart()
     _open_standard_files()
     import click
@@ -27,6 +31,8 @@ def main() -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)
     try:
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         status = command_line.main(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as ended:

@@ -131,3 +131,25 @@ def test_names_with_several_defects_become_logical(name: str) -> None:
     logical = to_logical_path(f"out/{name}")
     assert check_logical_path(logical) == logical
     assert "{" not in logical
+
+
+def test_an_interruption_while_the_program_is_loaded_shows_no_traceback(project: Project) -> None:
+    code = """\
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from repropack.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.root,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
