@@ -122,7 +122,7 @@ def _kernel_trials(
     cores = {
         settings.get("architecture", "")
         for library, settings in recorded.numerics.items()
-        if library.startswith("threadpool ") and "openblas" in library
+        if "openblas" in library
     }
     # Two copies that chose other kernels cannot both be restored by one variable.
     core = cores.pop() if len(cores) == 1 else ""
@@ -150,7 +150,7 @@ def _recorded_threads(recorded: Environment) -> str:
         settings["num_threads"]
         for library, settings in recorded.numerics.items()
         if settings.get("num_threads", "").isdecimal()
-        and (library == "torch" or library.startswith("threadpool "))
+        and (library == "torch" or library.startswith("threadpool ") or "/lib" in library)
     }
     return counts.pop()[:4] if len(counts) == 1 else ""
 

@@ -103,6 +103,8 @@ _KERNEL_SETTING: Final = re.compile(
     r"threadpool .*|.* (?:num_threads|num_interop_threads|cpu_capability|\w+_op_threads)"
 )
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*(?: \(|$)")
+_FRAMEWORKS: Final = ("numpy", "scipy", "sklearn", "torch", "jax", "tensorflow")
+"""Modules that a record has settings of; their versions stand among the packages already."""
 _SEED: Final = re.compile(r"(?i).*(?:seed|random[_-]?state)")
 _MEMBER: Final = re.compile(r"-{1,2}([A-Za-z][\w.-]*)=(.*)|([A-Za-z][\w./-]*)=(.*)", re.DOTALL)
 
@@ -281,11 +283,12 @@ def _with_environment(facts: Facts, environment: Environment, machine: Machine) 
     )
     for library, settings in environment.numerics.items():
         for name, value in settings.items():
-            if name == "version" and not library.startswith("threadpool "):
+            if name == "version" and library in _FRAMEWORKS:
                 # Stands among the packages already.
                 continue
             subject = f"{library} {name}"
-            kernel = _KERNEL_SETTING.fullmatch(subject)
+            # Other names are those of libraries: BLAS, OpenMP and the like, each by its file.
+            kernel = library not in _FRAMEWORKS or _KERNEL_SETTING.fullmatch(subject)
             (facts.kernels if kernel else facts.devices)[subject] = value
     return Facts(
         artefacts=facts.artefacts,
@@ -388,7 +391,7 @@ def _kernel_size(subject: str, then: str, now: str) -> float:
         return 1.0
     if not (then and now):
         return 0.0
-    if subject.startswith("threadpool ") and subject.endswith(" version"):
+    if subject.endswith(" version"):
         return 0.7
     return {"processor": 0.6, "processors": 0.65, "instruction sets": 0.8}.get(subject, 0.9)
 

@@ -276,6 +276,15 @@ def test_what_was_never_imported_comes_last() -> None:
     assert causes[-1].why == "never imported"
 
 
+def test_a_library_that_is_named_by_its_file_is_one_of_kernels() -> None:
+    def with_core(core: str) -> Environment:
+        numerics = {"numpy.libs/libopenblas64.so": {"architecture": core, "num_threads": "2"}}
+        return replace(ENVIRONMENT, numerics=numerics)
+
+    (cause,) = diagnose(facts(SEGMENT, with_core("Haswell")), facts(SEGMENT, with_core("Zen")))
+    assert cause.kind is CauseKind.KERNEL
+
+
 words = st.text(max_size=12)
 maps = st.dictionaries(words, words, max_size=4)
 sides = st.builds(
