@@ -207,7 +207,7 @@ RULES: Final = (
           _HOSTING, "glpat gldt glrt glptt glft glsoat glcbt", accept=_varied),
     _rule("bitbucket-token", _EDGE + rb"ATBB[A-Za-z0-9]{28,40}" + _END, _HOSTING,
           literals=(b"ATBB",), accept=_varied),
-    _rule("huggingface-token", _EDGE + rb"(?:hf|api_org)_[A-Za-z0-9]{30,60}" + _END,
+    _rule("huggingface-token", _EDGE + rb"(?:hf|api_org)_[A-Za-z0-9]{34}" + _END,
           "gives access to models and data", "hf org", accept=_mixed),
     _rule("openai-key", _EDGE + rb"sk-(?!ant-)(?:[a-z]+-)?[A-Za-z0-9_-]{32,200}", _MODELS,
           "sk", accept=_varied),

@@ -59,6 +59,10 @@ _CREDITS: Final = re.compile(
 """Files that are there to name their author."""
 
 
+_PROGRAM: Final = re.compile(r"\.(?:exe|dll|pyd|so|dylib|o|a)(?:\.[0-9.]+)?$")
+"""Names of compiled programs and libraries."""
+
+
 class Hit(NamedTuple):
     """Something that was found.
 
@@ -119,9 +123,11 @@ class Searcher:
         """
         binary = is_binary(block)
         credited = not self._anonymous and _CREDITS.search(place) is not None
-        yield from self._plainly(block, binary=binary, credited=credited, cut=cut)
+        # A program tells where it was built, mostly by others; the author's own home is a term.
+        built = binary and _PROGRAM.search(place) is not None
+        yield from self._plainly(block, binary=binary, credited=credited, cut=cut, built=built)
         for wide in _widened(block):
-            yield from self._plainly(wide, binary=True, credited=credited, cut=cut)
+            yield from self._plainly(wide, binary=True, credited=credited, cut=cut, built=built)
         for view in _views(block, binary=binary):
             for wide in _widened(view):
                 words = self._term_words.intersection(wide.translate(_WORDS).split())
@@ -130,17 +136,21 @@ class Searcher:
             if found:
                 yield from self._search_terms(view, found, binary=True, credited=credited)
 
-    def _plainly(self, block: bytes, *, binary: bool, credited: bool, cut: bool) -> Iterator[Hit]:
+    def _plainly(
+        self, block: bytes, *, binary: bool, credited: bool, cut: bool, built: bool
+    ) -> Iterator[Hit]:
         """What stands there as it is."""
         low = block.translate(_WORDS)
         words = self._words.intersection(low.split())
         for word in words:
             for rule in self._rules.get(word, ()):
-                yield from _apply(rule, block, low, word, binary=binary, cut=cut)
+                yield from _apply(rule, block, low, word, binary=binary, cut=cut, built=built)
         for literal, rules in self._literals.items():
             if literal in block:
                 for rule in rules:
-                    yield from _apply(rule, block, block, literal, binary=binary, cut=cut)
+                    yield from _apply(
+                        rule, block, block, literal, binary=binary, cut=cut, built=built
+                    )
         yield from self._search_terms(block, words, binary=binary, credited=credited)
 
     def _search_terms(
@@ -176,13 +186,18 @@ def _term_hit(term: Term, *, blocks: bool) -> Hit:
 
 
 def _apply(
-    rule: Rule, block: bytes, haystack: bytes, trigger: bytes, *, binary: bool, cut: bool
+    rule: Rule,
+    block: bytes,
+    haystack: bytes,
+    trigger: bytes,
+    *,
+    binary: bool,
+    cut: bool,
+    built: bool,
 ) -> Iterator[Hit]:
     """Tries a rule around each place of its trigger."""
     if binary and not rule.secret and not rule.blocks:
         return
-    # A program tells where it was built, mostly by others; the author's own home is a term.
-    built = binary and block.startswith((b"MZ", b"\x7fELF"))
     at = haystack.find(trigger)
     done = 0
     while at >= 0:

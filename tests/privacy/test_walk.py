@@ -182,3 +182,11 @@ def test_a_damaged_list_of_waivers_is_an_error(tmp_path: Path) -> None:
     (tmp_path / WAIVERS).write_text("{")
     with pytest.raises(UsageError, match=r"waivers\.json"):
         read_waivers(tmp_path)
+
+
+def test_a_program_tells_where_others_built_it() -> None:
+    text = bytes(range(32)) * 9 + b"/home/kmarlowe/build/x.c" + bytes(range(32)) * 9
+    assert rules(look(text, "lib/x.so.1")) == set()
+    assert rules(look(text, "x.bin")) == {"home-path"}
+    own = text.replace(b"kmarlowe", b"zquill7")
+    assert "term: home directory" in rules(look(own, "lib/x.so.1"))
