@@ -14,7 +14,7 @@ from repropack.environment.installed import installed_distributions
 from repropack.environment.machine import describe_machine
 from repropack.model import RECORD_VERSION, Environment, Python
 
-__all__ = ["describe_environment", "library_paths", "main_process"]
+__all__ = ["describe_environment", "interpreter_prefixes", "library_paths", "main_process"]
 
 
 def main_process(processes: Sequence[ProcessObservation]) -> ProcessObservation | None:
@@ -40,6 +40,18 @@ def library_paths(processes: Sequence[ProcessObservation]) -> tuple[str, ...]:
             if process.prefix == prefix and os.path.isdir(usual):
                 found[usual] = None
     return tuple(found)
+
+
+def interpreter_prefixes(program: Path) -> tuple[str, ...]:
+    """Where a Python that was named by its path, and the one behind its links, are installed."""
+    if not program.name.startswith(("python", "pypy")):
+        return ()
+    places = (os.path.normpath(program), os.path.realpath(program))
+    return tuple(
+        os.path.dirname(os.path.dirname(place))
+        for place in dict.fromkeys(places)
+        if os.path.basename(os.path.dirname(place)) == "bin" and os.path.isfile(place)
+    )
 
 
 def describe_environment(

@@ -27,7 +27,11 @@ from repropack.capture.arguments import beside_project, recorded_text, without_h
 from repropack.capture.code_roots import FoundCode, find_code, take_submodules
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import materials_inside, materials_outside, present_products
-from repropack.capture.interpreter import describe_environment, library_paths
+from repropack.capture.interpreter import (
+    describe_environment,
+    interpreter_prefixes,
+    library_paths,
+)
 from repropack.capture.interruption import Interruption
 from repropack.capture.materials import (
     Candidate,
@@ -444,7 +448,7 @@ def _finish(
     )
     source = _source(prepared, changed, gaps)
 
-    around = _surroundings(prepared, processes, environment, gaps)
+    around = _surroundings(prepared, processes, directory / request.argv[0], environment, gaps)
     code = gaps.attempt(
         "code",
         lambda: find_code(
@@ -756,6 +760,7 @@ def _source(prepared: Prepared, written: Iterable[str], gaps: Gaps) -> SourceSna
 def _surroundings(
     prepared: Prepared,
     processes: tuple[ProcessObservation, ...],
+    program: Path,
     environment: Mapping[str, str],
     gaps: Gaps,
 ) -> Surroundings:
@@ -767,7 +772,15 @@ def _surroundings(
         project=str(prepared.root),
         home=environment.get("HOME", ""),
         interpreters=tuple(
-            dict.fromkeys(p for o in processes for p in (o.prefix, o.base_prefix) if p)
+            dict.fromkeys(
+                p
+                for p in (
+                    *(p for o in processes for p in (o.prefix, o.base_prefix)),
+                    # With -I no agent says where it is installed.
+                    *interpreter_prefixes(program),
+                )
+                if p
+            )
         ),
         library_paths=library_paths(processes),
         code=frozenset(code),

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -366,3 +367,14 @@ def test_a_python_that_is_told_to_load_no_agent_is_said(project: Project, option
     done = project.repropack("run", "--", "python", option, "train.py")
     assert done.returncode == 0
     assert "`python` was not observed: with -I, -E or -S it loads no agent" in done.stderr
+
+
+def test_an_interpreter_that_no_agent_observes_is_no_data(
+    project: Project, tmp_path: Path, python_environment: Path
+) -> None:
+    place = tmp_path / "tools" / "venv"
+    (place / "bin").mkdir(parents=True)
+    (place / "bin/python").symlink_to(python_environment / "bin/python")
+    shutil.copy(python_environment / "pyvenv.cfg", place)
+    project.ok("run", "--", str(place / "bin/python"), "-I", "train.py")
+    assert not any("python" in m["path"] for m in project.segment().get("materials", ()))
