@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 MIB, P = 2**20, 2**255 - 19
 SMALL = {0, 1, P - 1, 0x5FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826,  # y of the points of order
          0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7}  # 1, 2, 4 and 8 (7.6)
-TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None),
-                         "integer": int, "number": (int, float)}
+TYPES: dict[str, Any] = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int, "number": (int, float)}
 GIT = {"PATH": os.environ["PATH"], **dict.fromkeys(("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "HOME"), "/dev/null")}
 class RefusedError(Exception): pass
 def need(condition: object, code: int, rules: str, about: object = "") -> None:
@@ -41,8 +40,7 @@ def fits(value: Any, schema: Any, defs: Any) -> bool:  # 2.7, with the keywords 
     if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"): return False
     if kind == "string": return re.search(schema.get("pattern", ""), value) is not None
     if kind == "array": return len(value) >= schema.get("minItems", 0) and all(fits(v, schema["items"], defs) for v in value)
-    if kind == "object": return set(schema["required"] if known else ()) <= value.keys() and all(
-        bool(known.get(k) or more) and fits(v, known.get(k) or more, defs) for k, v in value.items())
+    if kind == "object": return set(schema["required"] if known else ()) <= value.keys() and all(bool(known.get(k) or more) and fits(v, known.get(k) or more, defs) for k, v in value.items())
     return kind not in ("integer", "number") or schema.get("minimum", value) <= value <= schema.get("maximum", value)
 def read(data: bytes, code: int, schema: str = "", *, canonical: bool = False) -> Any:
     try:
@@ -63,14 +61,12 @@ def seek_table(data: bytes) -> list[tuple[int, int]]:  # section 3
     need(flags or count <= 2**22, 109, "10.1")
     need(not flags and 17 + 8 * count <= len(data), 103, "3.7 3.8")
     entries = list(struct.iter_unpack("<II", (table := data[len(data) - 17 - 8 * count :])[8:-9]))
-    need(table[:8] == struct.pack("<II", 0x184D2A5E, len(table) - 8) and entries and all(
-        0 < s <= 4 * MIB + 2**14 and 0 < c <= 4 * MIB for s, c in entries) and sum(s for s, _ in entries) + len(table) == len(data), 103, "3.5 3.7 3.8")
+    need(table[:8] == struct.pack("<II", 0x184D2A5E, len(table) - 8) and entries and all(0 < s <= 4 * MIB + 2**14 and 0 < c <= 4 * MIB for s, c in entries) and sum(s for s, _ in entries) + len(table) == len(data), 103, "3.5 3.7 3.8")
     return entries
 def decoded(stored: bytes, size: int) -> bytes:
     try: head, at = zstandard.get_frame_parameters(stored), zstandard.frame_header_size(stored)
     except zstandard.ZstdError as error: raise RefusedError(f"RPK104 breaks 3.2 {error}") from error
-    need(stored[:4] == b"\x28\xb5\x2f\xfd" and head.content_size == size and head.window_size <= 8 * MIB
-         and head.has_checksum and not head.dict_id and not stored[4] & 0b11000, 104, "3.2 to 3.5")
+    need(stored[:4] == b"\x28\xb5\x2f\xfd" and head.content_size == size and head.window_size <= 8 * MIB and head.has_checksum and not head.dict_id and not stored[4] & 0b11000, 104, "3.2 to 3.5")
     last = 0
     while not last and at + 3 <= len(stored):
         block = int.from_bytes(stored[at : at + 3], "little")
@@ -80,8 +76,7 @@ def decoded(stored: bytes, size: int) -> bytes:
     except zstandard.ZstdError as error: raise RefusedError(f"RPK105 breaks 3.5 {error}") from error
 def cuts(length: int) -> list[int]: return [min(4 * MIB, length - at) for at in range(0, length, 4 * MIB)]  # 3.9
 def ustar(name: bytes, prefix: bytes, size: int, mode: bytes, flag: bytes) -> bytes:  # 4.4
-    made = bytearray(struct.pack("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x", name, mode, b"0000000", b"0000000",
-        b"%011o" % size, b"0" * 11, b" " * 8, flag, b"", b"ustar\x0000", b"0000000", b"0000000", prefix))
+    made = bytearray(struct.pack("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x", name, mode, b"0000000", b"0000000", b"%011o" % size, b"0" * 11, b" " * 8, flag, b"", b"ustar\x0000", b"0000000", b"0000000", prefix))
     made[148:156] = b"%06o\0 " % sum(made)
     return bytes(made)
 def header(path: str, size: int, executable: bool = False) -> bytes:
@@ -98,14 +93,16 @@ def header(path: str, size: int, executable: bool = False) -> bytes:
     return first + ustar(name, prefix, size, b"0000755" if executable else b"0000644", b"0")
 def padded(content: bytes) -> bytes: return content + bytes(-len(content) % 512)  # 4.2
 def git_name(name: str) -> bool:  # 5.10 8.8
-    folded = normalize("NFKC", "".join(c for c in name if category(c) != "Cf")).casefold()
-    return re.fullmatch(r"\.git|git~[0-9]+", folded.rstrip(". ")) is not None
+    pieces = (normalize("NFKC", "".join(c for c in p if category(c) != "Cf")).casefold() for p in re.split(r"[\\:]", name))
+    return any(re.fullmatch(r"\.git|git~[0-9]+", piece.rstrip(". ")) for piece in pieces)
+def tree_name(name: str) -> bool:  # 8.8
+    return len(os.fsencode(name)) < 256 and not (git_name(name) or ".." in re.split(r"[\\:]", name) or "Cc" in map(category, name))
+def plain(path: str) -> bool:  # 6.8
+    return path.isprintable() and len(path.encode()) <= 1024 and all(part not in ("", ".", "..") and tree_name(part) for part in path.split("/"))
 def bad_path(path: str) -> bool:  # 5.7 to 5.10
     device, kinds = r"(?i)(con|prn|aux|nul|con(in|out)\$|(com|lpt)[0-9¹²³])(\..*)?", "Cc Cf Cs Co Cn Zl Zp"
-    return (not 0 < len(path.encode()) <= 1024 or path.count("/") > 63 or normalize("NFC", path) != path
-            or any(category(c) in kinds or c in '\\:*?"<>|{}' for c in path)
-            or any(part in ("", ".", "..") or len(part.encode()) > 255 or part[-1] in ". " or git_name(part)
-                   or re.fullmatch(device, part) is not None for part in path.split("/")))
+    return (not 0 < len(path.encode()) <= 1024 or path.count("/") > 63 or normalize("NFC", path) != path or any(category(c) in kinds or c in '\\:*?"<>|{}' for c in path)
+            or any(part in ("", ".", "..") or len(part.encode()) > 255 or part[-1] in ". " or git_name(part) or re.fullmatch(device, part) is not None for part in path.split("/")))
 def check_paths(paths: list[str]) -> None:
     need("README.md" in paths, 207, "5.3")
     keys, files = [(path != "README.md", path.encode()) for path in paths], set[str]()
@@ -120,8 +117,7 @@ def unbase64(text: object, size: int = 0) -> bytes:
     return data
 def read_attestation(data: bytes) -> tuple[str, Any, set[str]]:  # manifest digest, predicate, fingerprints of signers
     wire = read(data, 301, canonical=True)
-    need(isinstance(wire, dict) and set(wire) == {"payload", "payloadType", "signatures"}
-         and wire["payloadType"] == "application/vnd.in-toto+json" and isinstance(wire["signatures"], list) and all(isinstance(
+    need(isinstance(wire, dict) and set(wire) == {"payload", "payloadType", "signatures"} and wire["payloadType"] == "application/vnd.in-toto+json" and isinstance(wire["signatures"], list) and all(isinstance(
          s, dict) and set(s) == {"keyid", "sig"} and isinstance(s["keyid"], str) for s in wire["signatures"]), 301, "7.1 7.2")
     payload, signatures = unbase64(wire["payload"]), [(e["keyid"], unbase64(e["sig"], 64)) for e in wire["signatures"]]
     need(signatures, 302, "7.3")
@@ -138,15 +134,14 @@ def read_attestation(data: bytes) -> tuple[str, Any, set[str]]:  # manifest dige
     need(not re.search(rb'"predicateType":"urn:repropack:release:v(?!1")[0-9]{1,9}"', payload), 202, "11.1")
     subject, predicate = (statement := read(payload, 305, "statement", canonical=True))["subject"], statement["predicate"]
     need((statement["_type"], statement["predicateType"], len(subject), subject and subject[0]["name"]) ==
-         ("https://in-toto.io/Statement/v1", "urn:repropack:release:v1", 1, "manifest.json") and re.fullmatch(
-         "{'sha256': '[0-9a-f]{64}'}", str(subject[0]["digest"])), 305, "7.8")
+         ("https://in-toto.io/Statement/v1", "urn:repropack:release:v1", 1, "manifest.json") and re.fullmatch("{'sha256': '[0-9a-f]{64}'}", str(subject[0]["digest"])), 305, "7.8")
     need((predicate["format"], predicate["version"]) == ("rpk", 1), 202, "7.9")
     return subject[0]["digest"]["sha256"], predicate, signers
 def check_records(members: dict[str, bytes], run_id: str) -> list[Any]:  # section 6; returns what they name as code
     def record(path: str, schema: str) -> Any:
         need(path in members, 207, "5.3", path)
         return read(members[path], 501, schema)
-    claims, runs = record("claims.json", "claims"), list[Any]()
+    claims, runs, named_code = record("claims.json", "claims"), list[Any](), list[Any]()
     while not runs or f"runs/{len(runs) + 1}/run.json" in members:
         runs.append(record(f"runs/{len(runs) + 1}/run.json", "run"))
         record(f"runs/{len(runs)}/metrics.json", "metrics")
@@ -156,22 +151,29 @@ def check_records(members: dict[str, bytes], run_id: str) -> list[Any]:  # secti
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in members.items()}
     for number, run in enumerate(runs):
         need(re.fullmatch("environment(/[0-9]+)?", run["environment"]) and all(c["member"] in members and c["member"].startswith("code/")
-             for c in run["code"]) and all(digests.get(a["member"]) == a["sha256"] for a in run.get("artifacts", ()))
-             and set(run.get("data", ())) <= set(data), 502, "6.2")
+             for c in run["code"]) and all(digests.get(a["member"]) == a["sha256"] for a in run.get("artifacts", ())) and set(run.get("data", ())) <= set(data), 502, "6.2")
         record(f"{run['environment']}/environment.json", "environment")
+        trees, made, earlier = {(c["root"], c["tree"]): set[str]() for c in run["code"]}, set[Any](), {r["record"]["id"] for r in runs[:number]}
         for call in run["record"]["segments"]:
-            materials, earlier = call.get("materials", ()), {r["record"]["id"] for r in runs[:number]}
-            need((call["source"] or {}).get("tree") in [c["tree"] for c in run["code"]], 502, "6.2")
-            need({m["origin"]["run"] for m in materials if m.get("origin")} <= earlier, 502, "6.3")
+            materials, roots = call.get("materials", ()), call.get("roots", ())
+            for root, source in (("{project}", call["source"] or {}), *((r["root"], r["source"]) for r in roots)):
+                need((root, source.get("tree")) in trees, 502, "6.2 6.8")
+                trees[root, source["tree"]] = set(source.get("submodules", ()))
+            named = ["{project}", *(r["root"] for r in roots if re.fullmatch(r"\{code:[A-Za-z0-9_.-]+\}", r["root"]))]
+            places = [place.partition("/") for place in (*(r["root"] for r in roots), *call.get("python_path", ()))]
+            need(len(set(named)) == len(named) and all(plain(n[6:-1]) for n in named) and all(top in named and (plain(rest) or not slash) for top, slash, rest in places) and all(r.get("position") is None or (
+                r["root"] in named[1:] and plain(re.sub(r"\A(\.\./){1,3}", "", p := r["position"])) and p[:3] == "../") for r in roots), 502, "6.8")
+            need(all(o["run"] in earlier or (o["run"] == run["record"]["id"] and (o["path"], m["sha256"]) in made) for m in materials if (o := m.get("origin"))), 502, "6.3")
+            made |= {(p["path"], p["sha256"]) for p in call.get("products", ())}
+            need(not any(".git" in m["path"].lower().split("/") for m in materials), 502, "6.8")
             paths = (call["invocation"]["directory"], *(p["path"] for p in (*materials, *call.get("products", ()))))
             need(all(re.match(r"\{[a-z]+(:[\w.-]+)?\}", p) and ".." not in p.split("/") for p in paths), 502, "6.4", paths)
+        named_code += [(c, trees[c["root"], c["tree"]]) for c in run["code"]]
     for name, manifest in data.items():
         files, inside = {f["path"]: f["sha256"] for f in manifest["files"]}, manifest.get("included")
-        need(manifest["name"] == name and inside in (None, f"data/{name}") and len(files) == len(manifest["files"])
-             and not any(".." in path.split("/") for path in files)
-             and (not inside or all(digests.get(f"{inside}/{f}") == d for f, d in files.items())), 502, "6.4 6.7")
-    return [code for run in runs for code in run["code"]]
-def check_code(data: bytes, tree: str, commit: str) -> None:  # section 8
+        need(manifest["name"] == name and inside in (None, f"data/{name}") and len(files) == len(manifest["files"]) and not any(".." in path.split("/") for path in files) and (not inside or all(digests.get(f"{inside}/{f}") == d for f, d in files.items())), 502, "6.4 6.7")
+    return named_code
+def check_code(data: bytes, tree: str, commit: str, submodules: set[str]) -> None:  # section 8
     head, _, pack = data.partition(b"\n\n")
     refs = re.sub(b"(?m)^[0-9a-f]{40} ", commit.encode() + b" ", head).decode("latin-1")
     need(refs == f"# v2 git bundle\n{commit} HEAD\n{commit} refs/heads/main" and pack[:8] == b"PACK\0\0\0\2", 401, "8.1")
@@ -191,28 +193,26 @@ def check_code(data: bytes, tree: str, commit: str) -> None:  # section 8
         need(len(text) <= 2**16, 406, "10.2")
         need(text.startswith(b"tree " + tree.encode()), 405, "8.5")
         need(kinds.count("commit") == 1 and "tag" not in kinds and b"\nparent " not in text.split(b"\n\n")[0], 407, "8.4")
-        total, reached, links = 0, {commit, tree}, []
+        total, reached, links, linked = 0, {commit, tree}, [], set[str]()
         for raw in [git("cat-file", "tree", oid) for oid, kind in stored.items() if kind == "tree"]:  # ls-tree hides modes
-            need({*re.findall(rb"(\d+) [^\0]*\0.{20}", raw, re.DOTALL)} <= {b"100644", b"100755", b"120000", b"40000"}, 404, "8.6")
+            need({*re.findall(rb"(\d+) [^\0]*\0.{20}", raw, re.DOTALL)} <= {b"100644", b"100755", b"120000", b"160000", b"40000"}, 404, "8.6")
         for n, entry in enumerate(git("ls-tree", "-rtlz", tree, most=2**25).split(b"\0")[:-1]):
             (mode, _, blob, size), path = entry.split(b"\t")[0].split(), entry.partition(b"\t")[2]
-            total, pieces = total + int(size.replace(b"-", b"0")), re.split(r"[\\:]", os.fsdecode(os.path.basename(path)))
+            total, name = total + int(size.replace(b"-", b"0")), os.fsdecode(os.path.basename(path))
             need(n < 100_000 and total <= 2**31 and path.count(b"/") < 64, 406, "10.2 8.8")
-            need(len(os.path.basename(path)) < 256 and len(path) <= 1024 and not any(
-                git_name(p) or p == ".." or "Cc" in map(category, p) for p in pieces), 404, "8.8", path)
+            need(len(path) <= 1024 and tree_name(name), 404, "8.8", path)
             if mode == b"120000": links.append((path, git("cat-file", "blob", blob.decode())))
-            reached.add(blob.decode())
+            if mode == b"160000": linked.add(path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace"))
+            else: reached.add(blob.decode())
+        need(linked == submodules, 404, "8.6")
         need(reached == set(stored), 403, "8.3")
         for path, target in links:
             first, rest = re.findall(rb"\A((?:\.{0,2}(?:/|\Z))*)(.*)\Z", target, re.DOTALL)[0]
-            need(0 < len(target) <= 4096 and target[:1] != b"/" and first.count(b"..") <= path.count(b"/")
-                 and b".." not in rest.split(b"/") and os.path.basename(path).lower()[:4] != b".git"
-                 and not any(git_name(os.fsdecode(p)) for p in target.split(b"/")), 404, "8.7")
+            need(0 < len(target) <= 4096 and target[:1] != b"/" and first.count(b"..") <= path.count(b"/") and b".." not in rest.split(b"/") and os.path.basename(path).lower()[:4] != b".git" and not any(git_name(os.fsdecode(p)) for p in target.split(b"/")), 404, "8.7")
 def check(data: bytes, signer: list[str], expect: list[str]) -> str:  # in the order of section 7
     entries, at = seek_table(data), 0
     starts = [sum(s for s, _ in entries[:n]) for n in range(len(entries) + 1)]
-    def frames(first: int, end: int) -> bytes: return b"".join(
-        decoded(data[starts[n] : starts[n + 1]], entries[n][1]) for n in range(first, end))
+    def frames(first: int, end: int) -> bytes: return b"".join(decoded(data[starts[n] : starts[n + 1]], entries[n][1]) for n in range(first, end))
     need(entries[-1][1] <= 512 + MIB + 1024, 109, "10.1")
     attestation = (tail := frames(len(entries) - 1, len(entries)))[512:].rstrip(b"\0")
     need(tail.startswith(header("attestation.dsse.json", len(attestation))), 107, "7.11")
@@ -239,7 +239,7 @@ def check(data: bytes, signer: list[str], expect: list[str]) -> str:  # in the o
         need(stream.startswith(bytes(-end % 512), end), 108, "4.2", m["path"])
         at = end + -end % 512
     need(not signer or signers & set(signer), 306, "7.13")
-    for code in check_records(members, where["run"]): check_code(members[code["member"]], code["tree"], code["commit"])
+    for c, submodules in check_records(members, where["run"]): check_code(members[c["member"]], c["tree"], c["commit"], submodules)
     return f"OK sha256:{digest}"
 def main(file: str, *options: str) -> str:
     signer, expect = ([v for k, v in zip(options, options[1:], strict=False) if k == o] for o in ("--signer", "--expect"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 from repropack.paths import MAX_COMPONENT, MAX_COMPONENTS, MAX_PATH
@@ -83,8 +83,7 @@ def path_defect(path: bytes) -> str:
         text = component.decode("utf-8", "surrogateescape")
         if not text.isprintable() and any(unicodedata.category(c) == "Cc" for c in text):
             return "a name with a control character"
-        # Windows takes a backslash for a separator and `:` for the start of a stream's name.
-        for piece in re.split(r"[\\:]", text) if "\\" in text or ":" in text else (text,):
+        for piece in _pieces(text):
             if piece == "..":
                 return "a name that climbs"
             if _is_git_directory(piece):
@@ -111,7 +110,8 @@ def link_defect(path: bytes, target: bytes) -> str:
         return "a symbolic link that leaves the tree"
     if b".." in components[climbs:]:
         return "a symbolic link that climbs after it has descended"
-    if any(_is_git_directory(c.decode("utf-8", "surrogateescape")) for c in components):
+    texts = (component.decode("utf-8", "surrogateescape") for component in components)
+    if any(_is_git_directory(piece) for text in texts for piece in _pieces(text)):
         return "a symbolic link into a git directory"
     return ""
 
@@ -164,6 +164,11 @@ def parse_batch(output: bytes) -> Iterator[tuple[str, bytes]]:
         size = int(fields[2])
         yield fields[0].decode("ascii"), output[end + 1 : end + 1 + size]
         position = end + 1 + size + 1
+
+
+def _pieces(name: str) -> Sequence[str]:
+    # Windows takes a backslash for a separator and `:` for the start of a stream's name.
+    return re.split(r"[\\:]", name) if "\\" in name or ":" in name else (name,)
 
 
 def _is_git_directory(name: str) -> bool:

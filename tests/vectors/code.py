@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from tests.vectors.forge import (
     ROOT,
@@ -166,6 +166,7 @@ TREES: Final = [
     _link("link-that-climbs-later", b"a", b"d/../../outside", "A link that leads out after it went in."),
     _link("link-through-a-link", b"a", b"d/up/../x", "A link that climbs after it has descended."),
     _link("link-into-a-git-directory", b"a", b".git/config", "A link into a git directory."),
+    _link("link-into-a-git-directory-behind-a-backslash", b"a", b"lib\\.GIT.\\hooks", "A link into what Windows takes for a git directory."),
     _link("link-to-nothing", b"a", b"", "A link without target."),
     _link("link-of-4097-bytes", b"a", b"x" * 4097, "A target of one byte more than allowed."),
     _link("gitattributes-link", b".gitattributes", b"run.sh", "A .gitattributes that is a link."),
@@ -224,6 +225,48 @@ ATTRIBUTES: Final = blob(
 
 UP: Final = tree((LINK, b"up", blob(b"../run.sh")))
 
+# ---------------------------------------------------------------- further code
+
+LIBRARY: Final = tree((FILE, b"lib.sh", X))
+LINK_COMMIT: Final = "1" * 40
+WITH_SUBMODULE: Final = tree(("160000", b"lib", LINK_COMMIT), RUN)
+
+
+def with_root(draft: Draft, root: str, content: GitObject = LIBRARY, **fields: object) -> Draft:
+    """A release whose execution has further code, with one file or those of `content`."""
+    made, tree_id = commit(content), object_id(*content)
+    member = f"code/{tree_id[:12]}.bundle"
+    more = {"root": root, "source": {"tree": tree_id, "versioned": True, "dirty": False}, **fields}
+
+    def edit(run: dict[str, Any]) -> None:
+        run["code"].append(
+            {"root": root, "tree": tree_id, "commit": object_id(*made), "member": member}
+        )
+        run["record"]["segments"][0].setdefault("roots", []).append(more)
+
+    changed = draft.with_record("runs/1/run.json", edit)
+    return changed.with_file(member, code_bundle(X, content, made), role="code")
+
+
+def with_submodules(*paths: str, root: GitObject = WITH_SUBMODULE) -> Draft:
+    """A release whose tree has a submodule at `lib`, and whose record names these."""
+    return release(code_bundle(SCRIPT, root, commit(root)), root=root).with_record(
+        "runs/1/run.json",
+        lambda r: r["record"]["segments"][0]["source"].update(submodules=list(paths)),
+    )
+
+
+ROOTS: Final = [
+    bad("RPK404-submodule-at-another-place", with_submodules("other"), "The record names a submodule where the tree has none.", rules="8.6", step="code", rows=(31,), twin="code-with-submodule"),
+    bad("RPK404-one-submodule-too-many", with_submodules("lib", "other"), "The record names a second submodule, which the tree does not have.", rules="8.6", step="code", rows=(31,), twin="code-with-submodule"),
+    bad("RPK404-submodule-of-no-tree", with_root(release(), "{project}/lib", source={"tree": object_id(*LIBRARY), "versioned": True, "dirty": False, "submodules": ["x"]}), "Further code that should have a submodule and has none.", rules="8.6", step="code", twin="code-with-submodule"),
+    bad("RPK405-further-code-of-another-tree", with_root(release(), "{project}/lib").with_file(f"code/{object_id(*LIBRARY)[:12]}.bundle", code_bundle(SCRIPT, ROOT, GOOD_COMMIT)), "The bundle of a submodule holds another tree.", rules="8.5", step="code", twin="code-with-submodule"),
+    good("code-with-submodule", with_root(with_submodules("lib"), "{project}/lib"), "A submodule, and its files as a code root.", rules="8.6 6.8"),
+    good("code-with-submodule-not-checked-out", with_submodules("lib"), "A submodule that was not checked out: an empty directory.", rules="8.6"),
+    good("code-with-outside-code", with_root(release(), "{code:lib}", position="../lib"), "Code from beside the project.", rules="6.8"),
+    good("code-with-replaced-file", with_root(_entries((FILE, b"lib.sh", blob(b"old\n"))), "{project}"), "Further code of the project that replaces a file of its tree.", rules="6.8"),
+]  # fmt: skip
+
 GOOD: Final = [
     good("code-with-attributes", _entries((FILE, b".gitattributes", ATTRIBUTES), (FILE, b"keyword", blob(b"$Id$ $Format:%H$\r\n"))), "Attributes that name filters and encodings: files come out as they are stored, and no filter runs.", rules="8.9", rows=(32,)),
     good("code-with-lfs-pointer", _entries((FILE, b".gitattributes", ATTRIBUTES), (FILE, b"w.bin", LFS)), "A pointer of git-lfs: a file like any other.", rules="8.9", rows=(32,)),
@@ -245,5 +288,5 @@ def _by_git(vector: Vector) -> Vector:
 
 
 VECTORS: Final[list[Vector]] = [
-    *HEADERS, *OBJECTS, *map(_by_git, TREES), *LIMITS, *map(_left_to_git, SIZES), *GOOD
+    *HEADERS, *OBJECTS, *map(_by_git, TREES), *LIMITS, *map(_left_to_git, SIZES), *ROOTS, *GOOD
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from repropack import canonical
 from tests.vectors.attestation import NASTY
+from tests.vectors.code import with_root
 from tests.vectors.forge import Draft, Edit, release
 from tests.vectors.vector import Vector, bad, good
 
@@ -103,6 +104,78 @@ REFERENCES: Final = [
     _reference("data-file-twice", _data(files=[{"path": "x", "size": 1, "sha256": "0" * 64}] * 2), "A file twice in a data set.", 4, rules="6.7"),
 ]  # fmt: skip
 
+
+def _root(name: str, root: str, why: str, **fields: Any) -> Vector:
+    draft = with_root(BASE, root, **fields)
+    return bad(
+        f"RPK502-{name}",
+        draft,
+        why,
+        rules="6.8",
+        step="records",
+        rows=(1,),
+        twin="code-with-outside-code",
+    )
+
+
+def _python_path(path: str) -> Draft:
+    outside = with_root(BASE, "{code:lib}")
+    return outside.with_record(RUN, lambda r: r["record"]["segments"][0].update(python_path=[path]))
+
+
+ROOTS: Final = [
+    _root("root-absolute", "/etc", "Further code at an absolute path."),
+    _root("root-that-climbs", "{project}/../x", "Further code that leads out of the project."),
+    _root("root-in-a-git-directory", "{project}/lib/.GIT./hooks", "Further code in a git directory."),
+    _root("root-in-a-disguised-git-directory", "{project}/lib/a:.g\u200cit", "Further code in a git directory by another spelling."),
+    _root("root-named-like-the-parent", "{code:..}", "Further code whose name is two dots."),
+    _root("root-below-no-root", "{code:lib}/sub", "A submodule of code that is not there."),
+    _root("root-with-a-line-feed", "{project}/a\nb", "Further code at a path of two lines."),
+    _root("position-absolute", "{code:lib}", "A position that is absolute.", position="/etc"),
+    _root("position-of-nothing", "{code:lib}", "A position that is the directory above.", position="../"),
+    _root("position-that-climbs-later", "{code:lib}", "A position that climbs after it has descended.", position="../a/../../x"),
+    _root("position-of-four-climbs", "{code:lib}", "A position one level higher than allowed.", position="../../../../x"),
+    _root("position-inside-the-project", "{project}/lib", "A position of code that lies in the project.", position="../lib"),
+    bad("RPK502-root-twice", with_root(with_root(BASE, "{code:lib}"), "{code:lib}"), "Two trees for one place.", rules="6.8", step="records", twin="code-with-outside-code"),
+    bad("RPK502-root-without-its-tree", with_root(BASE, "{code:lib}").with_record(RUN, lambda r: r.update(code=r["code"][:1])), "Further code that the bundle does not hold.", rules="6.8", step="records", rows=(19,), twin="code-with-outside-code"),
+    bad("RPK502-root-of-another-place", with_root(BASE, "{code:lib}").with_record(RUN, lambda r: r["code"][1].update(root="{code:other}")), "Further code whose tree is there for another place.", rules="6.8", step="records", twin="code-with-outside-code"),
+    bad("RPK502-python-path-of-the-system", _python_path("/usr/lib"), "A place of modules on the reader's machine.", rules="6.8", step="records", rows=(1,), twin="code-with-outside-code"),
+    bad("RPK502-python-path-of-no-root", _python_path("{code:other}"), "A place of modules in code that is not there.", rules="6.8", step="records", twin="code-with-outside-code"),
+    bad("RPK502-material-in-a-git-directory", _segment(lambda s: s.update(materials=[_material("{project}/.Git/config", sha256=None)])), "A file of a git directory among what was read.", rules="6.8", step="records", rows=(1,)),
+]  # fmt: skip
+
+
+def _resumed(**origin: Any) -> Draft:
+    """A run that was resumed: its second segment reads the checkpoint that the first one wrote."""
+    checkpoint = sha256(b"1").hexdigest()
+
+    def edit(run: dict[str, Any]) -> None:
+        (first,) = run["record"]["segments"]
+        write = {"argv": ["sh", "-c", "printf 1 > ckpt"], "directory": "{project}", "variables": {}}
+        product = {"path": "{project}/ckpt", "size": 1, "sha256": checkpoint}
+        read = {"path": "{project}/ckpt", "size": 1, "sha256": checkpoint, "evidence": ["trace"]}
+        read["origin"] = {"run": "run000000001", "path": "{project}/ckpt", **origin}
+        second = {**first, "materials": [read]}
+        run["record"]["segments"] = [{**first, "invocation": write, "products": [product]}, second]
+        run["artifacts"] = [
+            {"path": "{project}/ckpt", "member": "weights/ckpt", "sha256": checkpoint}
+        ]
+
+    packed = BASE.with_record(RUN, edit).with_file("weights/ckpt", b"1", role="weights")
+    return packed.with_record("claims.json", lambda c: c["claims"][0].update(mode="evaluate"))
+
+
+def _reversed(run: dict[str, Any]) -> None:
+    run["record"]["segments"].reverse()
+
+
+RESUMED: Final = [
+    good("run-that-was-resumed", _resumed(), "A run of two segments, of which the second reads what the first wrote.", rules="6.3"),
+    bad("RPK502-resumed-from-what-no-segment-wrote", _resumed(path="{project}/other"), "A checkpoint that no segment wrote.", rules="6.3", step="records", twin="run-that-was-resumed"),
+    bad("RPK502-resumed-from-a-later-segment", _resumed().with_record(RUN, _reversed), "A checkpoint that only a later segment wrote.", rules="6.3", step="records", twin="run-that-was-resumed"),
+    bad("RPK502-resumed-from-another-digest", _resumed().with_record(RUN, lambda r: r["record"]["segments"][0]["products"][0].update(sha256="0" * 64)), "A checkpoint with another content than the segment wrote.", rules="6.3", step="records", twin="run-that-was-resumed"),
+]  # fmt: skip
+
 LIMITS: Final = [
     bad("RPK109-claims-beyond-the-limit", BASE.with_record("claims.json", lambda c: c.update(claims=c["claims"] * 10_001)), "10,001 claims.", rules="10.1", step="records", rows=(6,)),
     bad("RPK109-executions-beyond-the-limit", _run(lambda r: r["record"].update(segments=r["record"]["segments"] * 1_001)), "1,001 executions.", rules="10.1", step="records", rows=(6,)),
@@ -124,4 +197,4 @@ GOOD: Final = [
     good("hostile-text-in-records", _hostile_records(), "Terminal escapes, bidirectional overrides and HTML in the records' text.", rules="6.1", rows=(39,)),
 ]  # fmt: skip
 
-VECTORS: Final[list[Vector]] = [*JSON, *REFERENCES, *LIMITS, *GOOD]
+VECTORS: Final[list[Vector]] = [*JSON, *REFERENCES, *ROOTS, *RESUMED, *LIMITS, *GOOD]
