@@ -78,8 +78,11 @@ def natively_read(
                 found.add_tree(place, Evidence.ARGUMENT)
     for place in named:
         found.add_tree(place, Evidence.CONFIGURATION)
+    # Whoever asks which packages are installed lists the directories that Python searches.
+    searched = {os.path.normpath(path) for process in processes for path in process.sys_path}
     for place in dict.fromkeys(path for process in processes for path in process.listed):
-        found.add_directory(place, Evidence.LISTED)
+        if place not in searched:
+            found.add_directory(place, Evidence.LISTED)
     if found.full:
         gaps.add(
             "inputs",

@@ -113,6 +113,13 @@ def test_an_import_lists_nothing(project: Project) -> None:
     project.write("cache/module.py", "x = 1\n")
     _run(project, "sys.path.insert(0, 'cache'); import module\n")
     assert "{project}/cache/extra.bin" not in _read(project)
+    # Nor does a question for the installed packages.
+    script = (
+        "import os; sys.path.insert(0, os.path.abspath('cache')); import importlib.metadata as m\n"
+        "list(m.distributions())\n"
+    )
+    _run(project, script)
+    assert "{project}/cache/extra.bin" not in _read(project)
 
 
 @pytest.mark.slow
