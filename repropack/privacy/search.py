@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 
 from repropack.digest import sha256_hex
 from repropack.privacy.rules import RULES, Rule
-from repropack.privacy.terms import Term, TermKind
+from repropack.privacy.terms import MIN_ALONE, Term, TermKind
 
 __all__ = ["BLOCK", "OVERLAP", "Hit", "Searcher", "is_binary"]
 
@@ -48,6 +48,11 @@ _UNALIGNED: Final = 4096
 _MIN_IN_BINARY: Final = 6
 """Letters and digits of a term in bytes that are no text. Shorter ones must have the case in which
 people write them: in a gigabyte of weights each five letters stand somewhere."""
+
+_TEXT_RUN: Final = 12
+"""Printable characters in a row: a gigabyte of random bytes has few thousand such runs."""
+
+_PRINTABLE_RUN: Final = re.compile(rb"[ -~]{%d,}" % _TEXT_RUN)
 
 _PERSONAL: Final = (TermKind.NAME, TermKind.MAIL, TermKind.AFFILIATION, TermKind.REMOTE,
                     TermKind.DOMAIN)  # fmt: skip
@@ -162,8 +167,20 @@ class Searcher:
                     short = one.letters < _MIN_IN_BINARY
                     if binary and short and match[0] not in one.exact:
                         continue
+                    if binary and one.letters < MIN_ALONE and not _is_in_text(block, match):
+                        continue
                     yield _term_hit(one.term, blocks=not (credited and one.term.kind in _PERSONAL))
                     break
+
+
+def _is_in_text(block: bytes, match: re.Match[bytes]) -> bool:
+    """Whether a match stands among printable characters: `a@b` is in every megabyte of weights."""
+    around = block[max(match.start() - _TEXT_RUN, 0) : match.end() + _TEXT_RUN]
+    before = min(match.start(), _TEXT_RUN)
+    return any(
+        run.start() <= before and run.end() >= before + len(match[0])
+        for run in _PRINTABLE_RUN.finditer(around)
+    )
 
 
 def is_binary(block: bytes) -> bool:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from repropack.export.identity import identity_of
+from repropack.privacy.search import Searcher
 from repropack.privacy.terms import Identity, TermKind, is_distinctive, terms_of
 from repropack.project_file import ProjectFile
 
@@ -119,3 +121,11 @@ def test_every_commit_and_remote_of_a_repository_counts(tmp_path: Path) -> None:
 def test_a_directory_without_git_tells_the_machine_only(tmp_path: Path) -> None:
     identity = identity_of([tmp_path], ProjectFile())
     assert identity.remotes == ()
+
+
+def test_a_tiny_address_is_not_found_in_every_weight() -> None:
+    searcher = Searcher(terms_of(Identity(people=(("x", "a@b"),))))
+    noise = random.Random(7).randbytes(1000)
+    assert not list(searcher.search(noise + b"a@b" + noise))
+    assert list(searcher.search(noise + b"written by a@b today" + noise))
+    assert list(searcher.search(b"text of a@b in a file\n"))
