@@ -28,7 +28,11 @@ from tests.project import Project
 NAME = "release.rpk"
 
 
-PROGRESS = ("repropack: looking up the packages' digests", "repropack: packing")
+PROGRESS = (
+    "repropack: looking up the packages' digests",
+    "repropack: searching what goes out for secrets and for your names",
+    "repropack: packing",
+)
 
 
 def complaints(done: Outcome) -> list[str]:

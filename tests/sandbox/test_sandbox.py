@@ -747,7 +747,7 @@ def test_the_sandbox_ends_with_the_process_that_started_it(sandbox: Sandbox, wor
         limits=Limits(),
         writable=(Bind(source=str(work), target="/work"),),
     )
-    with confined(sandbox, spec, ["sh", "-c", "setsid sleep 0.4321 & sleep 60"]) as box:
+    with confined(sandbox, spec, ["sh", "-c", "setsid sleep 0.4321 & sleep 60.0417"]) as box:
         child = subprocess.Popen(box.argv, env={}, stdin=subprocess.DEVNULL)
         try:
             child.wait(timeout=1)
@@ -755,9 +755,9 @@ def test_the_sandbox_ends_with_the_process_that_started_it(sandbox: Sandbox, wor
             child.kill()
         child.wait()
     end = time.monotonic() + 10
-    while time.monotonic() < end and b"sleep\x0060\x00" in b"".join(_command_lines()):
+    while time.monotonic() < end and b"sleep\x0060.0417\x00" in b"".join(_command_lines()):
         time.sleep(0.05)
-    assert b"sleep\x0060\x00" not in b"".join(_command_lines())
+    assert b"sleep\x0060.0417\x00" not in b"".join(_command_lines())
 
 
 def _command_lines() -> list[bytes]:
