@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The software and the machine that a run had."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from repropack.model.fields import Record, Sha256, Size, SparseRecord
+
+__all__ = ["CondaPackage", "Distribution", "Environment", "Machine", "Python", "Wheel"]
+
+
+class Wheel(Record, frozen=True, kw_only=True):
+    """A built archive that an index offered for a recorded distribution."""
+
+    filename: str
+    sha256: Sha256
+
+
+class Distribution(SparseRecord, frozen=True, kw_only=True):
+    """An installed Python distribution.
+
+    Attributes:
+        name: Normalised name (PEP 503).
+        tags: The `Tag:` lines of its WHEEL file: they give the file name of the wheel it came from.
+        record_sha256: Digest of its RECORD file.
+        imported: Whether the run imported something of it.
+        editable: Whether it is an editable install, whose code is a code root.
+        origin: `index`, `local` (a file or directory), `url` (an archive elsewhere), or `vcs`.
+        archive: The wheel that was installed, where the installer wrote its name and digest down.
+        entry_points: Of an install that is from no index: group to name to `module:attribute`.
+    """
+
+    name: str
+    version: str
+    tags: tuple[str, ...] = ()
+    record_sha256: Sha256 | None = None
+    imported: bool = False
+    editable: bool = False
+    origin: str = "index"
+    requires: tuple[str, ...] = ()
+    archive: Wheel | None = None
+    entry_points: dict[str, dict[str, str]] = {}
+
+
+class Python(SparseRecord, frozen=True, kw_only=True):
+    """The interpreter of a run.
+
+    Attributes:
+        version: Full version such as `3.11.7`.
+        cache_tag: For example `cpython-311`.
+        flags: `sys.flags` that are not 0.
+    """
+
+    implementation: str
+    version: str
+    cache_tag: str
+    build: str = ""
+    compiler: str = ""
+    flags: dict[str, int] = {}
+    virtual: bool = False
+
+
+class CondaPackage(SparseRecord, frozen=True, kw_only=True):
+    """A package that conda installed.
+
+    Attributes:
+        build: Its build string.
+        channel: The name of its channel, without address.
+        platform: Such as `linux-64` or `noarch`.
+        sha256: Of its archive, where conda recorded it; older ones have only the MD5.
+    """
+
+    name: str
+    version: str
+    build: str = ""
+    channel: str = ""
+    platform: str = ""
+    sha256: Sha256 | None = None
+    md5: str | None = None
+
+
+class Machine(SparseRecord, frozen=True, kw_only=True):
+    """Platform facts that can change results; no host, user or address among them.
+
+    Attributes:
+        facts: Further facts by name, as text: limits, NUMA, control group, container, GPUs.
+    """
+
+    system: str
+    architecture: str
+    kernel: str = ""
+    distribution: str = ""
+    libc: str = ""
+    cpu: str = ""
+    cpu_flags: tuple[str, ...] = ()
+    cpu_count: int = 0
+    memory: Size = 0
+    accelerators: tuple[str, ...] = ()
+    locale: str = ""
+    timezone: str = ""
+    facts: dict[str, str] = {}
+
+
+class Environment(SparseRecord, frozen=True, kw_only=True):
+    """`environment/environment.json`.
+
+    Attributes:
+        python: None where no Python process was observed.
+        numerics: For each numerics library that was imported, its settings as text, for example
+            `{"torch": {"num_threads": "2"}}`.
+        modules: Top-level modules that were imported, of distributions or of the project.
+        conda: The packages of the interpreter's conda environment, where it is one.
+    """
+
+    version: Annotated[int, Meta(ge=1)]
+    machine: Machine
+    python: Python | None = None
+    distributions: tuple[Distribution, ...] = ()
+    numerics: dict[str, dict[str, str]] = {}
+    modules: tuple[str, ...] = ()
+    conda: tuple[CondaPackage, ...] = ()
