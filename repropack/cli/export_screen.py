@@ -11,8 +11,10 @@ from msgspec import Struct
 from repropack.cli.leaks import leak_lines
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.escaping import show, show_command
-from repropack.export import ExportPlan, PlannedEnvironment, Prepared, describe_claim
+from repropack.export import ExportPlan, Prepared
 from repropack.export.hosts import host_notes
+from repropack.export.members import describe_claim
+from repropack.export.planned import PlannedEnvironment
 from repropack.privacy.walk import Leak, Scanned
 
 __all__ = ["ExportScreen", "screen_facts", "show_screen"]

@@ -13,8 +13,9 @@ from datetime import datetime
 from typing import Final
 
 from repropack.escaping import show
-from repropack.export import ExportPlan, describe_claim
 from repropack.export.chain import ChainedRun
+from repropack.export.members import describe_claim
+from repropack.export.planned import ExportPlan
 
 __all__ = ["KINDS", "write_checklist"]
 

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which environments a release holds, and how far each could be locked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from repropack.environment.index import IndexSettings, load_index_settings
+from repropack.environment.lock import LockedPackage, select
+from repropack.environment.uv import Uv, find_uv, find_wheels
+from repropack.environment.wheels import FetchedWheel, fetch_wheels, installed_wheel
+from repropack.errors import UsageError
+from repropack.export.chain import (
+    ChainedRun,
+)
+from repropack.export.planned import PlannedEnvironment
+from repropack.model import (
+    Environment,
+)
+from repropack.store import Store
+
+__all__ = ["merge", "plan_environments"]
+
+
+def plan_environments(
+    store: Store,
+    chain: tuple[ChainedRun, ...],
+    variables: Mapping[str, str],
+    fetching: Callable[[str], None] | None,
+) -> tuple[tuple[PlannedEnvironment, ...], dict[str, str]]:
+    """One environment for runs that had the same packages; the claimed run's comes first.
+
+    Args:
+        store: The project's store.
+        chain: The runs.
+        variables: The author's environment variables.
+        fetching: Told what is being fetched; None where no wheels are to be packed.
+    """
+    groups: list[tuple[Environment, list[str]]] = []
+    for chained in reversed(chain):
+        sha256 = chained.record.segments[-1].environment
+        if sha256 is None:
+            raise UsageError(
+                f"run {chained.record.id} was recorded without its environment",
+                advice="record it again",
+            )
+        environment = store.environment(sha256)
+        for index, (present, members) in enumerate(groups):
+            merged = merge(present, environment)
+            if merged is not None:
+                groups[index] = (merged, [*members, chained.record.id])
+                break
+        else:
+            groups.append((environment, [chained.record.id]))
+    uv: Uv | None = None
+    planned = []
+    directory_of = {}
+    for index, (environment, members) in enumerate(groups):
+        directory = "environment" if index == 0 else f"environment/{index + 1}"
+        directory_of.update(dict.fromkeys(members, directory))
+        locked: tuple[LockedPackage, ...] = ()
+        unlocked: tuple[str, ...] = ()
+        if environment.python is not None:
+            uv = uv or find_uv(variables, load_index_settings(variables))
+            in_code = {
+                name
+                for chained in chain
+                if chained.record.id in members
+                for segment in chained.record.segments
+                for name in segment.from_code
+            }
+            chosen = tuple(
+                one
+                for one in select(
+                    environment.distributions, environment.python, environment.machine
+                )
+                if one.name not in in_code
+            )
+            locked, unlocked = find_wheels(uv, chosen, environment.python)
+        fetched, absent = (
+            _fetch(environment, locked, uv.settings, variables, fetching)
+            if uv is not None and fetching is not None
+            else ((), {})
+        )
+        planned.append(
+            PlannedEnvironment(
+                directory=directory,
+                environment=environment,
+                locked=locked,
+                unlocked=unlocked,
+                wheels=fetched,
+                absent=absent,
+            )
+        )
+    return tuple(planned), directory_of
+
+
+def _fetch(
+    environment: Environment,
+    locked: tuple[LockedPackage, ...],
+    settings: IndexSettings,
+    variables: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> tuple[tuple[FetchedWheel, ...], dict[str, str]]:
+    """The wheels of the recorded machine, and why some are not to be had."""
+    if environment.python is None or not locked:
+        return (), {}
+    distributions = {one.name: one for one in environment.distributions}
+    chosen = [
+        (entry, installed_wheel(entry, distributions[entry.name], environment.machine))
+        for entry in locked
+    ]
+    fetched, absent = fetch_wheels(
+        [(entry, wheel) for entry, wheel in chosen if wheel is not None],
+        environment.python,
+        settings,
+        variables,
+        progress,
+    )
+    other = {e.name: "no wheel for the recorded platform" for e, wheel in chosen if wheel is None}
+    return fetched, {**other, **absent}
+
+
+def merge(one: Environment, other: Environment) -> Environment | None:
+    """Two runs' records of the same installation, or None if the installations differ."""
+
+    def installation(environment: Environment) -> object:
+        return environment.python, tuple(
+            msgspec.structs.replace(d, imported=False) for d in environment.distributions
+        )
+
+    if other.python is None:
+        return one
+    if one.python is None:
+        return other
+    if installation(one) != installation(other):
+        return None
+    imported = {d.name for d in (*one.distributions, *other.distributions) if d.imported}
+    return msgspec.structs.replace(
+        one,
+        distributions=tuple(
+            msgspec.structs.replace(d, imported=d.name in imported) for d in one.distributions
+        ),
+        numerics={**other.numerics, **one.numerics},
+        modules=tuple(sorted({*one.modules, *other.modules})),
+    )

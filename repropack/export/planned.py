@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes out in a release, decided before anything is written."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from repropack.environment.lock import LockedPackage
+from repropack.environment.wheels import FetchedWheel
+from repropack.export.chain import (
+    ChainedRun,
+    ChosenArtifact,
+)
+from repropack.export.data import ChosenData
+from repropack.export.private_code import Withholding
+from repropack.model import (
+    Claim,
+    Environment,
+)
+from repropack.store import Store
+
+__all__ = ["ExportPlan", "ExportRequest", "PlannedEnvironment"]
+
+
+class ExportRequest(Struct, frozen=True, kw_only=True):
+    """What the user asked for.
+
+    Attributes:
+        run: An id, a unique prefix, a name or `last`.
+        weights: Paths or patterns of products to pack; empty for the default choice.
+        wheels: Whether the wheels themselves are packed, so that a reader needs no index.
+        withholding: Files of the code that stay here, beside those that `repropack.yaml` names.
+    """
+
+    run: str
+    weights: tuple[str, ...] = ()
+    include_data: bool = False
+    wheels: bool = False
+    withholding: Withholding = Withholding()
+
+
+class PlannedEnvironment(Struct, frozen=True, kw_only=True):
+    """An environment that goes out, and how far it could be locked.
+
+    Attributes:
+        directory: Its member directory.
+        unlocked: Distributions for which no digest was found in the author's package index.
+        wheels: The wheels that are packed.
+        absent: For each locked package whose wheel was wanted and not to be had, the reason.
+    """
+
+    directory: str
+    environment: Environment
+    locked: tuple[LockedPackage, ...]
+    unlocked: tuple[str, ...]
+    wheels: tuple[FetchedWheel, ...] = ()
+    absent: dict[str, str] = {}
+
+
+class ExportPlan(Struct, frozen=True, kw_only=True):
+    """Everything that goes out, and what stays.
+
+    Attributes:
+        published: The date that the release bears, RFC 3339.
+    """
+
+    store: Store
+    chain: tuple[ChainedRun, ...]
+    artifacts: tuple[ChosenArtifact, ...]
+    data: tuple[ChosenData, ...]
+    claims: tuple[Claim, ...]
+    seeds: tuple[str, ...]
+    environments: tuple[PlannedEnvironment, ...]
+    environment_of: dict[str, str]
+    licences: dict[str, bytes]
+    title: str
+    published: str
+    held_back: tuple[str, ...]
+    warnings: tuple[str, ...]
