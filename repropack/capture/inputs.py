@@ -15,13 +15,7 @@ from repropack import digest
 from repropack.capture.agent_log import Content
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Candidate, DataRoot
-from repropack.capture.preparation import (
-    Prepared,
-    is_inside,
-    place_on_disk,
-    plain,
-    recorded_path,
-)
+from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.model import Evidence, Material, Origin
 from repropack.placeholders import Recording
 from repropack.store import FileStamp, HashedFile, stamp_of

@@ -33,15 +33,7 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from repropack.capture.relay import (
-    SILENCE,
-    STDOUT,
-    Log,
-    Relay,
-    open_pipe,
-    open_relays,
-    wait_ready,
-)
+from repropack.capture.relay import SILENCE, STDOUT, Log, Relay, open_pipe, open_relays, wait_ready
 from repropack.errors import RepropackError
 from repropack.process import are_ends_ignored, find_program
 

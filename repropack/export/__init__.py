@@ -20,12 +20,7 @@ from msgspec import Struct
 from repropack import __version__, canonical
 from repropack.bundle import MemberSource, WrittenBundle, write_bundle
 from repropack.errors import UsageError
-from repropack.export.chain import (
-    ChainedRun,
-    choose_artifacts,
-    project_relative,
-    trace_chain,
-)
+from repropack.export.chain import ChainedRun, choose_artifacts, project_relative, trace_chain
 from repropack.export.claims import claim_metrics
 from repropack.export.data import choose_data
 from repropack.export.environments import plan_environments

@@ -22,16 +22,7 @@ from repropack.comparators.interval import MIN_RECORDED
 from repropack.errors import UsageError
 from repropack.importers import CONSOLE, LOGGED
 from repropack.importers.recurring import is_random
-from repropack.model import (
-    Absolute,
-    Basis,
-    Claim,
-    ClaimMode,
-    Interval,
-    Metric,
-    Relative,
-    Tolerance,
-)
+from repropack.model import Absolute, Basis, Claim, ClaimMode, Interval, Metric, Relative, Tolerance
 from repropack.project_file import DeclaredClaim
 
 __all__ = ["claim_metrics"]

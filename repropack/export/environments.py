@@ -12,13 +12,9 @@ from repropack.environment.lock import LockedPackage, select
 from repropack.environment.uv import Uv, find_uv, find_wheels
 from repropack.environment.wheels import FetchedWheel, fetch_wheels, installed_wheel
 from repropack.errors import UsageError
-from repropack.export.chain import (
-    ChainedRun,
-)
+from repropack.export.chain import ChainedRun
 from repropack.export.planned import PlannedEnvironment
-from repropack.model import (
-    Environment,
-)
+from repropack.model import Environment
 from repropack.store import Store
 
 __all__ = ["merge", "plan_environments"]

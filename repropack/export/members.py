@@ -12,9 +12,7 @@ from repropack import canonical
 from repropack.bundle import MemberSource
 from repropack.comparators import comparator_for
 from repropack.environment.lock import write_lock
-from repropack.export.chain import (
-    code_of,
-)
+from repropack.export.chain import code_of
 from repropack.export.documents import Documents, write_documents
 from repropack.export.planned import ExportPlan
 from repropack.export.ro_crate import RO_CRATE, write_ro_crate

@@ -7,16 +7,10 @@ from msgspec import Struct
 
 from repropack.environment.lock import LockedPackage
 from repropack.environment.wheels import FetchedWheel
-from repropack.export.chain import (
-    ChainedRun,
-    ChosenArtifact,
-)
+from repropack.export.chain import ChainedRun, ChosenArtifact
 from repropack.export.data import ChosenData
 from repropack.export.private_code import Withholding
-from repropack.model import (
-    Claim,
-    Environment,
-)
+from repropack.model import Claim, Environment
 from repropack.store import Store
 
 __all__ = ["ExportPlan", "ExportRequest", "PlannedEnvironment"]

@@ -3,20 +3,11 @@
 
 from __future__ import annotations
 
-from repropack.export.chain import (
-    ChainedRun,
-    ChosenArtifact,
-    code_of,
-    materials_of,
-    products_of,
-)
+from repropack.export.chain import ChainedRun, ChosenArtifact, code_of, materials_of, products_of
 from repropack.export.data import ChosenData
 from repropack.export.environments import merge
 from repropack.export.planned import PlannedEnvironment
-from repropack.model import (
-    Claim,
-    Distribution,
-)
+from repropack.model import Claim, Distribution
 from repropack.store import Store
 
 __all__ = ["held_back", "warnings", "withheld"]
