@@ -13,7 +13,8 @@ import pytest
 
 from repropack.errors import RepropackError, UsageError
 from repropack.model import Invocation, MetricSet, Outcome, Product, RunRecord, Segment
-from repropack.store import PrivateFacts, Store, StoredRun, stamp_of
+from repropack.store import PrivateFacts, Store, StoredRun
+from repropack.store.contents import stamp_of
 
 TIME = "2024-01-01T00:00:00Z"
 

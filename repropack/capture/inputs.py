@@ -18,7 +18,8 @@ from repropack.capture.materials import Candidate, DataRoot
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.model import Evidence, Material, Origin
 from repropack.placeholders import Recording
-from repropack.store import FileStamp, HashedFile, stamp_of
+from repropack.store import FileStamp, HashedFile
+from repropack.store.contents import stamp_of
 from repropack.worktree import Stamp
 
 __all__ = ["hash_path", "materials_inside", "materials_outside", "present_products"]

@@ -20,24 +20,31 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
-import fcntl
 import os
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from repropack import canonical, digest, durable
 from repropack.errors import RepropackError, UsageError
 from repropack.model import RECORD_VERSION, Environment, MetricSet, Origin, RunRecord
+from repropack.store import locks
+from repropack.store.contents import Contents
 from repropack.store.index import FileStamp, HashedFile, Index, IndexedProduct, KnownProduct
+from repropack.store.runs import (
+    Opening,
+    PrivateFacts,
+    Started,
+    StoredRun,
+    read_record,
+    required,
+    segment_directory,
+)
 
 __all__ = [
     "STORE_NAME",
@@ -48,10 +55,8 @@ __all__ = [
     "Started",
     "Store",
     "StoredRun",
-    "copy_hashing",
     "now",
     "segment_directory",
-    "stamp_of",
 ]
 
 STORE_NAME: Final = ".repropack"
@@ -61,97 +66,9 @@ SETTLE_NANOSECONDS: Final = 20_000_000
 """A digest is cached only for a file that was last changed longer ago than this. The kernel stamps
 files with a clock of at most 10 ms, so a later write within one tick would not be noticed."""
 
-GC_PATIENCE: Final = 60.0
-"""Seconds that a recorder waits for a removal: unlinking 100,000 files takes a few."""
-GC_POLL: Final = 0.05
-"""Seconds between two looks."""
 
 _ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _EMPTY: Final = digest.sha256_hex(b"")
-_FICLONE: Final = 0x40049409
-"""ioctl of linux/fs.h: share the blocks of another file (Btrfs, XFS, bcachefs)."""
-
-T = TypeVar("T")
-
-
-class Started(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`started.json`: enough to show a run whose recorder was killed."""
-
-    version: int
-    id: str
-    name: str | None
-    started: str
-    argv: tuple[str, ...]
-
-
-class PrivateFacts(
-    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
-    """`private.json`: facts of the author's machine that no bundle holds.
-
-    Attributes:
-        base_commit: The commit that was checked out, or None.
-        data_roots: Data set name to the directory it was read from.
-        stamps: Recorded path to (size, mtime_ns, inode) of each product as the run left it.
-    """
-
-    project: str
-    base_commit: str | None = None
-    object_format: str = "sha1"
-    prefixes: dict[str, str] = {}
-    data_roots: dict[str, str] = {}
-    stamps: dict[str, tuple[int, int, int]] = {}
-
-
-class Opening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`opening.json`: what opens a release's commitment to the author's commit.
-
-    Attributes:
-        commit: The commit id.
-        content: The commit object.
-        salt: The salt of the commitment.
-    """
-
-    commit: str
-    content: bytes
-    salt: bytes
-
-
-class StoredRun(Struct, frozen=True, kw_only=True):
-    """A run in the store.
-
-    Attributes:
-        record: None while the run goes on, if its recorder was killed, or if it is damaged. While a
-            further segment goes on, that of the segments before it.
-        goes_on: Its recorder is at work. False where the file system has no locks to tell by.
-        damage: What is wrong with its files, or an empty string.
-        segment: The number of the segment that is being recorded, or that was recorded last.
-        cut_off: Its last segment has no end, for its recorder was killed; the record has those
-            before it.
-    """
-
-    directory: Path
-    started: Started
-    record: RunRecord | None
-    goes_on: bool = False
-    damage: str = ""
-    segment: int = 1
-    cut_off: bool = False
-
-    @property
-    def place(self) -> Path:
-        """The directory with what its present segment, or else its last one, told and printed."""
-        return segment_directory(self.directory, self.segment)
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.started.id
-
-
-def segment_directory(run: Path, number: int) -> Path:
-    """Where a segment's own files are: the first in the run's directory, others below it."""
-    return run if number == 1 else run / str(number)
 
 
 def now() -> str:
@@ -164,6 +81,7 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory: Final = directory
+        self._contents: Final = Contents(directory / "objects")
         self._index: Final = Index(
             directory / "index.sqlite", self._finished_runs, self._indexed_products
         )
@@ -221,30 +139,7 @@ class Store:
             RepropackError: It is at work, and does not end within a minute.
             OSError: The store cannot be written.
         """
-        try:
-            descriptor = self._open_lock()
-        except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES):
-                # What we may not write, nobody of us removes.
-                return
-            raise
-        waited = 0.0
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if waited > GC_PATIENCE:
-                    os.close(descriptor)
-                    raise RepropackError(
-                        f"{self.directory}: `repropack gc` is at work", advice="try again later"
-                    ) from None
-                time.sleep(GC_POLL)
-                waited += GC_POLL
-            except OSError:
-                # A file system without locks: there, gc removes nothing.
-                return
-            else:
-                return
+        locks.share(self.directory)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -254,30 +149,15 @@ class Store:
             RepropackError: One is at work, or the file system has no locks to tell by.
             OSError: The store cannot be written.
         """
-        descriptor = self._open_lock()
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with locks.alone(self.directory) as held:
+            if not held:
                 going = [run.id for run in self.runs() if run.goes_on]
                 who = f"run {going[0]} goes on" if going else "another repropack reads from it"
                 raise RepropackError(
                     f"{self.directory} is in use: {who}; nothing was removed",
                     advice="try again when it has ended",
-                ) from None
-            except OSError as error:
-                raise RepropackError(
-                    f"{self.directory}: the file system has no locks, so that nobody can tell "
-                    f"whether a run goes on ({error.strerror}); nothing was removed",
-                    advice="move the project to a local disk for this",
-                ) from error
+                )
             yield
-        finally:
-            os.close(descriptor)
-
-    def _open_lock(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(self.directory / "lock", flags, 0o644)
 
     def start_run(self, name: str | None, argv: tuple[str, ...]) -> StoredRun:
         """Makes the directory of a new run and notes that it has started.
@@ -292,7 +172,7 @@ class Store:
                 directory.mkdir()
                 break
         (directory / "agent").mkdir()
-        self._lock(directory)
+        locks.mark(directory)
         started = Started(version=RECORD_VERSION, id=run_id, name=name, started=now(), argv=argv)
         durable.write_file(directory / "started.json", canonical.encode(started))
         return StoredRun(directory=directory, started=started, record=None)
@@ -307,7 +187,7 @@ class Store:
             OSError: The store cannot be written.
         """
         self.finished(run)
-        if not self._lock(run.directory):
+        if not locks.mark(run.directory):
             raise UsageError(f"run {run.id} still goes on", advice="wait until it has ended")
         # Another recorder may have added one before the lock was ours.
         fresh = self.run(run.id)
@@ -349,29 +229,12 @@ class Store:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             try:
-                went_on = _written(directory / "run.json") >= since or _is_locked(directory)
+                went_on = _written(directory / "run.json") >= since or locks.is_marked(directory)
             except FileNotFoundError:
-                went_on = began >= since or _is_locked(directory)
+                went_on = began >= since or locks.is_marked(directory)
             if went_on:
                 found += [directory, *sorted(e.parent for e in directory.glob("*/started.json"))]
         return tuple(found)
-
-    def _lock(self, directory: Path) -> bool:
-        """Marks a run as going on, until this process ends, however it ends.
-
-        Returns:
-            False where another process has marked it.
-        """
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        except OSError:
-            # A file system without locks: nobody can tell, and no run looks as if it went on.
-            return True
-        return True
 
     def finish_run(
         self, run: StoredRun, record: RunRecord, metrics: MetricSet, private: PrivateFacts
@@ -386,10 +249,7 @@ class Store:
         kept = {p.sha256 for s in record.segments for p in s.products if p.kept}
         # Others may have put it there, and may have been killed before they synced.
         kept |= {s.environment for s in record.segments if s.environment is not None}
-        for directory in {self.object_path(sha256).parent for sha256 in kept}:
-            durable.sync_directory(directory)
-        if kept:
-            durable.sync_directory(self.directory / "objects")
+        self._contents.sync(kept)
         for name in ("stdout.log", "stderr.log"):
             _sync_file(run.place / name)
         # Nanoseconds exceed the integers of RFC 8785, and nobody else reads this file.
@@ -481,7 +341,7 @@ class Store:
         Raises:
             UsageError: The file is missing or damaged.
         """
-        return _required(_last_place(run) / "metrics.json", MetricSet)
+        return required(_last_place(run) / "metrics.json", MetricSet)
 
     def private(self, run: StoredRun) -> PrivateFacts:
         """The private facts of a run, over all its segments; where they differ, of the last.
@@ -491,7 +351,7 @@ class Store:
         """
         number = len(run.record.segments) if run.record is not None else 1
         facts = [
-            _required(segment_directory(run.directory, n) / "private.json", PrivateFacts)
+            required(segment_directory(run.directory, n) / "private.json", PrivateFacts)
             for n in range(1, number + 1)
         ]
         return msgspec.structs.replace(
@@ -507,7 +367,7 @@ class Store:
         Raises:
             UsageError: The file is missing or damaged.
         """
-        return _required(segment_directory(run.directory, segment) / "private.json", PrivateFacts)
+        return required(segment_directory(run.directory, segment) / "private.json", PrivateFacts)
 
     def opening(self, run: StoredRun, segment: int) -> Opening | None:
         """What opens the commitment to a segment's commit; None where none was made.
@@ -516,7 +376,7 @@ class Store:
             UsageError: The file is damaged.
         """
         path = segment_directory(run.directory, segment) / "opening.json"
-        return _required(path, Opening) if path.exists() else None
+        return required(path, Opening) if path.exists() else None
 
     def keep_opening(self, run: StoredRun, segment: int, commit: str, content: bytes) -> Opening:
         """Chooses a salt and keeps it with the commit, durably, unless that has been done before.
@@ -533,7 +393,7 @@ class Store:
             # Of two exports at the same time, the first one's salt holds for both.
             os.link(temporary, path)
         except FileExistsError:
-            return _required(path, Opening)
+            return required(path, Opening)
         finally:
             temporary.unlink()
         durable.sync_directory(path.parent)
@@ -545,12 +405,12 @@ class Store:
         Raises:
             UsageError: It is missing or damaged.
         """
-        return _required(self.object_path(sha256), Environment)
+        return required(self.object_path(sha256), Environment)
 
     def _load(self, directory: Path) -> StoredRun | None:
         """A run's directory; None for what is none: a stray file, one whose start was cut off."""
         try:
-            started = _read(directory / "started.json", Started)
+            started = read_record(directory / "started.json", Started)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except UsageError as error:
@@ -559,16 +419,19 @@ class Store:
             )
             return StoredRun(directory=directory, started=started, record=None, damage=str(error))
         try:
-            record = _read(directory / "run.json", RunRecord)
+            record = read_record(directory / "run.json", RunRecord)
         except FileNotFoundError:
             return StoredRun(
-                directory=directory, started=started, record=None, goes_on=_is_locked(directory)
+                directory=directory,
+                started=started,
+                record=None,
+                goes_on=locks.is_marked(directory),
             )
         except UsageError as error:
             return StoredRun(directory=directory, started=started, record=None, damage=str(error))
         number = len(record.segments)
         going_on = (directory / str(number + 1) / "started.json").exists()
-        locked = going_on and _is_locked(directory)
+        locked = going_on and locks.is_marked(directory)
         return StoredRun(
             directory=directory,
             started=started,
@@ -582,11 +445,11 @@ class Store:
 
     def object_path(self, sha256: str) -> Path:
         """Where content with a digest is kept."""
-        return self.directory / "objects" / sha256[:2] / sha256[2:]
+        return self._contents.path(sha256)
 
     def has(self, sha256: str) -> bool:
         """Whether content with a digest is kept."""
-        return self.object_path(sha256).is_file()
+        return self._contents.path(sha256).is_file()
 
     def put(self, data: bytes) -> str:
         """Keeps bytes and returns their digest.
@@ -594,47 +457,18 @@ class Store:
         Raises:
             OSError: The store cannot be written.
         """
-        sha256 = digest.sha256_hex(data)
-        path = self.object_path(sha256)
-        if not _is_whole(path, len(data)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            durable.write_file(path, data, mode=0o444)
-        return sha256
+        return self._contents.put(data)
 
     def keep(self, source: Path) -> HashedFile:
         """Keeps a copy of a file, so that a later run cannot overwrite it.
 
-        Blocks are shared with the original where the file system can do that. Copy and digest are
-        of one reading, so the digest is that of what is kept. Its name is on the disk for good
-        only when `finish_run` returns: one sync of a directory serves all its files.
+        Its name is on the disk for good only when `finish_run` returns: one sync of a directory
+        serves all its files.
 
         Raises:
             OSError: It cannot be read or copied, or is no regular file.
         """
-        reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-        try:
-            if not stat.S_ISREG(os.fstat(reader).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", str(source))
-            temporary, writer = durable.create_partial(self.directory / "objects", "kept", 0o444)
-            try:
-                try:
-                    sha256, size = copy_hashing(reader, writer)
-                    os.fsync(writer)
-                finally:
-                    os.close(writer)
-                path = self.object_path(sha256)
-                if _is_whole(path, size):
-                    os.unlink(temporary)
-                else:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    os.rename(temporary, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-                raise
-            return HashedFile(sha256=sha256, size=size, stamp=stamp_of(os.fstat(reader)))
-        finally:
-            os.close(reader)
+        return self._contents.keep(source)
 
     # ------------------------------------------------------------ the index
 
@@ -689,7 +523,7 @@ class Store:
             stamps: dict[str, tuple[int, int, int]] = {}
             with contextlib.suppress(OSError, UsageError):
                 # Without its private facts a run still has digests.
-                stamps = _required(
+                stamps = required(
                     segment_directory(run.directory, number) / "private.json", PrivateFacts
                 ).stamps
             found += [
@@ -710,28 +544,6 @@ def _last_place(run: StoredRun) -> Path:
     return segment_directory(run.directory, number)
 
 
-def _is_locked(directory: Path) -> bool:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    else:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _is_whole(path: Path, size: int) -> bool:
-    """Whether a kept file is there and was not cut short by a disk that lost what it confirmed."""
-    try:
-        return path.stat().st_size == size
-    except FileNotFoundError:
-        return False
-
-
 def _sync_file(path: Path) -> None:
     """Makes what another part of us wrote survive a power cut, if it wrote anything."""
     try:
@@ -747,55 +559,3 @@ def _sync_file(path: Path) -> None:
 
 def _written(path: Path) -> int:
     return path.stat().st_mtime_ns
-
-
-def stamp_of(status: os.stat_result) -> FileStamp:
-    """The stamp of a file from its stat."""
-    return FileStamp(
-        status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
-    )
-
-
-def _required(path: Path, kind: type[T]) -> T:
-    try:
-        return _read(path, kind)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(
-            f"{path}: the file is missing from the store",
-            advice="restore it from a copy, or record the run again",
-        ) from error
-
-
-def _read(path: Path, kind: type[T]) -> T:
-    try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    try:
-        return canonical.decode(data, kind)
-    except canonical.NotCanonicalError as error:
-        raise UsageError(f"{path}: {error}") from error
-
-
-def copy_hashing(reader: int, writer: int) -> tuple[str, int]:
-    """Copies an open file to another, sharing its blocks if possible: digest and size of the copy.
-
-    Raises:
-        OSError: It cannot be read or written.
-    """
-    try:
-        fcntl.ioctl(writer, _FICLONE, reader)
-    except OSError:
-        running = digest.new_sha256()
-        buffer = memoryview(bytearray(digest.CHUNK))
-        total = 0
-        while count := os.readv(reader, [buffer]):
-            running.update(buffer[:count])
-            written = 0
-            while written < count:
-                written += os.write(writer, buffer[written:count])
-            total += count
-        return running.hexdigest(), total
-    return digest.hash_descriptor(writer)

@@ -13,7 +13,8 @@ from msgspec import Struct
 from repropack import digest, durable
 from repropack.errors import RepropackError, UsageError
 from repropack.model import Product
-from repropack.store import Store, copy_hashing
+from repropack.store import Store
+from repropack.store.contents import copy_hashing
 
 __all__ = ["Restored", "restore"]
 
