@@ -31,8 +31,9 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
 from repropack import process
-from repropack.digest import hash_file
+from repropack.digest import hash_file, sha256_hex
 from repropack.environment.index import IndexSettings, uv_arguments, uv_environment
+from repropack.environment.installation import entries_of
 from repropack.environment.lock import LockedPackage, python_series
 from repropack.errors import CannotDecideError, RepropackError
 from repropack.escaping import show
@@ -294,7 +295,7 @@ def build(
     wheels: Path | None,
     offline: bool,
     progress: Callable[[str], None],
-) -> None:
+) -> dict[str, str]:
     """Makes a virtual environment that holds exactly the locked packages.
 
     Args:
@@ -307,6 +308,9 @@ def build(
         offline: Whether only `wheels` and what was downloaded earlier may be used.
         progress: Told in words what is being done.
 
+    Returns:
+        What the environment held before a package was installed (`entries_of`).
+
     Raises:
         EnvironmentNotBuiltError: A package is not to be had as a wheel with a locked digest, or
             the environment could not be made.
@@ -318,6 +322,8 @@ def build(
             ["venv", "--no-project", "--python", interpreter, str(target.absolute())],
             timeout=RESOLVE_SECONDS,
         )
+        # uv locks an environment by an empty file, which stays.
+        own = {**entries_of(target), ".lock": f"sha256 {sha256_hex(b'')}"}
         if entries:
             from_bundle = wheels is not None and _holds_all(wheels, entries)
             where = " from the bundle" if from_bundle else ""
@@ -333,6 +339,7 @@ def build(
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+    return own
 
 
 def _install(

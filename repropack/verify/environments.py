@@ -182,7 +182,7 @@ def _build_one(
             Difference(subject="Python", recorded=python.version, present=interpreter.version)
         )
     try:
-        build(
+        own = build(
             uv,
             specification.locked,
             interpreter.path,
@@ -195,7 +195,7 @@ def _build_one(
         expected = "; ".join(filter(None, (error.finding.expected, error.advice)))
         findings.append(replace(error.finding, expected=expected))
         return None
-    if not _check_installation(target, python, specification, findings):
+    if not _check_installation(target, python, specification, own, findings):
         return None
     return BuiltEnvironment(
         directory=target,
@@ -205,10 +205,14 @@ def _build_one(
 
 
 def _check_installation(
-    target: Path, python: Python, specification: ReleaseEnvironment, findings: list[Finding]
+    target: Path,
+    python: Python,
+    specification: ReleaseEnvironment,
+    own: Mapping[str, str],
+    findings: list[Finding],
 ) -> bool:
     """Whether every installed file is the one of its wheel; says which code runs unasked."""
-    found = check_installation(target, python, specification.locked)
+    found = check_installation(target, python, specification.locked, own)
     findings.extend(
         Finding(
             code=Code.STARTUP_CODE,
@@ -225,10 +229,11 @@ def _check_installation(
     findings.append(
         Finding(
             code=Code.PACKAGE_ALTERED,
-            subject=name,
+            subject=name or "a package",
             found=f"{path}{more}",
-            expected="the file that its RECORD names; remove the folder repropack/uv in your cache "
-            "directory and verify again",
+            expected="what the RECORD of a locked wheel lists, and nothing else; remove the folder "
+            "repropack/uv in your cache directory and verify again: if it is still so, the wheel "
+            "itself is not in order, which is for its author to mend",
         )
     )
     return False

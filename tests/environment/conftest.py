@@ -38,12 +38,16 @@ def make_wheel(wheelhouse: Path) -> MakeWheel:
         tag: str = "py3-none-any",
         requires: tuple[str, ...] = (),
         folder: Path = wheelhouse,
+        unlisted: Mapping[str, str] | None = None,
+        further_lines: str = "",
+        metadata: str = "",
     ) -> Path:
         stem = name.replace("-", "_")
         info = f"{stem}-{version}.dist-info"
         contents = {
             **(files if files is not None else {f"{stem}.py": f"VERSION = '{version}'\n"}),
-            f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            f"{info}/METADATA": metadata
+            or f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
             + "".join(f"Requires-Dist: {text}\n" for text in requires),
             f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
             f"Tag: {tag}\n",
@@ -53,7 +57,8 @@ def make_wheel(wheelhouse: Path) -> MakeWheel:
             raw = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
             quoted = f'"{path}"' if "," in path else path
             lines.append(f"{quoted},sha256={raw.decode()},{len(text.encode())}\n")
-        contents[f"{info}/RECORD"] = "".join(lines) + f"{info}/RECORD,,\n"
+        contents[f"{info}/RECORD"] = "".join(lines) + further_lines + f"{info}/RECORD,,\n"
+        contents.update(unlisted or {})
         wheel = folder / f"{stem}-{version}-{tag}.whl"
         with zipfile.ZipFile(wheel, "w") as archive:
             for path, text in contents.items():

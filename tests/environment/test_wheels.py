@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from repropack.environment.index import IndexSettings, pip_environment
-from repropack.environment.installation import check_installation, site_packages
+from repropack.environment.installation import site_packages
 from repropack.environment.lock import LockedPackage
 from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build
 from repropack.environment.wheels import fetch_wheels, installed_wheel
@@ -329,32 +329,6 @@ def test_a_vanished_wheel_is_named_with_what_to_do(
 
 
 # ---------------------------------------------------------------- RECORD
-
-
-def test_every_installed_file_is_compared_with_its_record(
-    make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
-) -> None:
-    files = {
-        "thing/__init__.py": "",
-        "thing/a, b.py": "x = 1\n",
-        "thing-1.0.dist-info/entry_points.txt": "[console_scripts]\nthing = thing:main\n",
-        "thing-1.0.data/scripts/tool": "#!python\nprint(1)\n",
-        "sitecustomize.py": "",
-    }
-    entry = locked(make_wheel("thing", "1.0", files))
-    target = tmp_path / "environment"
-    build(make_uv(), [entry], BASE, target, wheels=wheelhouse, offline=True, progress=print)
-    good = check_installation(target, HERE, [entry])
-    assert good.altered == ()
-    assert good.files >= 6
-    assert good.startup == (("thing", "sitecustomize.py"),)
-    site = site_packages(target, HERE)
-    (site / "thing/a, b.py").write_text("x = 2\n")
-    (site / "thing/__init__.py").unlink()
-    bad = check_installation(target, HERE, [entry])
-    assert set(bad.altered) == {("thing", "thing/a, b.py"), ("thing", "thing/__init__.py")}
-    shutil.rmtree(site / "thing-1.0.dist-info")
-    assert check_installation(target, HERE, [entry]).altered[0][1].endswith("no RECORD")
 
 
 def test_a_poisoned_cache_is_found_out(
