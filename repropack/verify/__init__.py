@@ -38,17 +38,13 @@ from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_li
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code, withheld_code
+from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.environments import build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
 from repropack.verify.release import Release, ReleaseRun, read_release
-from repropack.verify.repetition import (
-    Conditions,
-    Repeated,
-    RepetitionFailedError,
-    repeat_runs,
-)
+from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.reseeding import can_reseed, fresh_seed, reseeded
 from repropack.verify.workspace import (
     LocatedData,

@@ -26,15 +26,11 @@ from repropack.model import (
     Metric,
     Verdict,
 )
+from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.counterfactuals import RANDOMNESS, choose_trials, explain
 from repropack.verify.curves import MAX_CURVES, compare_curves
 from repropack.verify.diagnosis import Facts, differences, facts_of, rank, signature_of
-from repropack.verify.repetition import (
-    Conditions,
-    Repeated,
-    RepetitionFailedError,
-    repeat_runs,
-)
+from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.workspace import remove_tree
 
 __all__ = ["causes_of", "curves_of", "explain_by_reruns"]
