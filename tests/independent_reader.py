@@ -5,7 +5,7 @@
 requirements that are broken, and ends with 0 or 1. It is short rather than fast, and holds the bundle in memory."""
 
 # fmt: off
-import base64, hashlib, json, os, re, struct, subprocess, sys, tempfile
+import base64, hashlib, itertools, json, os, re, struct, subprocess, sys, tempfile
 from pathlib import Path
 from typing import Any
 from unicodedata import category, normalize
@@ -64,17 +64,16 @@ def seek_table(data: bytes) -> list[tuple[int, int]]:  # section 3
     need(table[:8] == struct.pack("<II", 0x184D2A5E, len(table) - 8) and entries and all(0 < s <= 4 * MIB + 2**14 and 0 < c <= 4 * MIB for s, c in entries) and sum(s for s, _ in entries) + len(table) == len(data), 103, "3.5 3.7 3.8")
     return entries
 def decoded(stored: bytes, size: int) -> bytes:
-    try: head, at = zstandard.get_frame_parameters(stored), zstandard.frame_header_size(stored)
+    try: head, at, last = zstandard.get_frame_parameters(stored), zstandard.frame_header_size(stored), 0
     except zstandard.ZstdError as error: raise RefusedError(f"RPK104 breaks 3.2 {error}") from error
     need(stored[:4] == b"\x28\xb5\x2f\xfd" and head.content_size == size and head.window_size <= 8 * MIB and head.has_checksum and not head.dict_id and not stored[4] & 0b11000, 104, "3.2 to 3.5")
-    last = 0
     while not last and at + 3 <= len(stored):
         block = int.from_bytes(stored[at : at + 3], "little")
         last, at = block & 1, at + 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
     need(last and at + 4 == len(stored), 105, "3.6")
     try: return zstandard.ZstdDecompressor().decompress(stored)
     except zstandard.ZstdError as error: raise RefusedError(f"RPK105 breaks 3.5 {error}") from error
-def cuts(length: int) -> list[int]: return [min(4 * MIB, length - at) for at in range(0, length, 4 * MIB)]  # 3.9
+def cuts(*edges: int) -> list[int]: return [min(4 * MIB, b - at) for a, b in itertools.pairwise(edges) for at in range(a, b, 4 * MIB)]  # 3.9
 def ustar(name: bytes, prefix: bytes, size: int, mode: bytes, flag: bytes) -> bytes:  # 4.4
     made = bytearray(struct.pack("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x", name, mode, b"0000000", b"0000000", b"%011o" % size, b"0" * 11, b" " * 8, flag, b"", b"ustar\x0000", b"0000000", b"0000000", prefix))
     made[148:156] = b"%06o\0 " % sum(made)
@@ -210,8 +209,8 @@ def check_code(data: bytes, tree: str, commit: str, submodules: set[str]) -> Non
             first, rest = re.findall(rb"\A((?:\.{0,2}(?:/|\Z))*)(.*)\Z", target, re.DOTALL)[0]
             need(0 < len(target) <= 4096 and target[:1] != b"/" and first.count(b"..") <= path.count(b"/") and b".." not in rest.split(b"/") and os.path.basename(path).lower()[:4] != b".git" and not any(git_name(os.fsdecode(p)) for p in target.split(b"/")), 404, "8.7")
 def check(data: bytes, signer: list[str], expect: list[str]) -> str:  # in the order of section 7
-    entries, at = seek_table(data), 0
-    starts = [sum(s for s, _ in entries[:n]) for n in range(len(entries) + 1)]
+    entries = seek_table(data)
+    starts = [0, *itertools.accumulate(s for s, _ in entries)]
     def frames(first: int, end: int) -> bytes: return b"".join(decoded(data[starts[n] : starts[n + 1]], entries[n][1]) for n in range(first, end))
     need(entries[-1][1] <= 512 + MIB + 1024, 109, "10.1")
     attestation = (tail := frames(len(entries) - 1, len(entries)))[512:].rstrip(b"\0")
@@ -221,23 +220,24 @@ def check(data: bytes, signer: list[str], expect: list[str]) -> str:  # in the o
     offset, size = where["manifest_offset"], where["manifest_size"]
     need(expect in ([], [f"sha256:{digest}"]), 307, "7.13")
     need(0 < size <= 256 * MIB and offset <= 2**44, 109, "10.1")
-    need([c for _, c in entries[:-1]] == (before := cuts(offset)) + cuts(512 + size + -size % 512), 106, "3.9 7.10")
-    manifest = (section := frames(len(before), len(entries) - 1))[512 : 512 + size]
+    sizes, own = [c for _, c in entries[:-1]], cuts(0, 512 + size + -size % 512)
+    need((first := len(sizes) - len(own)) >= 0 and sizes[first:] == own and sum(sizes[:first]) == offset, 106, "3.9 7.10")
+    manifest = (section := frames(first, len(sizes)))[512 : 512 + size]
     need(section[:512] == header("manifest.json", size), 107, "4.3")
     need(section[512:] == padded(manifest), 108, "4.2")
     need(hashlib.sha256(manifest).hexdigest() == digest, 203, "7.10")
     listed, members = read(manifest, 201, "manifest", canonical=True)["members"], {}
     check_paths([m["path"] for m in listed])
     heads = [header(m["path"], m["size"], m["executable"]) for m in listed]
-    need(sum(len(h) + m["size"] + -m["size"] % 512 for h, m in zip(heads, listed, strict=True)) == offset, 106, "7.10")
-    stream = frames(0, len(before))
-    for m, head in zip(listed, heads, strict=True):
-        end = at + len(head) + m["size"]
-        members[m["path"]] = content = stream[at + len(head) : end]
-        need(stream.startswith(head, at), 107, "4.3 4.4", m["path"])
+    ends = [*itertools.accumulate(len(h) + m["size"] + -m["size"] % 512 for h, m in zip(heads, listed, strict=True))]
+    places = [(m, head, end - m["size"] - -m["size"] % 512, end) for m, head, end in zip(listed, heads, ends, strict=True)]
+    need(ends[-1] == offset and sizes[:first] == cuts(0, *(edge for m, _, at, end in places if m["size"] >= 4 * MIB for edge in (at, end)), offset), 106, "3.9 7.10")
+    stream = frames(0, first)
+    for m, head, at, end in places:
+        members[m["path"]] = content = stream[at : at + m["size"]]
+        need(stream.startswith(head, at - len(head)), 107, "4.3 4.4", m["path"])
         need(hashlib.sha256(content).hexdigest() == m["sha256"], 206, "5.2", m["path"])
-        need(stream.startswith(bytes(-end % 512), end), 108, "4.2", m["path"])
-        at = end + -end % 512
+        need(not any(stream[at + m["size"] : end]), 108, "4.2", m["path"])
     need(not signer or signers & set(signer), 306, "7.13")
     for c, submodules in check_records(members, where["run"]): check_code(members[c["member"]], c["tree"], c["commit"], submodules)
     return f"OK sha256:{digest}"

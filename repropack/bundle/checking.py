@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from repropack.bundle.container import Frames
 from repropack.bundle.limits import FRAME_CONTENT
 from repropack.bundle.pipeline import Buffers, Turns, in_order, worker_count
-from repropack.bundle.tar_layer import ZEROS, Layout, frame_sizes, member_header
+from repropack.bundle.tar_layer import ZEROS, Layout, member_header
 from repropack.digest import new_sha256, sha256_hex
 from repropack.findings import Code, DefectError
 from repropack.model import Member
@@ -43,16 +43,17 @@ def check_members(
     def check(index: int) -> int:
         with turns.job(index):
             buffer = buffers.take()
-            first = bisect.bisect_right(layout.headers, index * FRAME_CONTENT) - 1
+            start = stored.starts[index]
+            first = bisect.bisect_right(layout.headers, start) - 1
             size = len(stored.frame(index, members[first].path, buffer))
-            pieces = _check_frame(buffer, size, index, members, layout, first=first)
+            pieces = _check_frame(buffer, size, start, members, layout, first=first)
             with turns.turn(index):
                 for member, piece in pieces:
                     spanning.update(member, piece)
             buffers.give(buffer)
             return size
 
-    count, _ = frame_sizes(layout.end)
+    count = bisect.bisect_left(stored.starts, layout.end)
     # What is read ahead is given up first: a thread may be waiting for it.
     with (
         contextlib.closing(in_order(range(count), check, workers=worker_count(workers))) as checked,
@@ -101,14 +102,16 @@ _Piece = tuple[Member, memoryview]
 def _check_frame(
     frame: bytearray,
     size: int,
-    index: int,
+    start: int,
     members: Sequence[Member],
     layout: Layout,
     *,
     first: int,
 ) -> list[_Piece]:
-    """Checks what lies wholly in the first `size` bytes of a frame; returns the other pieces."""
-    start = index * FRAME_CONTENT
+    """Checks what lies wholly in the first `size` bytes of a frame; returns the other pieces.
+
+    The frame begins at `start` of the tar stream, in the member number `first`.
+    """
     view = memoryview(frame)[:size]
     pieces: list[_Piece] = []
     # All offsets below are relative to the frame and may lie outside it.

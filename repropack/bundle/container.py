@@ -7,7 +7,7 @@ Knows zstd and the seek table, and nothing of members (docs/spec/rpk-v1.md, sect
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -28,7 +28,16 @@ __all__ = ["Container", "Frames", "open_container"]
 
 
 class Frames(Protocol):
-    """The tar stream of a bundle before `manifest.json`, one frame at a time, from any thread."""
+    """The tar stream of a bundle before `manifest.json`, one frame at a time, from any thread.
+
+    Attributes:
+        starts: Offset of each frame in the tar stream, and of the end of the last. Frames of
+            something else may follow those of the members.
+    """
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """See `Frames`."""
 
     def frame(self, index: int, subject: str, buffer: bytearray | None = None) -> memoryview:
         """The content of a frame; see `Container.frame`."""
@@ -52,6 +61,11 @@ class Container:
         self.size = source.size
         self.table = table
 
+    @property
+    def starts(self) -> Sequence[int]:
+        """Offset of each frame in the tar stream; see `Frames`."""
+        return self.table.starts
+
     def frame(self, index: int, subject: str, buffer: bytearray | None = None) -> memoryview:
         """The content of a frame.
 
@@ -65,9 +79,8 @@ class Container:
                 that the seek table states.
             RepropackError: The bytes cannot be read.
         """
-        if buffer is None:
-            buffer = bytearray(self.table.sizes[index])
-        content = memoryview(buffer)[: self.table.sizes[index]]
+        size = self.table.content_size(index)
+        content = memoryview(buffer if buffer is not None else bytearray(size))[:size]
         stored = getattr(self._threads, "stored", None)
         if stored is None:
             stored = self._threads.stored = memoryview(bytearray(MAX_FRAME_STORED))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from repropack.bundle.container import Frames
-from repropack.bundle.limits import ATTESTATION, FRAME_CONTENT, MANIFEST, MAX_ATTESTATION
-from repropack.bundle.tar_layer import Layout, member_header
+from repropack.bundle.limits import ATTESTATION, MANIFEST, MAX_ATTESTATION
+from repropack.bundle.tar_layer import Layout, frame_starts, member_header
 from repropack.errors import RepropackError, UsageError
 from repropack.findings import Code, DefectError
 from repropack.model import Manifest, Member
@@ -100,6 +100,7 @@ class _MadeFrames:
         self._root = root
         self._members = members
         self._layout = layout
+        self.starts = frame_starts(members, layout)
 
     def frame(self, index: int, subject: str, buffer: bytearray | None = None) -> memoryview:
         """The content of a frame; see `Container.frame`.
@@ -109,8 +110,8 @@ class _MadeFrames:
             RepropackError: A file cannot be read.
         """
         del subject
-        start = index * FRAME_CONTENT
-        size = min(self._layout.end - start, FRAME_CONTENT)
+        start = self.starts[index]
+        size = self.starts[index + 1] - start
         content = memoryview(buffer if buffer is not None else bytearray(size))[:size]
         content[:] = bytes(size)
         first = bisect.bisect_right(self._layout.headers, start) - 1

@@ -7,6 +7,7 @@ is swapped after it was verified is noticed.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import os
 import secrets
@@ -161,37 +162,37 @@ def _walk(
     """
     buffers = Buffers(FRAME_CONTENT)
 
-    def decode(job: tuple[int, str]) -> tuple[bytearray, memoryview]:
+    def decode(job: tuple[int, str]) -> tuple[int, bytearray, memoryview]:
         buffer = buffers.take()
-        return buffer, stored.frame(*job, buffer)
+        return job[0], buffer, stored.frame(*job, buffer)
 
-    current, buffer, content = -1, buffers.take(), memoryview(b"")
+    buffer, content, start, end = buffers.take(), memoryview(b""), 0, 0
     # What is read ahead is given up first: a thread may be waiting for it.
     with (
         contextlib.closing(
-            in_order(_frames_of(chosen), decode, workers=worker_count(None))
+            in_order(_frames_of(stored, chosen), decode, workers=worker_count(None))
         ) as frames,
-        stored.ahead(index for index, _ in _frames_of(chosen)),
+        stored.ahead(index for index, _ in _frames_of(stored, chosen)),
     ):
         for member, content_at in chosen:
-            position, end = content_at, content_at + member.size
-            while position < end:
-                index = position // FRAME_CONTENT
-                if index != current:
+            position, stop = content_at, content_at + member.size
+            while position < stop:
+                if position >= end:
                     buffers.give(buffer)
-                    current, (buffer, content) = index, next(frames)
-                start = index * FRAME_CONTENT
-                piece = content[position - start : end - start]
+                    index, buffer, content = next(frames)
+                    start, end = stored.starts[index], stored.starts[index + 1]
+                piece = content[position - start : stop - start]
                 yield piece
                 position += len(piece)
 
 
-def _frames_of(chosen: Sequence[tuple[Member, int]]) -> Iterator[tuple[int, str]]:
+def _frames_of(stored: Frames, chosen: Sequence[tuple[Member, int]]) -> Iterator[tuple[int, str]]:
     """Each frame that holds content of the members, once, with the first of them."""
-    last = -1
+    following = 0
     for member, content_at in chosen:
         if member.size:
-            end = (content_at + member.size - 1) // FRAME_CONTENT
-            for index in range(max(content_at // FRAME_CONTENT, last + 1), end + 1):
+            begin = bisect.bisect_right(stored.starts, content_at) - 1
+            end = bisect.bisect_left(stored.starts, content_at + member.size)
+            for index in range(max(begin, following), end):
                 yield index, member.path
-                last = index
+            following = max(end, following)

@@ -166,11 +166,19 @@ class SeekTable(Struct, frozen=True, kw_only=True):
 
     Attributes:
         offsets: File offset of each frame, and of the end of the last.
-        sizes: Content size of each frame.
+        starts: Offset of each frame's content in the tar stream, and of the end of the last.
     """
 
-    offsets: Sequence[int]
-    sizes: Sequence[int]
+    offsets: array.array[int]
+    starts: array.array[int]
+
+    def __len__(self) -> int:
+        """The number of frames."""
+        return len(self.offsets) - 1
+
+    def content_size(self, index: int) -> int:
+        """Content bytes of a frame."""
+        return self.starts[index + 1] - self.starts[index]
 
 
 def seek_table_size(frames: int) -> int:
@@ -239,7 +247,9 @@ def decode_seek_table(table: bytes, count: int, file_size: int) -> SeekTable:
             found=f"frames of {offsets[-1]} bytes",
             expected=f"{file_size - len(table)} bytes",
         )
-    return SeekTable(offsets=offsets, sizes=sizes)
+    return SeekTable(
+        offsets=offsets, starts=array.array("Q", itertools.accumulate(sizes, initial=0))
+    )
 
 
 def _little_endian(values: array.array[int]) -> array.array[int]:

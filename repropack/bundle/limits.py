@@ -20,6 +20,7 @@ __all__ = [
     "MAX_MANIFEST",
     "MAX_MEMBERS",
     "MAX_WINDOW",
+    "OWN_FRAMES",
     "README",
     "VERSION",
 ]
@@ -35,6 +36,10 @@ FRAME_CONTENT: Final = 4 * 1024 * 1024
 """Content bytes of a full frame: enough that independent frames cost no compression, and few enough
 that a window of frames in memory stays small and one member is a small range request."""
 
+OWN_FRAMES: Final = FRAME_CONTENT
+"""Content bytes from which a member has frames of its own: less is compressed anew in a moment, and
+would cost every reader a frame more."""
+
 MAX_FRAME_STORED: Final = FRAME_CONTENT + FRAME_CONTENT // 256
 """Bytes of one compressed frame: zstd's own bound for content that does not compress."""
 
@@ -45,7 +50,7 @@ MAX_FRAMES: Final = 4 * 1024 * 1024
 """Frames of a file: the seek table then has at most 32 MiB."""
 
 MAX_CONTENT: Final = MAX_FRAMES * FRAME_CONTENT
-"""Bytes of the tar stream: 16 TiB, what the frames can hold."""
+"""Bytes of the tar stream: 16 TiB, the most that the frames can hold."""
 
 MAX_MEMBERS: Final = 1_000_000
 """Members: a manifest of that many has about 180 MiB and is still checked in seconds."""

@@ -6,15 +6,20 @@ Reads the attestation and the manifest where the seek table says; the rest is `C
 
 from __future__ import annotations
 
+import array
+import bisect
+import itertools
+
 from repropack.bundle.container import Container, Frames, open_container
-from repropack.bundle.limits import ATTESTATION, FRAME_CONTENT, MANIFEST, MAX_ATTESTATION
+from repropack.bundle.limits import ATTESTATION, MANIFEST, MAX_ATTESTATION
 from repropack.bundle.sources import Access, Location, open_source
 from repropack.bundle.tar_layer import (
     BLOCK,
     Layout,
     attestation_tail,
-    frame_sizes,
+    frame_starts,
     member_header,
+    section_starts,
     stored_size,
 )
 from repropack.findings import Code, DefectError
@@ -36,8 +41,9 @@ class Packed:
         return _read_manifest_bytes(self._container, offset, size)
 
     def frames(self, manifest: Manifest, layout: Layout) -> Frames:
-        """The frames as they are stored."""
-        del manifest, layout
+        """The frames as they are stored, after a look at how the members are cut."""
+        expected = frame_starts(manifest.members, layout)
+        _check_cuts(self._container.table.starts[: len(expected)], expected, "members")
         return self._container
 
     def close(self) -> None:
@@ -63,8 +69,8 @@ def open_packed(location: Location, access: Access) -> Packed:
 
 
 def _read_attestation(container: Container) -> bytes:
-    last = len(container.table.sizes) - 1
-    size = container.table.sizes[last]
+    last = len(container.table) - 1
+    size = container.table.content_size(last)
     most = len(attestation_tail(bytes(MAX_ATTESTATION)))
     if size > most:
         raise DefectError(
@@ -81,16 +87,15 @@ def _read_attestation(container: Container) -> bytes:
 
 
 def _read_manifest_bytes(container: Container, offset: int, size: int) -> bytes:
-    length = stored_size(MANIFEST, size)
-    first = _check_section(container, 0, offset, "members")
-    end = _check_section(container, first, length, MANIFEST)
-    if end != len(container.table.sizes) - 1:
-        raise DefectError(
-            Code.FRAME_LAYOUT,
-            found=f"{len(container.table.sizes)} frames",
-            expected=f"{end + 1} frames",
-        )
-    stored = b"".join(container.frame(index, MANIFEST) for index in range(first, end))
+    table = container.table
+    end = offset + stored_size(MANIFEST, size)
+    first = bisect.bisect_left(table.starts, offset)
+    # The attestation has the last frame.
+    _check_cuts(
+        table.starts[first:-1], array.array("Q", (*section_starts(offset, end), end)), MANIFEST
+    )
+    frames = range(first, len(table) - 1)
+    stored = b"".join(container.frame(index, MANIFEST) for index in frames)
     header = member_header(MANIFEST, size)
     if not stored.startswith(header):
         raise DefectError(Code.TAR_HEADER, MANIFEST)
@@ -99,16 +104,14 @@ def _read_manifest_bytes(container: Container, offset: int, size: int) -> bytes:
     return stored[len(header) : len(header) + size]
 
 
-def _check_section(container: Container, first: int, length: int, subject: str) -> int:
-    """Checks that frames from `first` on hold a section of the stream; returns the frame after."""
-    count, last = frame_sizes(length)
-    sizes = container.table.sizes[first : first + count]
-    if (
-        len(sizes) != count
-        or (count and sizes[-1] != last)
-        or min(sizes[:-1], default=FRAME_CONTENT) != FRAME_CONTENT
-    ):
+def _check_cuts(found: array.array[int], expected: array.array[int], subject: str) -> None:
+    """Compares where frames begin in the tar stream with where they must, their end included."""
+    if found != expected:
+        pairs = itertools.zip_longest(found, expected)
+        place = next(pair for pair in pairs if pair[0] != pair[1])
         raise DefectError(
-            Code.FRAME_LAYOUT, subject, expected=f"{count} frames with {length} bytes from {first}"
+            Code.FRAME_LAYOUT,
+            subject,
+            found=f"a frame that begins at {place[0]}",
+            expected=f"one that begins at {place[1]}",
         )
-    return first + count

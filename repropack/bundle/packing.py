@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 from msgspec import Struct
 
 from repropack.bundle.frames import FrameEncoder
-from repropack.bundle.limits import FRAME_CONTENT
+from repropack.bundle.limits import FRAME_CONTENT, OWN_FRAMES
 from repropack.bundle.pipeline import Buffers, Turns
 from repropack.bundle.tar_layer import ZEROS, member_header, padding
 from repropack.digest import new_sha256, sha256_hex
@@ -113,12 +113,14 @@ class Packer:
         Raises:
             RepropackError: A source is missing, no regular file, or changed.
         """
-        frame = _Filling(0, self._buffers)
+        frame = _Filling(0, 0, self._buffers)
         for number, source in enumerate(self._sources):
             if isinstance(source.content, bytes):
                 size = len(source.content)
                 self._digests[number] = sha256_hex(source.content)
                 frame = yield from frame.append(self._header(source, size))
+                if size >= OWN_FRAMES:
+                    frame = yield from frame.ended()
                 frame = yield from frame.append(source.content)
             else:
                 path = os.fspath(source.content)
@@ -133,13 +135,16 @@ class Packer:
                         self._digests[number] = sha256_hex(piece)
                     else:
                         frame = yield from frame.append(header)
+                        if size >= OWN_FRAMES:
+                            frame = yield from frame.ended()
                         frame = yield from frame.append_file(file)
                 finally:
                     os.close(descriptor)
             frame = yield from frame.append(ZEROS[: padding(size)])
-        if frame.size:
-            yield frame.planned()
-        self.content_size = frame.number * FRAME_CONTENT + frame.size
+            if size >= OWN_FRAMES:
+                frame = yield from frame.ended()
+        frame = yield from frame.ended()
+        self.content_size = frame.start
 
     def pack(self, planned: PlannedFrame) -> StoredFrame:
         """Reads, hashes and compresses a frame of members; from any thread.
@@ -248,15 +253,17 @@ class _Filling:
 
     Attributes:
         number: Which frame of the stream it is.
+        start: Offset of its first byte in the stream.
         size: Bytes so far.
     """
 
-    def __init__(self, number: int, buffers: Buffers) -> None:
+    def __init__(self, number: int, start: int, buffers: Buffers) -> None:
         self._buffers = buffers
         self._buffer = buffers.take()
         self._view = memoryview(self._buffer)
         self._extents: list[_Extent] = []
         self.number = number
+        self.start = start
         self.size = 0
 
     @property
@@ -282,8 +289,7 @@ class _Filling:
             room = frame.room
             frame.put(view[:room])
             view = view[room:]
-            yield frame.planned()
-            frame = _Filling(frame.number + 1, self._buffers)
+            frame = yield from frame.ended()
         frame.put(view)
         return frame
 
@@ -297,18 +303,20 @@ class _Filling:
             frame.size += size
             offset += size
             if not frame.room:
-                yield frame.planned()
-                frame = _Filling(frame.number + 1, self._buffers)
+                frame = yield from frame.ended()
         return frame
 
-    def planned(self) -> PlannedFrame:
-        """The frame as it is now."""
-        return PlannedFrame(
+    def ended(self) -> Generator[PlannedFrame, None, _Filling]:
+        """Ends the frame, unless it is empty; yields it, and returns the one that is open."""
+        if not self.size:
+            return self
+        yield PlannedFrame(
             number=self.number,
             buffer=self._buffer,
             size=self.size,
             extents=tuple(self._extents),
         )
+        return _Filling(self.number + 1, self.start + self.size, self._buffers)
 
 
 def _open(number: int, path: str) -> tuple[int, _File]:

@@ -46,13 +46,13 @@ def write_resealed(
         raise RepropackError(
             f"the attestation has {len(attestation)} bytes; {MAX_ATTESTATION} are allowed"
         )
-    kept = len(container.table.sizes) - 1
+    kept = len(container.table) - 1
     tail = attestation_tail(attestation)
     with bundle_file(destination, mode=mode) as sink:
         entries = []
         for index in range(kept):
             stored = sink.write(container.stored(index))
-            entries.append((stored, container.table.sizes[index]))
+            entries.append((stored, container.table.content_size(index)))
             if progress is not None:
                 progress(stored)
         entries.append((sink.write(FrameEncoder().encode(tail)), len(tail)))

@@ -7,13 +7,14 @@ from the manifest and compares bytes (docs/spec/rpk-v1.md, section 4). Pure func
 
 from __future__ import annotations
 
+import array
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from repropack.bundle.limits import ATTESTATION, FRAME_CONTENT
+from repropack.bundle.limits import ATTESTATION, FRAME_CONTENT, OWN_FRAMES
 from repropack.model import Member
 
 __all__ = [
@@ -22,11 +23,12 @@ __all__ = [
     "ZEROS",
     "Layout",
     "attestation_tail",
-    "frame_sizes",
+    "frame_starts",
     "header_size",
     "lay_out",
     "member_header",
     "padding",
+    "section_starts",
     "stored_size",
 ]
 
@@ -118,10 +120,32 @@ def lay_out(members: Iterable[Member]) -> Layout:
     return Layout(headers=headers, contents=contents, end=position)
 
 
-def frame_sizes(length: int) -> tuple[int, int]:
-    """How a section of the stream is cut: the number of frames, and the content of the last."""
-    count = -(-length // FRAME_CONTENT)
-    return count, length - (count - 1) * FRAME_CONTENT if count else 0
+def frame_starts(members: Sequence[Member], layout: Layout) -> array.array[int]:
+    """Offset of every frame that holds members, and of what follows the last of them.
+
+    A member of at least `OWN_FRAMES` bytes has frames of its own, with its content and padding and
+    nothing else: they are the same in every bundle that holds such a content (specification 3.9).
+
+    Args:
+        members: In archive order.
+        layout: Where they lie; the caller has checked its end against `MAX_CONTENT`.
+    """
+    starts = array.array("Q")
+    begun = 0
+    for member, content_at in zip(members, layout.contents, strict=True):
+        if member.size >= OWN_FRAMES:
+            end = content_at + member.size + padding(member.size)
+            starts.extend(section_starts(begun, content_at))
+            starts.extend(section_starts(content_at, end))
+            begun = end
+    starts.extend(section_starts(begun, layout.end))
+    starts.append(layout.end)
+    return starts
+
+
+def section_starts(start: int, end: int) -> range:
+    """Offset of every frame of one section: all but the last are full."""
+    return range(start, end, FRAME_CONTENT)
 
 
 def _split(path: str) -> tuple[bytes, bytes, bytes]:

@@ -22,6 +22,7 @@ from repropack.bundle.limits import (
     MANIFEST,
     MAX_ATTESTATION,
     MAX_CONTENT,
+    MAX_FRAMES,
     MAX_MANIFEST,
     VERSION,
 )
@@ -101,6 +102,11 @@ def write_bundle(
         ):
             for entry in written:
                 entries.append(entry)
+                if len(entries) > MAX_FRAMES:
+                    raise RepropackError(
+                        f"these members need more than {MAX_FRAMES} frames",
+                        advice="put them into fewer and larger files",
+                    )
                 if progress is not None:
                     progress(entry[1])
         sink.write(encode_seek_table(entries))

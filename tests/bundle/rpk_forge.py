@@ -12,7 +12,7 @@ from repropack.bundle import ListedBundle, MemberSource, open_bundle, write_bund
 from repropack.bundle.tar_layer import attestation_tail, member_header, padding
 from repropack.digest import sha256_hex
 from repropack.model import Manifest, Member, Role
-from tests.vectors.forge import FRAME, assemble, compress, cut
+from tests.vectors.forge import FRAME, assemble, borders, compress, cut
 
 __all__ = ["FRAME", "assemble", "compress"]
 
@@ -68,6 +68,7 @@ class Forged(NamedTuple):
 
     manifest: bytes
     members: bytes
+    borders: tuple[int, ...]
     manifest_header: bytes
     tail: bytes
 
@@ -97,6 +98,7 @@ def pieces(
     return Forged(
         manifest=encoded,
         members=stream,
+        borders=borders(contents),
         manifest_header=member_header("manifest.json", len(encoded)),
         tail=attestation_tail(ATTESTATION),
     )
@@ -105,7 +107,7 @@ def pieces(
 def sections(forged: Forged) -> list[bytes]:
     """The contents of all frames."""
     manifest = forged.manifest_header + forged.manifest + bytes(padding(len(forged.manifest)))
-    return [*cut(forged.members), *cut(manifest), forged.tail]
+    return [*cut(forged.members, *forged.borders), *cut(manifest), forged.tail]
 
 
 def sealed(path: Path, forged: Forged, data: bytes | None = None) -> Sealed:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -15,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repropack.bundle import ListedBundle, MemberSource, VerifiedBundle, open_bundle
+from repropack.bundle.container import open_container
+from repropack.bundle.sources.file import open_file
 from repropack.digest import sha256_hex
 from repropack.errors import RepropackError, UsageError
 from repropack.findings import Code, DefectError
@@ -133,7 +136,7 @@ def test_frames_are_cut_where_the_specification_says(tmp_path: Path) -> None:
     lines = subprocess.run(
         ["zstd", "-lv", bundle.path], check=True, capture_output=True
     ).stdout.decode()
-    # Four frames of members, one of the manifest, one of the attestation, the seek table.
+    # What comes before the large member, its three, manifest, attestation; the seek table.
     assert "# Zstandard Frames: 6" in lines
     assert "# Skippable Frames: 1" in lines
 
@@ -143,7 +146,7 @@ def test_frames_are_cut_where_the_specification_says(tmp_path: Path) -> None:
 def test_any_sizes_round_trip(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    near_border = st.integers(FRAME - 2048, FRAME + 1024)
+    near_border = st.integers(FRAME - 2048, FRAME + 1024) | st.just(2 * FRAME)
     sizes = data.draw(st.lists(st.integers(0, 5000) | near_border, min_size=1, max_size=6))
     sources = [source(f"m{i}", NOISE[i : i + size]) for i, size in enumerate(sizes)]
     path = tmp_path_factory.mktemp("any") / "x.rpk"
@@ -151,6 +154,27 @@ def test_any_sizes_round_trip(
     for s in sources:
         assert verified.read(s.path, limit=10**8) == s.content
     path.unlink()
+
+
+def test_a_large_file_has_the_same_frames_in_every_bundle(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(NOISE[: FRAME + 5])
+    one = write(tmp_path / "1.rpk", README, source("w", tmp_path / "w"))
+    other = write(
+        tmp_path / "2.rpk",
+        source("README.md", b"# another text, and longer\n" * 99),
+        source("a/first", b"1"),
+        source("b/under/another/name/ü", NOISE[: FRAME + 5], executable=True),
+    )
+    assert large_frames(one.path) == large_frames(other.path)
+
+
+def large_frames(bundle: Path) -> bytes:
+    """The stored bytes of the second and third frame, which are those of the large member."""
+    source = open_file(bundle)
+    with contextlib.closing(source):
+        container = open_container(source)
+        assert container.table.content_size(1) == FRAME
+        return container.stored(1) + container.stored(2)
 
 
 def test_an_empty_file_whose_header_ends_a_frame(tmp_path: Path) -> None:

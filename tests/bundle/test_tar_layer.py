@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import subprocess
 import tarfile
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from repropack.bundle.tar_layer import (
     END_OF_ARCHIVE,
+    frame_starts,
     header_size,
     lay_out,
     member_header,
@@ -22,6 +24,7 @@ from repropack.bundle.tar_layer import (
 )
 from repropack.model import Member, Role
 from repropack.paths import PathRefusedError, check_logical_path
+from tests.bundle.rpk_forge import FRAME
 
 COMPONENT = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"]),
@@ -86,6 +89,25 @@ def test_size_and_layout_agree_with_the_header(path: str, size: int) -> None:
     assert layout.headers[1] == len(header) + size + padding(size)
     assert layout.end == 2 * layout.headers[1]
     assert layout.end % 512 == 0
+
+
+@given(st.lists(st.integers(0, 2000) | st.integers(FRAME - 600, 3 * FRAME + 600), min_size=1))
+def test_frames_are_cut_at_large_members_and_when_they_are_full(sizes: list[int]) -> None:
+    members = [
+        Member(path=f"m{i}", size=size, sha256="0" * 64, executable=False, role=Role.DATA)
+        for i, size in enumerate(sizes)
+    ]
+    layout = lay_out(members)
+    starts = list(frame_starts(members, layout))
+    assert starts[-1] == layout.end
+    must = {0, layout.end}
+    for member, content_at in zip(members, layout.contents, strict=True):
+        if member.size >= FRAME:
+            must |= {content_at, content_at + member.size + padding(member.size)}
+    assert must <= set(starts)
+    for start, following in itertools.pairwise(starts):
+        assert 0 < following - start <= FRAME
+        assert following - start == FRAME or following in must
 
 
 @pytest.mark.parametrize(

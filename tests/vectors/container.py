@@ -10,7 +10,7 @@ from typing import Final
 
 import zstandard
 
-from tests.vectors.forge import FRAME, Draft, compress, release, stored_member
+from tests.vectors.forge import FRAME, Draft, compress, cut, release, stored_member
 from tests.vectors.vector import Vector, bad, good
 
 BASE: Final = release()
@@ -191,6 +191,34 @@ GOOD_FRAMES: Final = [
 
 # ---------------------------------------------------------------- how the stream is cut
 
+_NOISE: Final = b"".join(i.to_bytes(4, "big") for i in range(1000)) * 1100
+_NAMES: Final = ("data/x/a", "data/x/b", "data/x/c-" + "é" * 60)
+"""The last one needs a PAX header of three blocks."""
+
+
+def _with_sizes(*sizes: int) -> Draft:
+    draft = BASE
+    for name, size in zip(_NAMES, sizes, strict=False):
+        draft = draft.with_file(name, _NOISE[:size], role="data")
+    return draft
+
+
+def _header_across_frames() -> Draft:
+    """Two members that have no frames of their own, so that the third header begins in one frame
+    and ends in the next."""
+    files = [(f.path, f.content) for f in BASE.files if f.path < _NAMES[0]]
+    before = sum(len(stored_member(*file)) for file in (*files, (_NAMES[0], _NOISE[: FRAME - 1])))
+    return _with_sizes(FRAME - 1, 2 * FRAME - 512 - before - 512, 9)
+
+
+_LARGE: Final = _with_sizes(FRAME + 5, 9)
+"""Four frames before the manifest: what comes first, two of the large member, the rest."""
+
+
+def _recut(change: Callable[[bytes, bytes, bytes, bytes], list[bytes]]) -> Draft:
+    return _LARGE(sections=lambda s: [*change(*s[:4]), *s[4:]])
+
+
 SECTIONS: Final = [
     bad("RPK106-manifest-in-the-members-frame", BASE(sections=lambda s: [s[0] + s[1], s[2]]), "The manifest does not begin a frame.", rules="3.9", step="manifest"),
     bad("RPK107-attestation-in-the-manifest-frame", BASE(sections=lambda s: [s[0], s[1] + s[2]]), "The attestation does not begin a frame.", rules="3.9 7.11", step="attestation"),
@@ -199,6 +227,12 @@ SECTIONS: Final = [
     bad("RPK107-attestation-in-two-frames", BASE(sections=lambda s: [*s[:2], s[2][:512], s[2][512:]]), "The attestation is cut.", rules="3.9 7.11", step="attestation"),
     bad("RPK106-frame-between-sections", BASE(sections=lambda s: [s[0], s[1], bytes(512), s[2]]), "A frame of zeros between manifest and attestation.", rules="3.9 4.1", step="manifest", rows=(10,)),
     bad("RPK106-frame-before-members", BASE(sections=lambda s: [bytes(512), *s]), "A block of zeros before the members, in a frame of its own.", rules="3.9 4.1", step="manifest", rows=(10,)),
+    bad("RPK106-large-member-cut-by-offset", _recut(lambda *s: cut(b"".join(s))), "A member of more than 4 MiB whose content does not begin a frame.", rules="3.9", step="manifest", twin="large-member"),
+    bad("RPK106-large-member-with-its-header", _recut(lambda a, b, c, d: [a[:-512], *cut(a[-512:] + b + c), d]), "The header of a large member is in the frame of its content.", rules="3.9", step="manifest", twin="large-member"),
+    bad("RPK106-large-member-with-a-short-frame", _recut(lambda a, b, c, d: [a, b[:-512], b[-512:] + c, d]), "The first frame of a large member is not full.", rules="3.9", step="manifest", twin="large-member"),
+    bad("RPK106-large-member-without-its-padding", _recut(lambda a, b, c, d: [a, b, c[:5], c[5:] + d]), "The padding of a large member is in the frame of what follows.", rules="3.9", step="manifest", twin="large-member"),
+    bad("RPK106-large-member-and-what-follows", _recut(lambda a, b, c, d: [a, b, c + d]), "What follows a large member does not begin a frame.", rules="3.9", step="manifest", twin="large-member"),
+    bad("RPK106-small-member-with-its-own-frame", _with_sizes(FRAME - 1)(sections=lambda s: [*cut(b"".join(s[:-2]), (at := b"".join(s).index(_NOISE[:999])), at + FRAME), *s[-2:]]), "A member of a byte less than 4 MiB begins a frame.", rules="3.9", step="manifest", twin="member-of-a-byte-less-than-a-frame"),
     bad("RPK106-manifest-offset-one-block-late", BASE(statement=lambda s: s["predicate"].update(manifest_offset=s["predicate"]["manifest_offset"] + 512)), "The statement places the manifest one block too late.", rules="7.10", step="manifest", rows=(18,)),
     bad("RPK106-manifest-offset-zero", BASE(statement=lambda s: s["predicate"].update(manifest_offset=0)), "The statement places the manifest where the members are.", rules="7.10", step="manifest", rows=(18,)),
     bad("RPK106-manifest-size-one-block-more", BASE(statement=lambda s: s["predicate"].update(manifest_size=s["predicate"]["manifest_size"] + 512)), "The statement gives the manifest 512 bytes too many.", rules="7.10", step="manifest", rows=(18,)),
@@ -302,18 +336,13 @@ HEADERS: Final = [
 ]  # fmt: skip
 
 
-def _large_members() -> Draft:
-    """A member that spans frames, and a header that lies across two of them."""
-    noise = b"".join(i.to_bytes(4, "big") for i in range(1000)) * 1100
-    return BASE.with_file("data/x/large.bin", noise[: FRAME + 5], role="data").with_file(
-        "data/x/zz-" + "é" * 60, b"its PAX header is needed\n", role="data"
-    )
-
-
 GOOD_TAR: Final = [
     good("long-member", _HIDING, "A last member of two blocks.", rules="4.2"),
     good("long-paths", BASE.with_file("a" * 100, b"name of 100 bytes\n").with_file("d" * 60 + "/" + "n" * 80, b"split at its slash\n").with_file("d" * 160 + "/" + "n" * 80, b"no split: PAX\n").with_file("é" * 20, b"not ASCII: PAX\n"), "Paths that need the prefix field or a PAX record.", rules="4.5 4.7"),
-    good("members-of-many-frames", _large_members(), "Members that span frames, one of them behind a PAX header.", rules="3.9 4.7"),
+    good("large-member", _LARGE, "A member of more than 4 MiB, which has frames of its own.", rules="3.9"),
+    good("large-members-side-by-side", _with_sizes(FRAME, 2 * FRAME, FRAME + 1), "Three large members: the headers of the second and third have a frame each.", rules="3.9 4.7"),
+    good("member-of-a-byte-less-than-a-frame", _with_sizes(FRAME - 1), "A member that lies across two frames, for it is too small to have its own.", rules="3.9"),
+    good("header-across-frames", _header_across_frames(), "A PAX header that begins in one frame and ends in the next.", rules="3.9 4.7"),
     good("empty-and-executable", BASE.with_file("docs/empty", b"").with_file("docs/tool", b"#!/bin/sh\n", executable=True), "An empty member and an executable one.", rules="4.4"),
 ]  # fmt: skip
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import base64
 import copy
 import dataclasses
+import itertools
 import json
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha1, sha256
 from typing import Any, Final, TypeVar
 
@@ -36,6 +37,7 @@ __all__ = [
     "File",
     "assemble",
     "blob",
+    "borders",
     "code_bundle",
     "commit",
     "compress",
@@ -71,9 +73,21 @@ def compress(content: bytes, **options: object) -> bytes:
     return frame
 
 
-def cut(section: bytes) -> list[bytes]:
-    """The contents of the frames of a section."""
-    return [section[i : i + FRAME] for i in range(0, len(section), FRAME)]
+def cut(stream: bytes, *begun: int) -> list[bytes]:
+    """The contents of the frames of a stream; each offset in `begun` begins a section."""
+    edges = itertools.pairwise((0, *begun, len(stream)))
+    return [stream[i : min(i + FRAME, b)] for a, b in edges for i in range(a, b, FRAME)]
+
+
+def borders(members: Iterable[tuple[str, bytes]]) -> tuple[int, ...]:
+    """Where members with frames of their own begin and end in the tar stream (3.9)."""
+    begun, position = list[int](), 0
+    for path, content in members:
+        content_at = position + len(member_header(path, len(content)))
+        position += len(stored_member(path, content))
+        if len(content) >= FRAME:
+            begun += [content_at, position]
+    return tuple(begun)
 
 
 def assemble(contents: Sequence[bytes], frames: Sequence[bytes] | None = None) -> bytes:
@@ -291,7 +305,11 @@ class Draft:
         attestation = self.attestation(canonical.encode(edited(envelope, self.envelope)))
         section = self.manifest_section(stored_member("manifest.json", manifest))
         return self.sections(
-            [*cut(members), *cut(section), self.tail(attestation_tail(attestation))]
+            [
+                *cut(members, *borders((file.path, file.content) for file in self.files)),
+                *cut(section),
+                self.tail(attestation_tail(attestation)),
+            ]
         )
 
     def build(self) -> bytes:

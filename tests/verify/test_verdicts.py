@@ -98,7 +98,7 @@ def regions(bundle: Path) -> dict[str, int]:
     source = open_file(bundle)
     table = open_container(source).table
     source.close()
-    offsets, count = table.offsets, len(table.sizes)
+    offsets, count = table.offsets, len(table)
     size = bundle.stat().st_size
     frames = {f"frame {i}": (offsets[i] + offsets[i + 1]) // 2 for i in range(count)}
     return {**frames, "magic": 0, "seek table": offsets[count] + 9, "footer": size - 1}
