@@ -24,6 +24,8 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "claims": model.ClaimSet,
     "data-manifest": model.DataManifest,
     "environment": model.Environment,
+    "key-revocation": model.KeyRevocationStatement,
+    "key-rotation": model.KeyRotationStatement,
     "manifest": model.Manifest,
     "metrics": model.MetricSet,
     "receipt": model.Receipt,

@@ -54,6 +54,20 @@ _TESTS: Final = {
         "7.15": "test_a_threshold_counts_named_keys",
         "7.16": "test_a_pin_is_made_once_and_another_key_is_loud",
     },
+    "cli/test_key_statements.py": {
+        "17.1": "test_a_key_is_handed_over_and_its_readers_follow",
+    },
+    "signing/test_key_statements.py": {
+        "17.2": "test_a_forged_or_mangled_statement_is_refused",
+        "17.3": "test_a_forged_or_mangled_statement_is_refused",
+        "17.4": "test_a_forged_or_mangled_statement_is_refused",
+        "17.5": "test_a_forged_or_mangled_statement_is_refused",
+        "17.6": "test_a_rotation_by_a_revoked_key_is_refused",
+        "17.7": "test_only_the_key_and_those_that_follow_it_revoke_it",
+        "17.8": "test_a_compromised_key_is_refused_an_idle_one_is_not_established",
+        "17.9": "test_a_thiefs_later_or_milder_revocation_weakens_nothing",
+        "17.10": "test_a_named_key_stands_for_those_that_follow_it_but_counts_once",
+    },
     "cli/test_private_history.py": {
         "6.10": "test_withheld_files_are_declared_and_nowhere",
         "16.1": "test_withheld_files_do_not_hinder_the_proof",

@@ -12,6 +12,7 @@ from typing import Final
 from repropack.errors import UsageError
 from repropack.signing import agent
 from repropack.signing.allowed_signers import allowed_signers
+from repropack.signing.keyring import read_keyring
 from repropack.signing.keys import (
     PassphraseNeededError,
     PublicKey,
@@ -28,6 +29,7 @@ __all__ = [
     "agent_keys",
     "ask_passphrase",
     "default_key",
+    "key_statements",
     "load_key",
     "load_keys",
     "settings_directory",
@@ -68,6 +70,11 @@ def default_key() -> Path:
 def trusted_signers() -> Path:
     """The list of signers that the user trusts."""
     return settings_directory() / "trusted_signers"
+
+
+def key_statements() -> Path:
+    """The list of rotations and revocations that the user has accepted."""
+    return settings_directory() / "key_statements"
 
 
 def load_keys(named: tuple[str, ...]) -> tuple[Signer, ...]:
@@ -148,7 +155,7 @@ def trust_policy(
         pin: The name under which the signer is known, or will be after this first use.
 
     Raises:
-        UsageError: A named signer is no fingerprint and no key file, the list is damaged, or the
+        UsageError: A named signer is no fingerprint and no key file, a list is damaged, or the
             options contradict each other.
     """
     if threshold is not None and not signers:
@@ -176,6 +183,7 @@ def trust_policy(
         unusable={e.fingerprint: e.unusable for e in named if e.fingerprint not in usable},
         trusted=read_trusted(trusted_signers()),
         pin=pin,
+        keyring=read_keyring(key_statements()),
     )
 
 

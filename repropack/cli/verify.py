@@ -24,6 +24,7 @@ from repropack.cli.sizes import parse_size
 from repropack.environment.machine import describe_machine
 from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
+from repropack.findings import Code
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
 from repropack.reports import render
 from repropack.reports.badge import render as render_badge
@@ -342,7 +343,8 @@ def _remember_pin(pin: str | None, result: Report) -> bool:
             + "\nSomebody may be passing off a file as theirs. If the author says, in another way "
             "than through\nthis file, that the key has changed:\n"
             f"  repropack key untrust {shlex.quote(show(pin))}\n"
-            f"  repropack key trust {signer.fingerprint} --name {shlex.quote(show(pin))}"
+            f"  repropack key trust {signer.fingerprint} --name {shlex.quote(show(pin))}\n"
+            "If the old key itself says so, in a statement: repropack key import FILE"
         )
     return True
 
@@ -351,7 +353,18 @@ def _say_next(report: Report, bundle: str, again: list[str]) -> None:
     """The next command to type, where there is one, with the options of this one."""
     if report.signer is None:
         return
-    if report.signer.status is SignerStatus.UNKNOWN and report.exit_status == 4:
+    if report.signer.status is SignerStatus.REVOKED:
+        if any(finding.code == Code.KEY_REVOKED.code for finding in report.findings):
+            tell(
+                bold("WARNING: THE KEY THAT SIGNED THIS FILE IS REVOKED.", sys.stderr)
+                + f" {report.signer.note[:1].upper()}{report.signer.note[1:]}.\n"
+                "Anybody may have signed it."
+            )
+        tell(
+            "what is older than the revocation can still be told by its digest: "
+            + bold(f"repropack verify {shlex.quote(bundle)} --expect sha256:…", sys.stderr)
+        )
+    elif report.signer.status is SignerStatus.UNKNOWN and report.exit_status == 4:
         tell(
             "the signer is not established: compare the fingerprint with the author's, then "
             + bold(f"repropack key trust {report.signer.fingerprint} --name NAME", sys.stderr)

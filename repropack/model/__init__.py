@@ -51,6 +51,15 @@ from repropack.model.environment import (
 from repropack.model.fields import (
     RECORD_VERSION,
 )
+from repropack.model.key_statement import (
+    KEY_REVOCATION_TYPE,
+    KEY_ROTATION_TYPE,
+    KeyRevocation,
+    KeyRevocationStatement,
+    KeyRotation,
+    KeyRotationStatement,
+    RevocationReason,
+)
 from repropack.model.metric import (
     Metric,
     MetricSet,
@@ -110,6 +119,8 @@ from repropack.model.run import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "KEY_REVOCATION_TYPE",
+    "KEY_ROTATION_TYPE",
     "PREDICATE_TYPE",
     "RECEIPT_CONFIGURATION",
     "RECEIPT_TYPE",
@@ -147,6 +158,10 @@ __all__ = [
     "Interval",
     "Invocation",
     "Isolation",
+    "KeyRevocation",
+    "KeyRevocationStatement",
+    "KeyRotation",
+    "KeyRotationStatement",
     "LineageRun",
     "Machine",
     "Manifest",
@@ -168,6 +183,7 @@ __all__ = [
     "Relative",
     "ReleasePredicate",
     "Report",
+    "RevocationReason",
     "Role",
     "RunRecord",
     "Segment",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -47,12 +47,30 @@ class SignerStatus(enum.StrEnum):
 
     TRUSTED = "trusted"
     PINNED = "pinned on first use"
+    SUCCESSOR = "known by rotation"
     FIRST_USE = "first use, pinned now"
     EXPECTED_DIGEST = "expected digest"
+    REVOKED = "revoked"
     UNKNOWN = "not established"
     REJECTED = "not accepted"
     CHANGED = "not the known key"
     INVALID = "signature does not hold"
+
+    @property
+    def established(self) -> bool:
+        """Whether the reader knows the key, or expected these very bytes."""
+        return self in _ESTABLISHED
+
+
+_ESTABLISHED: Final = frozenset(
+    {
+        SignerStatus.TRUSTED,
+        SignerStatus.PINNED,
+        SignerStatus.SUCCESSOR,
+        SignerStatus.FIRST_USE,
+        SignerStatus.EXPECTED_DIGEST,
+    }
+)
 
 
 class SignerReport(SparseRecord, frozen=True, kw_only=True):

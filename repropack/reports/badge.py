@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from repropack.model import Report, SignerStatus, Verdict
+from repropack.model import Report, Verdict
 
 __all__ = ["render"]
 
@@ -53,5 +53,5 @@ aria-label="{NAME}: {verdict}">
 
 def _is_open(report: Report) -> bool:
     """Whether it holds, but nobody knows whose word it is."""
-    unknown = report.signer is None or report.signer.status is SignerStatus.UNKNOWN
-    return unknown and report.verdict in (Verdict.REPRODUCED, Verdict.INTACT)
+    established = report.signer is not None and report.signer.status.established
+    return not established and report.verdict in (Verdict.REPRODUCED, Verdict.INTACT)

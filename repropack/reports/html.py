@@ -92,6 +92,15 @@ SIGNERS: Final = {
         "good",
         "The key that the reader has known under this name since its first use.",
     ),
+    SignerStatus.SUCCESSOR: (
+        "good",
+        "A key that the reader knows has handed over to this one, in a statement that both signed.",
+    ),
+    SignerStatus.REVOKED: (
+        "doubt",
+        "Its holder has revoked the key. Whether this signature is older, or made by somebody who "
+        "found the key, only the digest or a time stamp can tell.",
+    ),
     SignerStatus.FIRST_USE: (
         "doubt",
         "The reader saw this key for the first time and decided to remember it. Whose it is, "
@@ -105,6 +114,9 @@ SIGNERS: Final = {
     ),
     SignerStatus.INVALID: ("bad", "A signature in the name of this key does not belong here."),
 }
+
+OPEN: Final = (SignerStatus.UNKNOWN, SignerStatus.REVOKED)
+"""Standings that leave it open whose word the release is."""
 
 MODES: Final = {
     ClaimMode.EVALUATE: "evaluated again with the packed weights",
@@ -219,7 +231,7 @@ def render(report: Report) -> str:
         meaning=meaning,
         signer=None if report.signer is None else SIGNERS[report.signer.status],
         signers=SIGNERS,
-        signer_open=report.signer is not None and report.signer.status is SignerStatus.UNKNOWN,
+        signer_open=report.signer is not None and report.signer.status in OPEN,
         depth=DEPTHS.get(report.mode, report.mode),
         step_tones=STEPS,
         claims=[_claim(r) for r in sorted(report.claims, key=lambda r: GRAVITY.index(r.verdict))],

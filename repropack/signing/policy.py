@@ -7,14 +7,18 @@ call, the signer known under a name that was given in this call, the signers tru
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from repropack.findings import Code, Finding
-from repropack.model import SignerReport, SignerStatus
+from repropack.model import RevocationReason, SignerReport, SignerStatus
 from repropack.signing.dsse import Envelope, check_signatures
+from repropack.signing.key_statements import CheckedRevocation
+from repropack.signing.keyring import Keyring
 from repropack.signing.trusted import TrustedSigner
 
 __all__ = ["Authenticated", "TrustPolicy", "authenticate"]
@@ -27,13 +31,15 @@ class TrustPolicy(Struct, frozen=True, kw_only=True):
     """Whose signature counts.
 
     Attributes:
-        required: Fingerprints named for this bundle. Where there are any, no other key is accepted.
+        required: Fingerprints named for this bundle. Where there are any, no other key is accepted,
+            but those to which one of them has handed over.
         threshold: How many of `required` must have signed; each key counts once.
         names: What the reader calls the keys of `required`, by fingerprint.
         unusable: Keys that she named and that do not count now, with the reason.
         trusted: Signers accepted for every bundle.
         pin: The signer must be one whom `trusted` has under this name; if it has none, the only
             signer is accepted on first use, for the caller to remember.
+        keyring: Which keys follow these, and which are revoked.
     """
 
     required: tuple[str, ...] = ()
@@ -42,6 +48,7 @@ class TrustPolicy(Struct, frozen=True, kw_only=True):
     unusable: dict[str, str] = {}
     trusted: tuple[TrustedSigner, ...] = ()
     pin: str | None = None
+    keyring: Keyring = Keyring()
 
 
 class Authenticated(Struct, frozen=True, kw_only=True):
@@ -59,31 +66,81 @@ class Authenticated(Struct, frozen=True, kw_only=True):
     refusal: Finding | None = None
 
 
-def authenticate(envelope: Envelope, policy: TrustPolicy) -> Authenticated:
+def authenticate(
+    envelope: Envelope, policy: TrustPolicy, dated: Mapping[str, dt.datetime] | None = None
+) -> Authenticated:
     """Checks an envelope's signatures, then asks the policy about their keys.
+
+    Args:
+        envelope: What was signed, and by whom.
+        policy: Whose signature counts.
+        dated: Before when a key's signature existed, as somebody proves whom the reader trusts.
 
     Raises:
         DefectError: `SIGNATURE`: no signature holds; `WEAK_KEY`: a key is not sound.
     """
     checked = {key.fingerprint: holds for key, holds in check_signatures(envelope).items()}
     holding = tuple(fingerprint for fingerprint, holds in checked.items() if holds)
+    revoked = {}
+    for fingerprint in holding:
+        revocation = policy.keyring.revoked(fingerprint, (dated or {}).get(fingerprint))
+        if revocation is not None:
+            revoked[fingerprint] = revocation
     reports = tuple(
-        _report(fingerprint, policy, holding)
+        _report(fingerprint, policy, holding, revoked.get(fingerprint))
         if holds
         else SignerReport(fingerprint=fingerprint, status=SignerStatus.INVALID)
         for fingerprint, holds in checked.items()
     )
-    refusal = _refusal(holding, policy)
     best = min(reports, key=lambda report: _BEST_FIRST.index(report.status))
-    if refusal is not None:
+    refusal = _revoked_only(reports, revoked) or _refusal(holding, policy, revoked)
+    if refusal is None:
+        best = _least_of_the_needed(reports, policy, revoked) or best
+    elif refusal.code is Code.KEY_REVOKED:
+        best = next(report for report in reports if report.fingerprint == refusal.subject)
+    else:
         changed = refusal.code is Code.SIGNER_CHANGED
         status = SignerStatus.CHANGED if changed else SignerStatus.REJECTED
         best = msgspec.structs.replace(best, status=status)
     return Authenticated(payload=envelope.payload, signer=best, signers=reports, refusal=refusal)
 
 
-def _report(fingerprint: str, policy: TrustPolicy, holding: tuple[str, ...]) -> SignerReport:
+def _report(
+    fingerprint: str,
+    policy: TrustPolicy,
+    holding: tuple[str, ...],
+    revocation: CheckedRevocation | None,
+) -> SignerReport:
     """The standing of a key whose signature holds."""
+    report = _known_itself(fingerprint, policy)
+    if report.status is SignerStatus.UNKNOWN:
+        report = _known_by_rotation(fingerprint, policy) or report
+    if revocation is not None:
+        return msgspec.structs.replace(
+            report, status=SignerStatus.REVOKED, note=_describe(revocation)
+        )
+    if report.status is SignerStatus.UNKNOWN and _is_first_use(policy):
+        if len(holding) == 1:
+            return SignerReport(
+                fingerprint=fingerprint, status=SignerStatus.FIRST_USE, name=policy.pin or ""
+            )
+        note = "several keys have signed, so that none is pinned on first use"
+        return msgspec.structs.replace(report, note=note)
+    return report
+
+
+def _is_first_use(policy: TrustPolicy) -> bool:
+    """Whether the signer may be pinned under a name that has no key yet."""
+    return (
+        policy.pin is not None
+        and not policy.required
+        and not policy.unusable
+        and all(signer.name != policy.pin for signer in policy.trusted)
+    )
+
+
+def _known_itself(fingerprint: str, policy: TrustPolicy) -> SignerReport:
+    """The standing that a key has by the reader's own word about this very key."""
     known = [signer for signer in policy.trusted if signer.fingerprint == fingerprint]
     name = ", ".join(dict.fromkeys(signer.name for signer in known))
     status = SignerStatus.UNKNOWN
@@ -92,12 +149,7 @@ def _report(fingerprint: str, policy: TrustPolicy, holding: tuple[str, ...]) -> 
         name = policy.names.get(fingerprint, name)
         if fingerprint in policy.required:
             status = SignerStatus.TRUSTED
-    elif policy.pin is not None and all(s.name != policy.pin for s in policy.trusted):
-        if len(holding) == 1:
-            status, name = SignerStatus.FIRST_USE, policy.pin
-        else:
-            note = "several keys have signed, so that none is pinned on first use"
-    else:
+    elif not _is_first_use(policy):
         if policy.pin is not None:
             known = [signer for signer in known if signer.name == policy.pin]
         if any(not signer.first_use for signer in known):
@@ -107,28 +159,77 @@ def _report(fingerprint: str, policy: TrustPolicy, holding: tuple[str, ...]) -> 
     return SignerReport(fingerprint=fingerprint, status=status, name=name, note=note)
 
 
-def _refusal(holding: tuple[str, ...], policy: TrustPolicy) -> Finding | None:
+def _known_by_rotation(fingerprint: str, policy: TrustPolicy) -> SignerReport | None:
+    """The standing that a key has because one that the reader knows has handed over to it."""
+    if fingerprint in policy.unusable:
+        return None
+    for origin in policy.keyring.origins(fingerprint):
+        known = _known_itself(origin, policy)
+        if known.status is not SignerStatus.UNKNOWN:
+            words = filter(None, (known.name, known.status.value, known.note))
+            return SignerReport(
+                fingerprint=fingerprint,
+                status=SignerStatus.SUCCESSOR,
+                name=known.name,
+                note=f"follows {origin} ({', '.join(words)})",
+            )
+    return None
+
+
+def _describe(revocation: CheckedRevocation) -> str:
+    since = f"since {revocation.since}" if revocation.since else "since ever"
+    if revocation.reason is RevocationReason.COMPROMISED:
+        return f"{revocation.reason.value} {since}"
+    return f"{revocation.reason.value} {since}; whether this signature is older is not proven"
+
+
+def _revoked_only(
+    reports: tuple[SignerReport, ...], revoked: Mapping[str, CheckedRevocation]
+) -> Finding | None:
+    """Refuses what a compromised key signed, unless somebody signed as well who stands well."""
+    if any(report.status.established for report in reports):
+        return None
+    for fingerprint, revocation in revoked.items():
+        if revocation.reason is RevocationReason.COMPROMISED:
+            return Finding(
+                code=Code.KEY_REVOKED,
+                subject=fingerprint,
+                found=_describe(revocation),
+                expected="the digest from the paper (--expect), or another signer",
+            )
+    return None
+
+
+def _refusal(
+    holding: tuple[str, ...], policy: TrustPolicy, revoked: Mapping[str, CheckedRevocation]
+) -> Finding | None:
     """Why the keys that signed are not those that the reader asked for."""
     found = " and ".join(holding)
+    counting = [
+        key
+        for key in holding
+        if key not in revoked or revoked[key].reason is not RevocationReason.COMPROMISED
+    ]
     if policy.required or policy.unusable:
-        count = sum(fingerprint in policy.required for fingerprint in holding)
-        if count == 0:
+        met = _named_by(counting, policy)
+        if not met:
             reasons = [f"{f} ({policy.unusable[f]})" for f in holding if f in policy.unusable]
             return Finding(
                 code=Code.SIGNER_REJECTED,
                 found=" and ".join(reasons) or found,
                 expected=" or ".join(policy.required) or "a signer that counts now",
             )
-        if count < policy.threshold:
-            missing = [f for f in policy.required if f not in holding]
+        if len(met) < policy.threshold:
+            missing = [f for f in policy.required if f not in met]
             return Finding(
                 code=Code.TOO_FEW_SIGNERS,
-                found=f"{count} of {len(policy.required)}; no signature of {', '.join(missing)}",
+                found=f"{len(met)} of {len(policy.required)}; no signature of {', '.join(missing)}",
                 expected=str(policy.threshold),
             )
     elif policy.pin is not None:
         known = [signer.fingerprint for signer in policy.trusted if signer.name == policy.pin]
-        if known and not set(known) & set(holding):
+        following = {key for key in holding if set(known) & set(policy.keyring.origins(key))}
+        if known and not (set(known) | following) & set(holding):
             return Finding(
                 code=Code.SIGNER_CHANGED,
                 subject=policy.pin,
@@ -136,3 +237,34 @@ def _refusal(holding: tuple[str, ...], policy: TrustPolicy) -> Finding | None:
                 expected=" or ".join(known),
             )
     return None
+
+
+def _named_by(holding: list[str], policy: TrustPolicy) -> dict[str, str]:
+    """Each named key that is met, and by which key that signed.
+
+    A key that signed meets one name only: its own, else the nearest one that it follows and that
+    nobody meets yet. So a person who has changed her key counts once.
+    """
+    met = {key: key for key in holding if key in policy.required}
+    for key in holding:
+        if key not in met and key not in policy.unusable:
+            origins = [name for name in policy.keyring.origins(key) if name in policy.required]
+            if origins and not set(origins) & set(met):
+                met[origins[0]] = key
+    return met
+
+
+def _least_of_the_needed(
+    reports: tuple[SignerReport, ...],
+    policy: TrustPolicy,
+    revoked: Mapping[str, CheckedRevocation],
+) -> SignerReport | None:
+    """The retired or lost key without which too few of the named signers have signed, if any."""
+    holding = [one.fingerprint for one in reports if one.status is not SignerStatus.INVALID]
+    met = _named_by([key for key in holding if key not in revoked], policy)
+    if not policy.required or len(met) >= policy.threshold:
+        return None
+    lesser = (one for one in reports if one.status is SignerStatus.REVOKED)
+    return next(
+        (one for one in lesser if one.fingerprint in _named_by(holding, policy).values()), None
+    )

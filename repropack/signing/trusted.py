@@ -24,7 +24,16 @@ from repropack import durable
 from repropack.errors import UsageError
 from repropack.signing.keys import read_small
 
-__all__ = ["FINGERPRINT", "TrustedSigner", "check_name", "read_trusted", "trust", "untrust"]
+__all__ = [
+    "FINGERPRINT",
+    "TrustedSigner",
+    "check_name",
+    "check_permissions",
+    "locked",
+    "read_trusted",
+    "trust",
+    "untrust",
+]
 
 FINGERPRINT: Final = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 """An OpenSSH fingerprint, as `ssh-keygen -lf` prints it."""
@@ -68,7 +77,7 @@ def read_trusted(path: Path) -> tuple[TrustedSigner, ...]:
     """
     if not path.exists():
         return ()
-    _check_permissions(path)
+    check_permissions(path)
     data = read_small(path, MAX_LIST, what="list of trusted signers")
     try:
         text = data.decode("utf-8")
@@ -112,7 +121,7 @@ def trust(path: Path, signer: TrustedSigner, *, add: bool = False) -> None:
         OSError: The list could not be written.
     """
     check_name(signer.name)
-    with _locked(path):
+    with locked(path):
         present = read_trusted(path)
         kept = []
         for other in present:
@@ -141,7 +150,7 @@ def untrust(path: Path, which: str) -> tuple[TrustedSigner, ...]:
         UsageError: There is no such name and no such fingerprint.
         OSError: The list could not be written.
     """
-    with _locked(path):
+    with locked(path):
         present = read_trusted(path)
         removed = tuple(s for s in present if which in (s.name, s.fingerprint))
         if not removed:
@@ -165,8 +174,8 @@ def _write(path: Path, signers: tuple[TrustedSigner, ...]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two processes that change the list take turns, so that no line is lost."""
+def locked(path: Path) -> Iterator[None]:
+    """Two processes that change a list of the reader's take turns, so that no line is lost."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = path.with_name(path.name + ".lock")
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -177,7 +186,12 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _check_permissions(path: Path) -> None:
+def check_permissions(path: Path) -> None:
+    """Refuses a list of the reader's that others could have written.
+
+    Raises:
+        UsageError: Others can write it or its directory.
+    """
     for place in (path.resolve(), path.resolve().parent):
         status = place.stat()
         shared = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX

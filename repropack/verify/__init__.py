@@ -223,7 +223,7 @@ def _check_signer(signed: Signed, ladder: Ladder) -> None:
         raise DefectError(
             refusal.code, refusal.subject, found=refusal.found, expected=refusal.expected
         )
-    established = signed.signer.status is not SignerStatus.UNKNOWN
+    established = signed.signer.status.established
     ladder.step(
         "authenticity",
         StepStatus.PASSED if established else StepStatus.UNDECIDED,

@@ -80,15 +80,21 @@ def read_signed(
         size=statement.predicate.manifest_size,
         sha256=sha256,
     )
-    signer = authenticated.signer
-    if expected_manifest is not None and signer.status is SignerStatus.UNKNOWN:
+    signer, refusal = authenticated.signer, authenticated.refusal
+    if expected_manifest is not None and signer.status in (
+        SignerStatus.UNKNOWN,
+        SignerStatus.REVOKED,
+    ):
+        # What the reader knows these very bytes by outlives every key.
         signer = msgspec.structs.replace(signer, status=SignerStatus.EXPECTED_DIGEST)
+        if refusal is not None and refusal.code is Code.KEY_REVOKED:
+            refusal = None
     return Signed(
         listed=listed,
         statement=statement,
         signer=signer,
         signers=authenticated.signers,
-        refusal=authenticated.refusal,
+        refusal=refusal,
     )
 
 

@@ -25,7 +25,6 @@ from repropack.model import (
     LineageRun,
     Report,
     SignerReport,
-    SignerStatus,
     Step,
     StepStatus,
     Verdict,
@@ -98,6 +97,8 @@ class Ladder:
             reason = f"the bytes are intact, but not from a signer that you accept: {reason}"
         elif finding.code is Code.SIGNER_CHANGED:
             reason = f"the bytes are intact, but ANOTHER KEY signed them: {reason}"
+        elif finding.code is Code.KEY_REVOKED:
+            reason = f"the bytes are intact, but THE KEY IS REVOKED: {reason}"
         elif signed and rung in ("code", "records", "environment"):
             reason = f"the bytes are what was signed, but the release is malformed: {reason}"
         return Verdict.NOT_INTACT, reason
@@ -134,8 +135,8 @@ class Ladder:
             return 1
         if verdict is Verdict.INCONCLUSIVE:
             return 3
-        unknown = self.signer is None or self.signer.status is SignerStatus.UNKNOWN
-        return 4 if unknown and not self._allow_unknown_signer else 0
+        established = self.signer is not None and self.signer.status.established
+        return 4 if not established and not self._allow_unknown_signer else 0
 
 
 def sentence(finding: Finding) -> str:

@@ -56,8 +56,6 @@ _RESULTS: Final[dict[Verdict, Literal["PASSED", "WARNED", "FAILED"]]] = {
 
 _MODES: Final = ("evaluate", "retrain")
 
-_ESTABLISHED: Final = (SignerStatus.TRUSTED, SignerStatus.PINNED)
-
 
 class CheckedReceipt(Struct, frozen=True, kw_only=True):
     """A receipt whose signatures hold and which is about the bundle at hand.
@@ -249,7 +247,10 @@ def _agree(result: ReceiptResult, verdict: Verdict) -> bool:
 
 
 def stack(receipts: Sequence[CheckedReceipt]) -> Stack:
-    """Counts keys, not receipts. What a key says twice counts once, and its worst word counts."""
+    """Counts keys, not receipts. What a key says twice counts once, and its worst word counts.
+
+    What a revoked key says does not count: anybody may have it by now.
+    """
     said: dict[str, set[Verdict]] = {}
     own: set[str] = set()
     known: set[str] = set()
@@ -257,8 +258,10 @@ def stack(receipts: Sequence[CheckedReceipt]) -> Stack:
     for receipt in receipts:
         own |= receipt.own
         for signer in receipt.signers:
+            if signer.status is SignerStatus.REVOKED:
+                continue
             said.setdefault(signer.fingerprint, set()).add(receipt.facts.verdict)
-            if signer.status in _ESTABLISHED:
+            if signer.status.established:
                 known.add(signer.fingerprint)
             platforms.setdefault(signer.fingerprint, []).append(receipt.facts.platform)
     failed = tuple(key for key, words in said.items() if Verdict.NOT_REPRODUCED in words)

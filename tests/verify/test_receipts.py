@@ -30,12 +30,15 @@ from repropack.model import (
     Machine,
     MetricSource,
     Report,
+    RevocationReason,
     SignerReport,
     SignerStatus,
     Verdict,
 )
 from repropack.schema import schema
 from repropack.signing.dsse import seal
+from repropack.signing.key_statements import read_key_statement, revocation
+from repropack.signing.keyring import Keyring
 from repropack.signing.keys import SigningKey
 from repropack.signing.policy import TrustPolicy
 from repropack.signing.trusted import TrustedSigner
@@ -294,3 +297,20 @@ def test_a_name_with_escapes_reaches_no_screen(tmp_path: Path) -> None:
     with pytest.raises(DefectError) as caught:
         read_receipt(b"{}", "\x1b[2J", TrustPolicy(), manifest_sha256=DIGEST)
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reason", list(RevocationReason))
+@pytest.mark.parametrize("verdict", [Verdict.REPRODUCED, Verdict.NOT_REPRODUCED])
+def test_what_a_revoked_key_says_counts_neither_way(
+    reason: RevocationReason, verdict: Verdict
+) -> None:
+    envelope = revocation(A.public, A, reason, NOW)
+    known = Keyring().add(read_key_statement(envelope, "it"), now=NOW, envelope=envelope)
+    policy = TrustPolicy(
+        trusted=(TrustedSigner(name="lab", fingerprint=A.public.fingerprint),), keyring=known
+    )
+    checked = read_receipt(receipt(A, verdict), "a.receipt", policy, manifest_sha256=DIGEST)
+    assert [s.status for s in checked.signers] == [SignerStatus.REVOKED]
+    result = stack([checked])
+    assert (result.reproduced, result.failed, result.independent) == ((), (), ())
+    assert result.verdict is Verdict.INCONCLUSIVE
