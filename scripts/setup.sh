@@ -28,6 +28,7 @@ install_package() {
     { echo "setup: $python is $("$python" -V 2>&1), Python 3.11 or newer is needed; try make PYTHON=python3.12" >&2; exit 1; }
 if [ "$group" = browser ]; then
     need chromium chromium
+    need pdftotext poppler-utils
     exit 0
 fi
 need git git
@@ -63,4 +64,8 @@ if [ -z "$group" ]; then
     PYTHONWARNINGS=ignore $pip install --quiet --editable '.[sandbox]'
 else
     $pip install --quiet --group "$group"
+fi
+if [ "$group" = dev ]; then
+    # One file of it is used; the browser that it would bring is Debian's here.
+    $pip install --quiet --no-deps --group accessibility
 fi

@@ -42,6 +42,7 @@ from repropack.model import (
     Verdict,
 )
 from repropack.reports.drawings import Curve, draw_chain, draw_curve
+from repropack.reports.number_line import NumberLine, centre_of, draw_number_line, offset_of
 from repropack.reports.text import describe_curve
 
 __all__ = ["render"]
@@ -143,43 +144,11 @@ MAX_CURVES: Final = 8
 GRAVITY: Final = (Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE, Verdict.REPRODUCED)
 """Claims that need attention come first."""
 
+MAX_DRAWN: Final = 24
+"""Claims that have a drawing: those that need attention come first, and a page is for people."""
 
-CENTRE: Final = 50.0
-HALF_BAND: Final = 20.0
-"""The band reaches from 30 % to 70 % of the drawing."""
-
-CLEARANCE: Final = 0.07
-"""How far, in tolerances, a mark keeps from the edge of the band, so that its side is seen."""
-
-DRAWN_TO_SCALE: Final = 2.0
-"""Tolerances from the claimed value up to which a distance is drawn to scale."""
-
-FAR: Final = 46.0
-"""Where a mark stands that lies further away, beyond the break in the line."""
-
-CHARACTER: Final = 7.7 / 296 * 100
-"""Per cent of the narrowest drawing (296 px, on a telephone) that a character may take."""
-
-
-class NumberLine(Struct, frozen=True, kw_only=True):
-    """Where the marks of a drawing stand, in per cent of its width.
-
-    The band always fills the same part of the drawing, so that the eye compares distances in
-    units of the tolerance from one claim to the next.
-
-    Attributes:
-        band: `wide`, `point` (only equality is accepted) or `none` (no tolerance is known).
-        fresh: None where no fresh number can be compared.
-        broken: The fresh value lies too far away to be drawn to scale: -1 left, 1 right, 0 not.
-        label: Where the fresh value's label is anchored.
-        anchor: Which part of the label stands there: `start`, `middle` or `end`.
-    """
-
-    band: str
-    fresh: float | None
-    broken: int
-    label: float
-    anchor: str
+GAP: Final = "\N{NO-BREAK SPACE}"
+"""Between a number and its sign."""
 
 
 class CurveView(Struct, frozen=True, kw_only=True):
@@ -238,10 +207,11 @@ def render(report: Report) -> str:
         reproduced=sum(r.verdict is Verdict.REPRODUCED for r in report.claims),
         command=_command(report),
         curves=_curves(report),
+        max_drawn=MAX_DRAWN,
         undrawn=max(0, len(report.curves) - MAX_CURVES),
         chain=draw_chain(report.lineage) if len(report.lineage) > 1 else None,
         certainties=CERTAINTIES,
-        citation=_citation(report),
+        signed_by=_signed_by(report),
     )
 
 
@@ -288,32 +258,21 @@ def _curves(report: Report) -> list[CurveView]:
     return views
 
 
-def _citation(report: Report) -> str:
-    """What to write where this check is relied on: the bundle by its digest, and what was done."""
-    if report.manifest_sha256 is None:
-        return ""
-    signers = ", ".join(
-        one.fingerprint for one in report.signers if one.status is not SignerStatus.INVALID
-    ) or (report.signer.fingerprint if report.signer else "nobody")
-    day = (report.checked or "")[:10]
-    return (
-        f"{show(report.bundle)}, manifest sha256:{report.manifest_sha256}, signed by {signers}; "
-        f"checked{f' on {show(day)}' if day else ''} with {show(report.tool) or 'repropack'} "
-        f"({show(report.mode)}): {report.verdict.value}."
-    )
+def _signed_by(report: Report) -> str:
+    """The keys whose signatures hold, for a citation."""
+    holding = [s.fingerprint for s in report.signers if s.status is not SignerStatus.INVALID]
+    return ", ".join(holding) or (report.signer.fingerprint if report.signer else "nobody")
 
 
-def _command(report: Report) -> str:
-    """What to type to check the same file again.
+def _command(report: Report) -> tuple[str, str, str]:
+    """What to type to check the same file again: the command, the file, the options.
 
     It names no signer, no digest and no `--no-sandbox`: a page that came from a stranger must not
     talk its next reader into accepting the stranger's key or running without isolation.
     """
     name = f"./{report.bundle}" if report.bundle.startswith("-") else report.bundle
-    words = ["repropack", "verify", shlex.quote(show(name))]
-    if report.mode in DEPTHS and report.mode != "evaluate":
-        words.append(f"--{report.mode}")
-    return " ".join(words)
+    options = f"--{report.mode}" if report.mode in DEPTHS and report.mode != "evaluate" else ""
+    return "repropack verify", shlex.quote(show(name)), options
 
 
 def _claim(result: ClaimResult) -> ClaimView:
@@ -328,10 +287,10 @@ def _claim(result: ClaimResult) -> ClaimView:
         low="" if result.low is None else f"{result.low:.10g}",
         high="" if result.high is None else f"{result.high:.10g}",
         distance=_distance(result),
-        centre=f"mean of runs {_centre(result):.10g}"
+        centre=f"mean of runs {centre_of(result):.10g}"
         if isinstance(claim.tolerance, Interval)
         else f"claimed {_number(claim.expected, claim.unit)}",
-        line=_number_line(result),
+        line=draw_number_line(result, f"fresh {_fresh(result)}"),
     )
 
 
@@ -354,19 +313,22 @@ def _tolerance(claim: Claim) -> tuple[str, str]:
         case None:
             return "none declared", ""
         case Absolute(within=within):
-            return f"± {within:g}", ""
+            return f"±{GAP}{within:g}", ""
         case Relative(within=within):
-            return f"± {100 * within:g} %", "of the claimed value"
+            return f"±{GAP}{100 * within:g}{GAP}%", "of the claimed value"
         case Close(absolute=absolute, relative=relative):
-            return f"± {absolute:g} ± {100 * relative:g} %", "of the claimed value"
+            return f"±{GAP}{absolute:g} ±{GAP}{100 * relative:g}{GAP}%", "of the claimed value"
         case AtLeast(bound=bound):
             return f"at least {bound:g}", ""
         case AtMost(bound=bound):
             return f"at most {bound:g}", ""
         case Interval(values=values, confidence=confidence):
-            return f"{100 * confidence:g} % prediction interval", f"of {len(values)} recorded runs"
+            return (
+                f"{100 * confidence:g}{GAP}% prediction interval",
+                f"of {len(values)} recorded runs",
+            )
         case Equivalent(values=values, margin=margin):
-            return f"mean within ± {margin:g}", f"of {len(values)} recorded seeds, by TOST"
+            return f"mean within ±{GAP}{margin:g}", f"of {len(values)} recorded seeds, by TOST"
         case _:
             return "exactly equal", ""
 
@@ -380,12 +342,12 @@ def _distance(result: ClaimResult) -> str:
     expected = result.claim.expected
     if result.fresh == expected:
         return "equal"
-    if result.low is None or result.high is None or _centre(result) != expected:
+    if result.low is None or result.high is None or centre_of(result) != expected:
         return f"{result.fresh - expected:+.3g} from the claimed value"
     # Subtracted as the decimals that people read: 0.92 - 0.91 is 0.01.
     difference = (Decimal(repr(result.fresh)) - Decimal(repr(expected))).normalize()
     text = f"{float(difference):+.3g}"
-    share = abs(_offset(result, result.fresh))
+    share = abs(offset_of(result, result.fresh))
     if not math.isfinite(share):
         return text
     if result.verdict is Verdict.REPRODUCED:
@@ -394,60 +356,3 @@ def _distance(result: ClaimResult) -> str:
         return f"{text}, just outside the tolerance"
     times = f"{share:.3g}" if share < 1_000 else "over 1000"
     return f"{text}, {times} times the tolerance"
-
-
-def _offset(result: ClaimResult, fresh: float) -> float:
-    """Signed distance of the fresh value from the middle of the band, in units of the tolerance.
-
-    Infinite where the tolerance is zero or not known.
-    """
-    centre = _centre(result)
-    if fresh == centre:
-        return 0.0
-    # A hostile claim may lie at the end of the number range; in quarters, nothing overflows.
-    distance = fresh / 4 - centre / 4
-    half = 0.0 if result.high is None else result.high / 4 - centre / 4
-    return distance / half if half > 0 else math.copysign(math.inf, fresh - centre)
-
-
-def _centre(result: ClaimResult) -> float:
-    """The middle of the band: the claimed value, or the mean of recorded seeds."""
-    around_mean = isinstance(result.claim.tolerance, Interval)
-    if not around_mean or result.low is None or result.high is None:
-        return result.claim.expected
-    return result.low / 2 + result.high / 2
-
-
-def _number_line(result: ClaimResult) -> NumberLine:
-    if result.low is None or result.high is None:
-        band = "none"
-    else:
-        band = "wide" if result.low < _centre(result) < result.high else "point"
-    if result.fresh is None or result.verdict is Verdict.INCONCLUSIVE:
-        return NumberLine(band=band, fresh=None, broken=0, label=CENTRE, anchor="middle")
-    offset = _offset(result, result.fresh)
-    # The verdict was decided on exact decimals, so it has the last word at an edge.
-    if result.verdict is Verdict.REPRODUCED:
-        size = 0.0 if band == "point" else min(abs(offset), 1 - CLEARANCE)
-    else:
-        size = max(abs(offset), 1 + CLEARANCE)
-    side = math.copysign(1, offset)
-    far = size > DRAWN_TO_SCALE
-    fresh = CENTRE + side * (FAR if far else size * HALF_BAND)
-    label, anchor = _place_label(fresh, len(f"fresh {_fresh(result)}") * CHARACTER)
-    return NumberLine(
-        band=band,
-        fresh=round(fresh, 2),
-        broken=int(side) if far else 0,
-        label=round(label, 2),
-        anchor=anchor,
-    )
-
-
-def _place_label(mark: float, width: float) -> tuple[float, str]:
-    """Over the mark where it fits, else beside it and always inside the drawing."""
-    if width / 2 <= mark <= 100 - width / 2:
-        return mark, "middle"
-    if mark < CENTRE:
-        return max(0.0, min(mark - 1, 100 - width)), "start"
-    return min(100.0, max(mark + 1, width)), "end"

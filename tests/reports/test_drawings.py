@@ -18,15 +18,8 @@ from repropack.reports.badge import render as badge
 from repropack.reports.drawings import HEIGHT, MAX_NODES, WIDTH, draw_chain, draw_curve
 from repropack.reports.text import describe_curve
 from repropack.verify.curves import compare_series
-from tests.reports.test_reports import (
-    CURVES,
-    FINGERPRINT,
-    LINEAGE,
-    contrast,
-    page,
-    report,
-    with_text,
-)
+from tests.reports.samples import CURVES, FINGERPRINT, LINEAGE, report, with_text
+from tests.reports.test_reports import contrast, page
 
 COORDINATE = re.compile(r"([ML])(-?[0-9.]+) (-?[0-9.]+)")
 
