@@ -8,6 +8,7 @@ exporting and verifying cannot do without is *needed*.
 from __future__ import annotations
 
 import enum
+import importlib.util
 import os
 import re
 import shutil
@@ -96,6 +97,7 @@ def diagnose(
         yield _uv(uv)
         yield _pythons(uv)
         yield _index(uv)
+    yield _conda()
     yield _strace(variables)
     yield _gpu(variables)
     yield _key(key)
@@ -253,6 +255,17 @@ def _index(uv: Uv) -> Check:
         state=State.GOOD,
         found=settings.conceal(", ".join([*named, *settings.find_links])) or "none",
         purpose="where packages come from (uv's configuration, else pip's); not asked now",
+    )
+
+
+def _conda() -> Check:
+    there = importlib.util.find_spec("rattler") is not None
+    return Check(
+        name="conda",
+        state=State.GOOD if there else State.OPTIONAL,
+        found="py-rattler" if there else "no py-rattler",
+        purpose="rebuilding environments of conda (verify)",
+        advice="" if there else "pip install 'repropack[conda]'",
     )
 
 

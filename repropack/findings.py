@@ -80,6 +80,7 @@ class Code(enum.Enum):
     PACKAGE_UNLOCKED = ("RPK606", "a package was recorded without a digest")
     PACKAGE_ALTERED = ("RPK607", "an installed file is not the one of its wheel")
     STARTUP_CODE = ("RPK608", "a package runs code whenever Python starts")
+    CONDA_NOT_BUILT = ("RPK609", "the recorded environment of conda cannot be rebuilt here")
     # 7: data
     DATA_MISSING = ("RPK701", "data is missing")
     DATA_DIFFERS = ("RPK702", "data differs from what the run read")

@@ -2,7 +2,8 @@
 """From what was installed to a lock file, and from a lock file to the same environment.
 
 `installed` reads a search path, `lock` is the text in the bundle, `index` knows where the user's
-packages come from, `interpreter` and `uv` rebuild. conda environments are not rebuilt yet.
+packages come from, `interpreter` and `uv` rebuild. `conda` reads what conda has installed,
+`conda_channels` fetches its archives by digest, `conda_link` fills a directory with them.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def entries_of(environment: Path) -> dict[str, str]:
 
 def check_installation(
     environment: Path,
-    python: Python,
+    site: Path,
     entries: Sequence[LockedPackage],
     own: Mapping[str, str],
 ) -> Installation:
@@ -83,15 +83,14 @@ def check_installation(
 
     Args:
         environment: The environment.
-        python: Its interpreter.
+        site: Its `site_packages`, or itself where packages alone were installed.
         entries: The packages that were installed.
         own: `entries_of` the environment before a package was installed.
 
     Raises:
         OSError: The environment cannot be read.
     """
-    site = site_packages(environment, python)
-    below = f"{site.relative_to(environment)}/"
+    below = "" if site == environment else f"{site.relative_to(environment)}/"
     folders = {
         (canonicalize_name(name), version): name_of
         for name_of in sorted(os.listdir(site))

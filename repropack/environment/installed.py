@@ -13,7 +13,7 @@ import csv
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +21,7 @@ import msgspec
 
 from repropack import canonical
 from repropack.digest import sha256_hex
+from repropack.environment.conda import conda_metadata
 from repropack.model import Distribution, Wheel
 
 __all__ = ["copied_projects", "editable_projects", "installed_distributions"]
@@ -149,6 +150,7 @@ def _scan(root: str) -> Iterable[_Installed]:
     except OSError:
         # Search paths name zip files and directories that do not exist; imports skip them too.
         return
+    by_conda = conda_metadata(Path(root))
     for name in names:
         if name.endswith(".dist-info"):
             install = _dist_info(root, os.path.join(root, name))
@@ -157,6 +159,11 @@ def _scan(root: str) -> Iterable[_Installed]:
         else:
             continue
         if install is not None:
+            if name in by_conda:
+                # What it says of its origin was true where conda-build made it.
+                install = msgspec.structs.replace(
+                    install, origin="conda", archive=None, editable=False, entry_points={}
+                )
             yield install
 
 

@@ -40,7 +40,7 @@ from repropack.escaping import show
 from repropack.findings import Code, Finding
 from repropack.model import Distribution, Python, Wheel
 
-__all__ = ["EnvironmentNotBuiltError", "Uv", "build", "find_uv", "find_wheels"]
+__all__ = ["EnvironmentNotBuiltError", "Uv", "build", "build_directory", "find_uv", "find_wheels"]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -64,6 +64,9 @@ _UNSOLVABLE: Final = re.compile(
     r"|,? ?(?:and )?we can conclude that your requirements are unsatisfiable\."
 )
 """What uv says around the reason why a package is not to be had."""
+
+_LOCK_FILE: Final = {".lock": f"sha256 {sha256_hex(b'')}"}
+"""uv locks what it installs into by an empty file, which stays."""
 
 _NOT_FOUND: Final = 1
 """uv's status where the index was reached and does not have what was asked for."""
@@ -153,6 +156,9 @@ def find_wheels(
     pinned: dict[str, Distribution] = {}
     names = []
     for distribution in distributions:
+        if distribution.origin == "conda":
+            # Its archive is locked by its own digest; the index has another build of that version.
+            continue
         names.append(distribution.name)
         if distribution.archive is not None:
             package = _package(distribution, [distribution.archive])
@@ -322,31 +328,72 @@ def build(
             ["venv", "--no-project", "--python", interpreter, str(target.absolute())],
             timeout=RESOLVE_SECONDS,
         )
-        # uv locks an environment by an empty file, which stays.
-        own = {**entries_of(target), ".lock": f"sha256 {sha256_hex(b'')}"}
+        own = {**entries_of(target), **_LOCK_FILE}
         if entries:
             from_bundle = wheels is not None and _holds_all(wheels, entries)
             where = " from the bundle" if from_bundle else ""
             progress(f"installing {len(entries)} packages{where}")
+            into = ["--python", str(target.absolute() / "bin" / "python")]
             try:
-                _install(uv, entries, target, wheels=wheels, offline=offline or from_bundle)
+                _install(uv, entries, into, wheels=wheels, offline=offline or from_bundle)
             except EnvironmentNotBuiltError:
                 # The wheels of another platform are no use here; the lock names those of this one.
                 if offline or not from_bundle:
                     raise
                 progress(f"installing {len(entries)} packages from the package index")
-                _install(uv, entries, target, wheels=wheels, offline=False)
+                _install(uv, entries, into, wheels=wheels, offline=False)
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
     return own
 
 
+def build_directory(
+    uv: Uv,
+    entries: Sequence[LockedPackage],
+    python: Python,
+    target: Path,
+    *,
+    wheels: Path | None,
+    offline: bool,
+    progress: Callable[[str], None],
+) -> dict[str, str]:
+    """Installs packages into a directory, for an interpreter of another environment.
+
+    Args:
+        uv: The program.
+        entries: What to install.
+        python: The interpreter that they are for; it is not started.
+        target: Where; must not exist.
+        wheels: A directory with wheels, from the bundle.
+        offline: Whether only `wheels` and what was downloaded earlier may be used.
+        progress: Told in words what is being done.
+
+    Returns:
+        What the directory holds beside the packages, as `entries_of`.
+
+    Raises:
+        EnvironmentNotBuiltError: As `build`.
+    """
+    progress(f"installing {len(entries)} packages from the package index")
+    into = [
+        *("--python", sys.executable, "--python-version", python_series(python)),
+        *("--target", str(target.absolute())),
+    ]
+    _install(uv, entries, into, wheels=wheels, offline=offline)
+    return _LOCK_FILE
+
+
 def _install(
-    uv: Uv, entries: Sequence[LockedPackage], target: Path, *, wheels: Path | None, offline: bool
+    uv: Uv,
+    entries: Sequence[LockedPackage],
+    into: Sequence[str],
+    *,
+    wheels: Path | None,
+    offline: bool,
 ) -> None:
     arguments = [
-        *("pip", "install", "--python", str(target.absolute() / "bin" / "python")),
+        *("pip", "install", *into),
         *("--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", "-"),
         *uv_arguments(uv.settings),
     ]

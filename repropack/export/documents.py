@@ -19,6 +19,7 @@ from typing import Any, Final
 import jinja2
 from msgspec import Struct
 
+from repropack.environment.conda import channel_names, needs_conda
 from repropack.environment.editable import EditableInstall
 from repropack.escaping import show
 from repropack.export.chain import ChainedRun, ChosenArtifact, products_of
@@ -141,7 +142,8 @@ def write_documents(
                 "place": place_of[directory],
                 "python": environment.python,
                 "machine": environment.machine,
-                "packages": len(environment.distributions),
+                "conda": channel_names(environment) if needs_conda(environment) else None,
+                "packages": sum(one.origin != "conda" for one in environment.distributions),
                 "wheels": wheels.get(directory, 0),
             }
             for directory, environment in environments.items()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from repropack.environment.conda import channel_names, needs_conda
 from repropack.export.chain import ChainedRun, ChosenArtifact, code_of, materials_of, products_of
 from repropack.export.data import ChosenData
 from repropack.export.environments import merge
@@ -105,6 +106,13 @@ def warnings(
             if m.sha256 is None
         ]
     for environment in environments:
+        if needs_conda(environment.environment):
+            lines.append(
+                f"{len(environment.environment.conda)} packages are conda's: they are locked by "
+                "digest and not packed, so a reader needs their channels ("
+                + ", ".join(channel_names(environment.environment))
+                + ") and repropack[conda]"
+            )
         if environment.unlocked and not environment.locked:
             lines.append(
                 f"none of {len(environment.unlocked)} packages is locked: the package index was "

@@ -28,7 +28,8 @@ class Distribution(SparseRecord, frozen=True, kw_only=True):
         record_sha256: Digest of its RECORD file.
         imported: Whether the run imported something of it.
         editable: Whether it is an editable install, whose code is a code root.
-        origin: `index`, `local` (a file or directory), `url` (an archive elsewhere), or `vcs`.
+        origin: `index`, `local` (a file or directory), `url` (an archive elsewhere), `vcs`, or
+            `conda` (part of one of `Environment.conda`).
         archive: The wheel that was installed, where the installer wrote its name and digest down.
         entry_points: Of an install that is from no index: group to name to `module:attribute`.
     """
@@ -68,6 +69,7 @@ class CondaPackage(SparseRecord, frozen=True, kw_only=True):
 
     Attributes:
         build: Its build string.
+        file_name: Of its archive, such as `numpy-1.26.4-py311h64a7726_0.conda`.
         channel: The name of its channel, without address.
         platform: Such as `linux-64` or `noarch`.
         sha256: Of its archive, where conda recorded it; older ones have only the MD5.
@@ -76,6 +78,7 @@ class CondaPackage(SparseRecord, frozen=True, kw_only=True):
     name: str
     version: str
     build: str = ""
+    file_name: str = ""
     channel: str = ""
     platform: str = ""
     sha256: Sha256 | None = None

@@ -273,7 +273,14 @@ def _repeat(
 
     needed = tuple(dict.fromkeys(run.packed.environment for run in runs))
     outcome = build_environments(
-        release, needed, unpacked, work, variables, offline=request.offline, tell=observer.tell
+        release,
+        needed,
+        unpacked,
+        work,
+        variables,
+        sandbox,
+        offline=request.offline,
+        tell=observer.tell,
     )
     ladder.findings += outcome.findings
     ladder.differences += outcome.differences

@@ -12,14 +12,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 from packaging.utils import canonicalize_name
 
+from repropack.environment.conda import needs_conda
 from repropack.environment.index import load_index_settings
-from repropack.environment.installation import check_installation
+from repropack.environment.installation import site_packages
 from repropack.environment.interpreter import find_interpreter
 from repropack.environment.lock import select
 from repropack.environment.machine import describe_machine
 from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv
 from repropack.findings import Code, Finding
-from repropack.model import Difference, Distribution, Environment, Machine, Python
+from repropack.model import Difference, Distribution, Environment, Machine
+from repropack.sandbox import Sandbox
+from repropack.verify.conda import build_conda
+from repropack.verify.installed_packages import check_packages
 from repropack.verify.release import Release, ReleaseEnvironment
 from repropack.verify.workspace import Unpacked
 
@@ -30,10 +34,6 @@ _VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0
 
 MAX_UNLOCKED_SHOWN: Final = 20
 """Findings about packages without a digest: one names the problem, hundreds hide it."""
-
-
-MAX_STARTUP_SHOWN: Final = 20
-"""Findings about code that runs at the start: no sound environment has more of it."""
 
 
 class BuiltEnvironment(Struct, frozen=True, kw_only=True):
@@ -64,6 +64,7 @@ def build_environments(
     unpacked: Unpacked,
     target: Path,
     variables: Mapping[str, str],
+    sandbox: Sandbox | None,
     *,
     offline: bool,
     tell: Callable[[str], None],
@@ -76,11 +77,12 @@ def build_environments(
         unpacked: The members, among them packed wheels.
         target: An existing directory; each environment is made below it.
         variables: The reader's environment variables: her index, her interpreters.
+        sandbox: Where packages of conda are linked; None because the reader wants none.
         offline: Whether nothing may be downloaded.
         tell: Told in words what is going on.
 
     Raises:
-        RepropackError: uv is missing.
+        RepropackError: uv is missing, or the reader's configuration is not in order.
         DefectError: The recorded requirements exceed a limit.
     """
     built: dict[str, BuiltEnvironment] = {}
@@ -102,6 +104,8 @@ def build_environments(
             specification,
             target / f"env-{number}",
             variables,
+            here,
+            sandbox,
             wheels=unpacked.path(f"{directory}/wheels") if specification.wheels else None,
             in_code={
                 name
@@ -132,6 +136,8 @@ def _build_one(
     specification: ReleaseEnvironment,
     target: Path,
     variables: Mapping[str, str],
+    here: Machine,
+    sandbox: Sandbox | None,
     *,
     wheels: Path | None,
     in_code: Set[str],
@@ -162,6 +168,39 @@ def _build_one(
     )
     if unlocked and unlocked[0].imported:
         return None
+    if needs_conda(specification.environment):
+        try:
+            made = build_conda(
+                uv,
+                specification,
+                target,
+                variables,
+                here,
+                sandbox,
+                wheels=wheels,
+                offline=offline,
+                tell=tell,
+            )
+        except EnvironmentNotBuiltError as error:
+            findings.append(_not_built(error))
+            return None
+        findings += made.findings
+        if made.directory is None:
+            return None
+        return BuiltEnvironment(
+            directory=made.directory,
+            interpreter_prefix=str(made.directory),
+            recorded=specification.environment,
+        )
+    if any(one.origin == "conda" for one in specification.environment.distributions):
+        # What the run imported is from elsewhere.
+        differences.append(
+            Difference(
+                subject="packages of conda",
+                recorded=str(len(specification.environment.conda)),
+                present="not installed: the run imported none of them",
+            )
+        )
     interpreter = find_interpreter(uv, python, variables)
     if interpreter is None:
         findings.append(
@@ -192,10 +231,12 @@ def _build_one(
             progress=tell,
         )
     except EnvironmentNotBuiltError as error:
-        expected = "; ".join(filter(None, (error.finding.expected, error.advice)))
-        findings.append(replace(error.finding, expected=expected))
+        findings.append(_not_built(error))
         return None
-    if not _check_installation(target, python, specification, own, findings):
+    site = site_packages(target, python)
+    said, altered = check_packages(target, site, specification.locked, own)
+    findings += said
+    if altered:
         return None
     return BuiltEnvironment(
         directory=target,
@@ -204,39 +245,9 @@ def _build_one(
     )
 
 
-def _check_installation(
-    target: Path,
-    python: Python,
-    specification: ReleaseEnvironment,
-    own: Mapping[str, str],
-    findings: list[Finding],
-) -> bool:
-    """Whether every installed file is the one of its wheel; says which code runs unasked."""
-    found = check_installation(target, python, specification.locked, own)
-    findings.extend(
-        Finding(
-            code=Code.STARTUP_CODE,
-            subject=name,
-            found=path,
-            expected="that you know of it: it runs in the sandbox before the recorded command",
-        )
-        for name, path in found.startup[:MAX_STARTUP_SHOWN]
-    )
-    if not found.altered:
-        return True
-    name, path = found.altered[0]
-    more = f", one of {len(found.altered)} such files" if len(found.altered) > 1 else ""
-    findings.append(
-        Finding(
-            code=Code.PACKAGE_ALTERED,
-            subject=name or "a package",
-            found=f"{path}{more}",
-            expected="what the RECORD of a locked wheel lists, and nothing else; remove the folder "
-            "repropack/uv in your cache directory and verify again: if it is still so, the wheel "
-            "itself is not in order, which is for its author to mend",
-        )
-    )
-    return False
+def _not_built(error: EnvironmentNotBuiltError) -> Finding:
+    expected = "; ".join(filter(None, (error.finding.expected, error.advice)))
+    return replace(error.finding, expected=expected)
 
 
 def _unlocked(specification: ReleaseEnvironment, in_code: Set[str]) -> list[Distribution]:
@@ -249,7 +260,9 @@ def _unlocked(specification: ReleaseEnvironment, in_code: Set[str]) -> list[Dist
         (
             one
             for one in needed
-            if (canonicalize_name(one.name), one.version) not in locked and one.name not in in_code
+            if (canonicalize_name(one.name), one.version) not in locked
+            and one.name not in in_code
+            and one.origin != "conda"
         ),
         key=lambda one: (not one.imported, one.name),
     )

@@ -166,7 +166,8 @@ def execute(
     if environment.directory is not None and environment.interpreter_prefix is not None:
         read_only += [
             Bind(source=path, target=path)
-            for path in (str(environment.directory), environment.interpreter_prefix)
+            # One directory where the environment has an interpreter of its own.
+            for path in dict.fromkeys((str(environment.directory), environment.interpreter_prefix))
         ]
     # Only where the author's machine had one: the driver of a GPU is much code to attack.
     devices = gpu_devices() if environment.recorded.machine.accelerators else ()

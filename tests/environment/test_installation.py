@@ -37,23 +37,27 @@ def test_every_installed_file_is_compared_with_its_record(
     entry = locked(make_wheel("thing", "1.0", files))
     target = tmp_path / "environment"
     own = build(make_uv(), [entry], BASE, target, wheels=wheelhouse, offline=True, progress=print)
-    good = check_installation(target, HERE, [entry], own)
+    good = check_installation(target, site_packages(target, HERE), [entry], own)
     assert good.altered == ()
     assert good.files >= 6
     assert good.startup == (("thing", "sitecustomize.py"),)
     site = site_packages(target, HERE)
     (site / "thing/a, b.py").write_text("x = 2\n")
     (site / "thing/__init__.py").unlink()
-    bad = check_installation(target, HERE, [entry], own)
+    bad = check_installation(target, site_packages(target, HERE), [entry], own)
     assert set(bad.altered) == {("thing", "thing/a, b.py"), ("thing", "thing/__init__.py")}
     shutil.rmtree(site / "thing-1.0.dist-info")
-    assert check_installation(target, HERE, [entry], own).altered[0][1].endswith("no RECORD")
+    assert (
+        check_installation(target, site_packages(target, HERE), [entry], own)
+        .altered[0][1]
+        .endswith("no RECORD")
+    )
 
 
 def installed(make_uv: MakeUv, wheelhouse: Path, target: Path, *wheels: Path) -> Installation:
     entries = [locked(wheel) for wheel in wheels]
     own = build(make_uv(), entries, BASE, target, wheels=wheelhouse, offline=True, progress=print)
-    return check_installation(target, HERE, entries, own)
+    return check_installation(target, site_packages(target, HERE), entries, own)
 
 
 def test_an_environment_without_packages_is_in_order(make_uv: MakeUv, tmp_path: Path) -> None:
@@ -61,7 +65,7 @@ def test_an_environment_without_packages_is_in_order(make_uv: MakeUv, tmp_path: 
     own = build(make_uv(), [], BASE, target, wheels=None, offline=True, progress=print)
     assert "pyvenv.cfg" in own
     assert own["bin/python"].startswith("link ")
-    assert check_installation(target, HERE, [], own) == Installation(
+    assert check_installation(target, site_packages(target, HERE), [], own) == Installation(
         altered=(), startup=(), files=0
     )
 
@@ -98,7 +102,7 @@ def test_what_came_from_nowhere_is_found(
     (site / "stray-1.0.dist-info").mkdir()
     (site / "stray-1.0.dist-info/RECORD").write_text("stray.py,sha256=AAAA,1\n")
     os.mkfifo(target / "bin/fifo")
-    found = check_installation(target, HERE, [entry], own).altered
+    found = check_installation(target, site_packages(target, HERE), [entry], own).altered
     below = site.relative_to(target)
     assert found == tuple(
         ("", f"{place}: no RECORD lists it")
@@ -151,7 +155,7 @@ def test_a_record_that_lies(
     record = site_packages(target, HERE) / "thing-1.0.dist-info/RECORD"
     lines = [one for one in record.read_text().splitlines(keepends=True) if one[:8] != line[:8]]
     record.write_text("".join([*lines, line]))
-    found = check_installation(target, HERE, [entry], own)
+    found = check_installation(target, site_packages(target, HERE), [entry], own)
     assert found.altered[0][0] == "thing"
     assert found.altered[0][1].endswith(said)
 
