@@ -25,6 +25,7 @@ def test_all_that_is_needed_is_here(bare_project: Project) -> None:
     assert {
         "git",
         "sandbox",
+        "conda",
         "limits",
         "uv",
         "Python",
