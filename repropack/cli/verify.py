@@ -27,6 +27,7 @@ from repropack.escaping import show
 from repropack.findings import Code
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
 from repropack.reports import render
+from repropack.reports.badge import check_form
 from repropack.reports.badge import render as render_badge
 from repropack.sandbox import Limits, usual_limits
 from repropack.signing.dsse import seal
@@ -105,7 +106,7 @@ MIN_MEMORY = 64 * 1024 * 1024
     "sets, hash seed) to see which of them it depends on.",
 )
 @click.option("--report", metavar="FILE.html", help="Write a report for people.")
-@click.option("--badge", metavar="FILE.svg", help="Write the verdict as a small picture.")
+@click.option("--badge", metavar="FILE.svg|FILE.png", help="Write the verdict as a small picture.")
 @click.option(
     "--receipt", metavar="FILE", help="Write and sign what came of it, for others to count."
 )
@@ -178,6 +179,8 @@ def command(
         )
     report_path = _output_path("--report", report)
     badge_path = _output_path("--badge", badge)
+    if badge is not None:
+        check_form(badge)
     receipt_path = _output_path("--receipt", receipt)
     if receipt_path is not None and request.mode is Mode.NO_RUN:
         raise UsageError(
@@ -194,8 +197,8 @@ def command(
             Observer(tell=line.tell, advance=line.advance, live=line.live),
             now=now(),
         )
-    unwritten = _write(report_path, lambda: render("html", result))
-    undrawn = _write(badge_path, lambda: render_badge(result))
+    unwritten = _write(report_path, lambda: render("html", result).encode())
+    undrawn = _write(badge_path, lambda: render_badge(result, badge or ""))
     unsigned = _write_receipt(receipt_path, result, keys)
     if as_json:
         say(render("json", result).rstrip("\n"))
@@ -262,11 +265,11 @@ def _mode(*, no_run: bool, evaluate: bool, retrain: bool) -> Mode:
     return Mode.NO_RUN if no_run else Mode.RETRAIN if retrain else Mode.EVALUATE
 
 
-def _write(path: Path | None, text: Callable[[], str]) -> str:
+def _write(path: Path | None, content: Callable[[], bytes]) -> str:
     """Writes a form of the report. Returns why it could not; the verdict is not lost over it."""
     if path is not None:
         try:
-            durable.write_file(path, text().encode("utf-8"))
+            durable.write_file(path, content())
         except OSError as error:
             return error.strerror or str(error)
     return ""

@@ -115,3 +115,10 @@ def test_a_badge_and_a_report_are_written(checked: tuple[Project, Path]) -> None
     assert f"badge: {badge}" in done.stdout
     assert "reproduced, signer unknown" in badge.read_text()
     assert "How to cite this check" in report.read_text()
+    picture = bundle.with_suffix(".png")
+    done = project.repropack("verify", str(bundle), "--no-run", "--badge", str(picture))
+    assert done.returncode == 4
+    assert picture.read_bytes().startswith(b"\x89PNG\r\n")
+    wrong = project.repropack("verify", str(bundle), "--badge", "badge.jpg")
+    assert wrong.returncode == 2
+    assert "an .svg or a .png" in wrong.stderr

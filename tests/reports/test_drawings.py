@@ -3,23 +3,32 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from repropack.errors import UsageError
 from repropack.importers.series import series
-from repropack.model import CurveComparison, LineageRun, SignerReport, SignerStatus, Verdict
-from repropack.reports.badge import COLOURS
-from repropack.reports.badge import render as badge
+from repropack.model import CurveComparison, LineageRun, Report, SignerReport, SignerStatus, Verdict
+from repropack.reports.badge import COLOURS, check_form
+from repropack.reports.badge import render as render_badge
 from repropack.reports.drawings import HEIGHT, MAX_NODES, WIDTH, draw_chain, draw_curve
 from repropack.reports.text import describe_curve
 from repropack.verify.curves import compare_series
-from tests.reports.samples import CURVES, FINGERPRINT, LINEAGE, report, with_text
+from tests.reports.samples import CURVES, DIGEST, FINGERPRINT, LINEAGE, report, with_text
 from tests.reports.test_reports import contrast, page
+
+
+def badge(whole: Report) -> str:
+    return render_badge(whole, "x.svg").decode()
+
 
 COORDINATE = re.compile(r"([ML])(-?[0-9.]+) (-?[0-9.]+)")
 
@@ -157,3 +166,45 @@ def test_the_badge_loads_and_does_nothing() -> None:
     assert not {
         name for name in attributes(badge(report())) if name.startswith("on") or "href" in name
     }
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_badge_for_places_without_svg_is_the_same_picture(verdict: Verdict) -> None:
+    """Pixels, read by an independent decoder: both grounds, white words on each, round corners."""
+    drawn = render_badge(report(verdict=verdict), "x.PNG")
+    with Image.open(io.BytesIO(drawn)) as picture:
+        assert picture.format == "PNG"
+        assert picture.height == 80
+        title = f"repropack: {verdict.value.lower()} (sha256:{DIGEST})"
+        assert picture.info["Description"] == title
+        pixels = picture.convert("RGBA")
+    half = pixels.height // 2
+    colours = [
+        {
+            f"#{''.join(f'{part:02x}' for part in colour[:3])}"
+            for _, colour in found
+            if isinstance(colour, tuple)
+        }
+        for left, right in ((20, 160), (pixels.width - 160, pixels.width - 20))
+        if (found := pixels.crop((left, 0, right, pixels.height)).getcolors(100_000))
+    ]
+    assert {"#3b424a", "#ffffff"} <= colours[0]
+    assert {COLOURS[verdict], "#ffffff"} <= colours[1]
+    assert pixels.getpixel((0, 0)) == (0, 0, 0, 0)
+    # Words stand between margins, in the middle.
+    assert pixels.getpixel((10, half)) == (0x3B, 0x42, 0x4A, 255)
+    assert render_badge(report(verdict=verdict), "x.png") == drawn
+
+
+@pytest.mark.parametrize("name", ["badge.jpg", "badge", "png"])
+def test_another_kind_of_picture_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"an \.svg or a \.png"):
+        check_form(name)
+
+
+def test_a_missing_pillow_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    check_form("x.svg")
+    with pytest.raises(UsageError) as caught:
+        check_form("x.png")
+    assert "repropack[badge]" in caught.value.advice
