@@ -60,6 +60,7 @@ class Code(enum.Enum):
     KEY_REVOKED = ("RPK312", "the key that signed is revoked")
     KEY_STATEMENT = ("RPK313", "a statement about a key does not have the allowed form or signers")
     KEY_CONFLICT = ("RPK314", "a statement about a key contradicts others, or has no authority")
+    TIMESTAMP = ("RPK315", "the time stamp does not hold for this bundle")
     # 4: code bundles (section 8)
     CODE_HEADER = ("RPK401", "a code bundle's header has a form that is not allowed")
     CODE_OBJECTS = ("RPK402", "git refuses objects of a code bundle")

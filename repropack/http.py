@@ -234,6 +234,24 @@ class Client:
                 current = _redirected(current, location, typed)
         raise HttpError(f"{typed}: it redirects more than {self.limits.redirects} times")
 
+    def post(self, typed: Address, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Sends a POST request, once, and follows no redirect.
+
+        Args:
+            typed: The address that the user typed.
+            headers: Header fields to send.
+            body: What to send.
+
+        Returns:
+            The answer, whatever its status; the caller closes it.
+
+        Raises:
+            HttpError: The server cannot be reached or does not speak HTTP.
+        """
+        wire = self._connect(typed, trusted=True)
+        fields = {**headers, "Content-Length": str(len(body))}
+        return self._ask(wire, typed, fields, trusted=True, method="POST", body=body)
+
     def _request(self, address: Address, headers: Mapping[str, str], *, trusted: bool) -> Answer:
         idle = self._take(address, trusted=trusted)
         if idle is not None:
@@ -241,9 +259,21 @@ class Client:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 return self._send(idle, address, headers, trusted=trusted)
             self._drop(idle)
-        wire = self._connect(address, trusted=trusted)
+        return self._ask(self._connect(address, trusted=trusted), address, headers, trusted=trusted)
+
+    def _ask(
+        self,
+        wire: _Wire,
+        address: Address,
+        headers: Mapping[str, str],
+        *,
+        trusted: bool,
+        method: str = "GET",
+        body: bytes = b"",
+    ) -> Answer:
+        """Sends a request on a new connection, which is dropped if that fails."""
         try:
-            return self._send(wire, address, headers, trusted=trusted)
+            return self._send(wire, address, headers, trusted=trusted, method=method, body=body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._drop(wire)
             raise _broken(address, error) from error
@@ -252,7 +282,14 @@ class Client:
             raise
 
     def _send(
-        self, wire: _Wire, address: Address, headers: Mapping[str, str], *, trusted: bool
+        self,
+        wire: _Wire,
+        address: Address,
+        headers: Mapping[str, str],
+        *,
+        trusted: bool,
+        method: str = "GET",
+        body: bytes = b"",
     ) -> Answer:
         proxy = self._proxies.of(address)
         target = address.target
@@ -271,7 +308,7 @@ class Client:
             if proxy.credentials is not None:
                 fields["Proxy-Authorization"] = _basic(proxy.credentials)
         wire.allow(self.limits.answer)
-        response = wire.ask("GET", target, fields)
+        response = wire.ask(method, target, fields, body)
         wire.allow_body(self.limits.stall, self.limits.stall_bytes)
 
         def done(reuse: bool) -> None:
@@ -400,13 +437,15 @@ class _Wire:
         self._came += count
         return count
 
-    def ask(self, method: str, target: str, fields: Mapping[str, str]) -> http.client.HTTPResponse:
-        """Sends a request without a body, and reads the headers of the answer."""
+    def ask(
+        self, method: str, target: str, fields: Mapping[str, str], body: bytes = b""
+    ) -> http.client.HTTPResponse:
+        """Sends a request, and reads the headers of the answer."""
         lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
         if re.search(r"[\x00-\x1f\x7f]", "".join(lines)):
             raise ValueError("a control character in a request")
         self._limit_call(time.monotonic())
-        self._socket.sendall("\r\n".join(lines).encode("latin-1"))
+        self._socket.sendall("\r\n".join(lines).encode("latin-1") + body)
         response = http.client.HTTPResponse(cast("socket.socket", self), method=method)
         try:
             response.begin()

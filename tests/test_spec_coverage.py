@@ -57,6 +57,15 @@ _TESTS: Final = {
     "cli/test_key_statements.py": {
         "17.1": "test_a_key_is_handed_over_and_its_readers_follow",
     },
+    "signing/test_timestamps.py": {
+        "18.1": "test_no_prefix_and_no_flipped_bit_of_a_stamp_gives_another_time",
+        "18.2": "test_a_stamp_covers_the_signatures_that_were_there",
+        "18.3": "test_a_signature_that_a_thief_adds_later_is_not_dated_by_a_bad_one_of_its_key",
+        "18.4": "test_only_an_accepted_authority_whose_certificate_is_for_that_counts",
+    },
+    "cli/test_timestamp.py": {
+        "18.5": "test_a_stamp_makes_nobody_known_and_nothing_true",
+    },
     "signing/test_key_statements.py": {
         "17.2": "test_a_forged_or_mangled_statement_is_refused",
         "17.3": "test_a_forged_or_mangled_statement_is_refused",

@@ -33,6 +33,7 @@ TABLE: Final = {
     "scan": ("repropack.cli.scan", "Search files for secrets and for your own names."),
     "extract": ("repropack.cli.extract_bundle", "Write files of a bundle; execute nothing."),
     "sign": ("repropack.cli.sign", "Add your signature to a bundle."),
+    "timestamp": ("repropack.cli.timestamp", "Let an authority state when a bundle was signed."),
     "receipt": ("repropack.cli.receipt", "Check what others have signed who checked a bundle."),
     "reveal": ("repropack.cli.reveal", "Prove later what a release kept private."),
     "key": ("repropack.cli.key", "Make, show and trust signing keys."),

@@ -21,6 +21,7 @@ from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, complain, say, tell, verdict_line
 from repropack.cli.sizes import parse_size
+from repropack.cli.timestamp import read_stamp
 from repropack.environment.machine import describe_machine
 from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
@@ -84,6 +85,19 @@ MIN_MEMORY = 64 * 1024 * 1024
     "one, unseen.",
 )
 @click.option("--expect", metavar="sha256:…", help="The manifest digest that the paper states.")
+@click.option(
+    "--timestamp",
+    "stamp",
+    metavar="FILE.tsr",
+    help="The time stamp of the bundle (`repropack timestamp`). What is older than the revocation "
+    "of its key still counts.",
+)
+@click.option(
+    "--tsa-ca",
+    "authorities",
+    metavar="FILE.pem",
+    help="The certificates of the time-stamping authority that you accept.",
+)
 @click.option("--allow-unknown-signer", is_flag=True, help="Exit with 0 instead of 4.")
 @click.option("--data", metavar="NAME=DIR", multiple=True, help="Where a data set is. Repeatable.")
 @click.option(
@@ -130,6 +144,8 @@ def command(
     threshold: int | None,
     pin: str | None,
     expect: str | None,
+    stamp: str | None,
+    authorities: str | None,
     allow_unknown_signer: bool,
     data: tuple[str, ...],
     memory: str | None,
@@ -164,6 +180,7 @@ def command(
         new_seeds=_new_seeds(new_seed, retrain=retrain),
         policy=trust_policy(signers, threshold=threshold, pin=pin),
         expected_manifest=parse_digest(expect),
+        stamp=read_stamp(stamp, authorities),
         allow_unknown_signer=allow_unknown_signer,
         data=parse_data(data),
         sandbox=not no_sandbox,
@@ -217,6 +234,8 @@ def command(
         again += ["--threshold", str(threshold)] if threshold is not None else []
         again += ["--pin", pin] if pin is not None else []
         again += ["--expect", expect] if expect is not None else []
+        if stamp is not None and authorities is not None:
+            again += ["--timestamp", stamp, "--tsa-ca", authorities]
         again += ["--allow-unknown-signer"] if allow_unknown_signer else []
         again += [word for pair in data for word in ("--data", pair)]
         again += ["--memory", memory] if memory is not None else []

@@ -14,6 +14,7 @@ import base64
 import binascii
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
 from repropack import canonical
@@ -29,6 +30,7 @@ __all__ = [
     "Signature",
     "add_signature",
     "check_signatures",
+    "earlier_forms",
     "pre_authentication_encoding",
     "read_envelope",
     "seal",
@@ -108,6 +110,20 @@ def add_signature(envelope: Envelope, key: Signer) -> bytes:
         raise RepropackError(f"it has {MAX_SIGNATURES} signatures, and can have no more")
     message = pre_authentication_encoding(envelope.payload_type, envelope.payload)
     return _encode(envelope.payload, (*envelope.signatures, _sign(key, message)))
+
+
+def earlier_forms(envelope: Envelope) -> tuple[tuple[bytes, Envelope], ...]:
+    """What the envelope is, and was before each of its signatures was added, with its bytes.
+
+    The present form comes first. Each signer adds a signature at the end.
+    """
+    return tuple(
+        (
+            _encode(envelope.payload, envelope.signatures[:count]),
+            msgspec.structs.replace(envelope, signatures=envelope.signatures[:count]),
+        )
+        for count in range(len(envelope.signatures), 0, -1)
+    )
 
 
 def _sign(key: Signer, message: bytes) -> Signature:

@@ -79,15 +79,16 @@ def authenticate(
     Raises:
         DefectError: `SIGNATURE`: no signature holds; `WEAK_KEY`: a key is not sound.
     """
+    dated = dated or {}
     checked = {key.fingerprint: holds for key, holds in check_signatures(envelope).items()}
     holding = tuple(fingerprint for fingerprint, holds in checked.items() if holds)
     revoked = {}
     for fingerprint in holding:
-        revocation = policy.keyring.revoked(fingerprint, (dated or {}).get(fingerprint))
+        revocation = policy.keyring.revoked(fingerprint, dated.get(fingerprint))
         if revocation is not None:
             revoked[fingerprint] = revocation
     reports = tuple(
-        _report(fingerprint, policy, holding, revoked.get(fingerprint))
+        _proven(_report(fingerprint, policy, holding, revoked.get(fingerprint)), policy, dated)
         if holds
         else SignerReport(fingerprint=fingerprint, status=SignerStatus.INVALID)
         for fingerprint, holds in checked.items()
@@ -127,6 +128,18 @@ def _report(
         note = "several keys have signed, so that none is pinned on first use"
         return msgspec.structs.replace(report, note=note)
     return report
+
+
+def _proven(
+    report: SignerReport, policy: TrustPolicy, dated: Mapping[str, dt.datetime]
+) -> SignerReport:
+    """Says of a key that is revoked and still counts why it does."""
+    revocations = policy.keyring.revocations(report.fingerprint)
+    if report.status is SignerStatus.REVOKED or not revocations:
+        return report
+    since, time = revocations[0].since, dated[report.fingerprint]
+    note = f"revoked since {since}, but signed before {time:%Y-%m-%dT%H:%M:%SZ}"
+    return msgspec.structs.replace(report, note="; ".join(filter(None, (report.note, note))))
 
 
 def _is_first_use(policy: TrustPolicy) -> bool:
@@ -195,7 +208,8 @@ def _revoked_only(
                 code=Code.KEY_REVOKED,
                 subject=fingerprint,
                 found=_describe(revocation),
-                expected="the digest from the paper (--expect), or another signer",
+                expected="a time stamp that is older (--timestamp), the digest from the paper "
+                "(--expect), or another signer",
             )
     return None
 

@@ -36,6 +36,7 @@ from repropack.placeholders import PROJECT_DATA
 from repropack.reports.text import describe_signer
 from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_limits
 from repropack.signing.policy import TrustPolicy
+from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code, withheld_code
 from repropack.verify.conditions import Conditions, RepetitionFailedError
@@ -80,6 +81,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
         runs: How many repetitions.
         new_seeds: Whether to train again with seeds that the author did not use.
         expected_manifest: Digest of `manifest.json` that she knows from elsewhere.
+        stamp: A time stamp of the attestation that she has.
         bundle: A file, the first of several volumes, an extracted directory, or an address.
         data: Data set name to directory.
         sandbox: False only if she typed `--no-sandbox`.
@@ -95,6 +97,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     runs: int = 1
     new_seeds: bool = False
     expected_manifest: str | None = None
+    stamp: Stamp | None = None
     allow_unknown_signer: bool = False
     data: dict[str, Path] = {}
     sandbox: bool = True
@@ -166,7 +169,12 @@ def _climb(
     work: Path,
 ) -> tuple[Verdict, str]:
     with open_bundle(request.bundle, _access(request, variables, observer, work)) as opened:
-        signed = read_signed(opened, request.policy, expected_manifest=request.expected_manifest)
+        signed = read_signed(
+            opened,
+            request.policy,
+            expected_manifest=request.expected_manifest,
+            stamp=request.stamp,
+        )
         ladder.signer = signed.signer
         ladder.signers = signed.signers
         ladder.manifest_sha256 = signed.listed.manifest_sha256
@@ -223,6 +231,10 @@ def _check_signer(signed: Signed, ladder: Ladder) -> None:
         raise DefectError(
             refusal.code, refusal.subject, found=refusal.found, expected=refusal.expected
         )
+    if signed.stamped is not None:
+        by = show(signed.stamped.authority)
+        time = f"{signed.stamped.time:%Y-%m-%d %H:%M:%S} UTC"
+        ladder.step("time stamp", StepStatus.PASSED, f"signed before {time}, says {by}")
     established = signed.signer.status.established
     ladder.step(
         "authenticity",

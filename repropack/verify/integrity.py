@@ -27,6 +27,7 @@ from repropack.model import (
 )
 from repropack.signing.dsse import read_envelope
 from repropack.signing.policy import TrustPolicy, authenticate
+from repropack.signing.timestamps import Stamp, Stamped, check_stamp
 
 __all__ = ["Signed", "read_signed"]
 
@@ -40,7 +41,9 @@ class Signed(Struct, frozen=True, kw_only=True):
     Attributes:
         signer: The signer who stands best with the reader; its standing is that of the bundle.
         signers: Every key that the attestation names.
-        refusal: Why the reader's policy does not accept the signers, if it does not.
+        refusal: Why the reader's policy does not accept the signers, or why the time stamp does not
+            hold, if so.
+        stamped: What the time stamp says, if there is one that holds.
     """
 
     listed: ListedBundle
@@ -48,10 +51,15 @@ class Signed(Struct, frozen=True, kw_only=True):
     signer: SignerReport
     signers: tuple[SignerReport, ...]
     refusal: Finding | None = None
+    stamped: Stamped | None = None
 
 
 def read_signed(
-    bundle: UnverifiedBundle, policy: TrustPolicy, *, expected_manifest: str | None = None
+    bundle: UnverifiedBundle,
+    policy: TrustPolicy,
+    *,
+    expected_manifest: str | None = None,
+    stamp: Stamp | None = None,
 ) -> Signed:
     """Checks the signature and reads the manifest that it covers.
 
@@ -60,12 +68,22 @@ def read_signed(
         policy: Whose signature counts.
         expected_manifest: The digest of `manifest.json` that the reader knows from elsewhere (a
             paper); it establishes the author better than any key.
+        stamp: A time stamp of the attestation that the reader has.
 
     Raises:
         DefectError: The attestation or the manifest is not in order, or the manifest's digest is
             not the expected one.
     """
-    authenticated = authenticate(read_envelope(bundle.attestation), policy)
+    envelope = read_envelope(bundle.attestation)
+    stamped: Stamped | None = None
+    unstamped: Finding | None = None
+    if stamp is not None:
+        try:
+            stamped = check_stamp(stamp, envelope)
+        except DefectError as error:
+            unstamped = error.finding
+    dated = {} if stamped is None else dict.fromkeys(stamped.keys, stamped.time)
+    authenticated = authenticate(envelope, policy, dated)
     statement = _read_statement(authenticated.payload)
     sha256 = statement.subject[0].digest["sha256"]
     if expected_manifest is not None and sha256 != expected_manifest:
@@ -94,7 +112,8 @@ def read_signed(
         statement=statement,
         signer=signer,
         signers=authenticated.signers,
-        refusal=refusal,
+        refusal=refusal or unstamped,
+        stamped=stamped,
     )
 
 

@@ -97,6 +97,8 @@ class Ladder:
             reason = f"the bytes are intact, but not from a signer that you accept: {reason}"
         elif finding.code is Code.SIGNER_CHANGED:
             reason = f"the bytes are intact, but ANOTHER KEY signed them: {reason}"
+        elif finding.code is Code.TIMESTAMP:
+            reason = f"the bytes are intact, but they are not dated: {reason}"
         elif finding.code is Code.KEY_REVOKED:
             reason = f"the bytes are intact, but THE KEY IS REVOKED: {reason}"
         elif signed and rung in ("code", "records", "environment"):
