@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from repropack.capture.agent_log import ProcessObservation
+from repropack.agent.log import ProcessObservation
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import (
     HOME_STATE,

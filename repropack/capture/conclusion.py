@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct, structs
 
 from repropack import canonical
-from repropack.capture.agent_log import ProcessObservation, read_agent_logs
+from repropack.agent.log import ProcessObservation, read_agent_logs
 from repropack.capture.arguments import beside_project, recorded_text, without_homes
 from repropack.capture.beginning import METRIC_LOG
 from repropack.capture.code_roots import FoundCode, find_code

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import msgspec
 
 from repropack import digest
-from repropack.capture.agent_log import Content
+from repropack.agent.log import Content
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Candidate, DataRoot
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from repropack.capture.agent_log import ProcessObservation
+from repropack.agent.log import ProcessObservation
 from repropack.environment.conda import conda_packages
 from repropack.environment.installed import installed_distributions
 from repropack.environment.machine import describe_machine

@@ -15,7 +15,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from repropack.capture.agent_log import ProcessObservation
+from repropack.agent import DIRECTORY
+from repropack.agent.log import ProcessObservation
 from repropack.capture.trace_log import UNTRACED, TracedFiles
 from repropack.model import Evidence
 
@@ -77,7 +78,7 @@ _LIBRARY: Final = re.compile(
 )
 """Files of a trace that belong to programs: shared objects, and packages of Python and of R."""
 
-_OWN_FOLDER: Final = os.path.join(os.path.dirname(__file__), "agent") + "/"
+_OWN_FOLDER: Final = f"{DIRECTORY}/"
 
 _PARTS: Final = frozenset(
     {

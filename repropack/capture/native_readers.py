@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from repropack.capture.agent_log import ProcessObservation
+from repropack.agent.log import ProcessObservation
 from repropack.capture.gaps import Gaps
 from repropack.capture.materials import Surroundings, is_below, is_broad, is_data, is_system
 from repropack.capture.preparation import Prepared, place_on_disk

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from repropack.capture.agent_log import ProcessObservation, read_agent_logs
+from repropack.agent.log import ProcessObservation, read_agent_logs
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Candidate, Surroundings, is_below
 from repropack.capture.native_readers import natively_read

@@ -13,10 +13,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
+from repropack.agent import with_agent, without_agent
 from repropack.capture.beginning import METRIC_LOG, prepare
 from repropack.capture.conclusion import TRACE_LOG, Finishing, conclude
 from repropack.capture.gaps import Gaps, some
@@ -32,9 +32,6 @@ from repropack.model import Gap
 from repropack.store import now
 
 __all__ = ["Recorded", "RunRequest", "record"]
-
-AGENT_DIRECTORY: Final = Path(__file__).with_name("agent")
-AGENT_VARIABLE: Final = "REPROPACK_AGENT"
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
@@ -70,7 +67,7 @@ def record(
         CommandNotStartedError: The command does not exist or cannot be executed.
         UsageError: strace was asked for and cannot trace here; nothing was started.
     """
-    environment = _without_agent(environment)
+    environment = without_agent(environment)
     gaps = Gaps()
     untraced = _why_untraced(request, directory, environment)
     if untraced and request.trace is TraceMode.STRACE:
@@ -99,7 +96,7 @@ def record(
             end = run_command(
                 traced(request.argv, trace_log) if reader else request.argv,
                 environment={
-                    **_with_agent(environment, agent_output),
+                    **with_agent(environment, str(agent_output)),
                     METRICS_VARIABLE: str(prepared.run.place / METRIC_LOG),
                 },
                 directory=directory,
@@ -178,25 +175,3 @@ def _read_trace(reader: TraceReader | None, untraced: str | None, gaps: Gaps) ->
             "if one failed for that, record with --trace python",
         )
     return files
-
-
-def _with_agent(environment: Mapping[str, str], output: Path) -> dict[str, str]:
-    inherited = environment.get("PYTHONPATH", "")
-    return {
-        **environment,
-        "PYTHONPATH": f"{AGENT_DIRECTORY}{os.pathsep}{inherited}"
-        if inherited
-        else str(AGENT_DIRECTORY),
-        AGENT_VARIABLE: str(output),
-    }
-
-
-def _without_agent(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment as the user knows it, where another recording has started this one."""
-    kept = {name: value for name, value in environment.items() if name != AGENT_VARIABLE}
-    if AGENT_VARIABLE in environment:
-        ours = str(AGENT_DIRECTORY)
-        paths = [p for p in kept.pop("PYTHONPATH", ours).split(os.pathsep) if p != ours]
-        if paths:
-            kept["PYTHONPATH"] = os.pathsep.join(paths)
-    return kept

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from repropack.capture.agent_log import ProcessObservation
+from repropack.agent.log import ProcessObservation
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Surroundings, is_broad, is_system
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk

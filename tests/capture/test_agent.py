@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from repropack.capture.agent_log import ProcessObservation, read_agent_logs
-
-AGENT = Path(__file__).parents[2] / "repropack" / "capture" / "agent"
+from repropack.agent import DIRECTORY as AGENT
+from repropack.agent.log import ProcessObservation, read_agent_logs
 
 ADDRESS = re.compile("0x[0-9a-f]+")
 VERSION = "import sys; print(*sys.version_info[:2]); print(sys.implementation.name)"

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repropack.capture.agent_log import read_agent_logs
+from repropack.agent.log import read_agent_logs
 
 START = (
     b'start 1700000000000000000 12 3 /usr/bin/python3 /usr /usr 3.12.1 cpython-312 {"utf8_mode":1}'

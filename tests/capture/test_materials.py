@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repropack.capture.agent_log import ProcessObservation
+from repropack.agent.log import ProcessObservation
 from repropack.capture.materials import (
     Surroundings,
     candidates,

@@ -6,7 +6,7 @@
 any CPython from 3.8 on, so it imports only small modules of the standard library, prints nothing
 and lets no failure of its own out. It is the only file of its folder: it can shadow no package.
 
-Each process writes a file of its own, read by `repropack.capture.agent_log`. A line is a CRC-32 in
+Each process writes a file of its own, read by `repropack.agent.log`. A line is a CRC-32 in
 hexadecimal, a kind and percent-escaped fields, written by one `write` when it happens, so a killed
 process loses at most its last line.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the agent in the Python processes of a run wrote down.
 
-The agent (`agent/sitecustomize.py`) writes one file for each process. A line is::
+The agent (`startup/sitecustomize.py`) writes one file for each process. A line is::
 
     CRC32 SPACE kind SPACE field [SPACE field ...] LF
 
