@@ -1,49 +1,75 @@
 # SPDX-License-Identifier: Apache-2.0
-r"""Searches bytes for rules and terms, fast: what cannot match is found out by words.
+r"""Searches bytes for rules and terms, fast: one automaton finds where anything could be.
 
-Every rule and term has a trigger: a word of letters, or a few literal bytes. A block of bytes is
-turned into its words by two calls that run in C, and they are looked up in one set, however many
-terms there are. Only where a trigger stands are patterns tried, around it. The author's terms are
-also searched where UTF-16, UTF-32, base64, hexadecimal, `%41` or `\u0041` hide them.
+Everything that is searched for has anchors: byte strings, one of which stands wherever it does. All
+of them, as bytes, UTF-16 and UTF-32, are one Aho-Corasick automaton, which reads data once. Only at
+its hits are patterns tried, on `REACH` bytes; so a hit depends on its surroundings alone, and a
+file that is searched in windows gives what it gives as a whole. The author's terms are also
+searched where base64, hexadecimal, `%41` or `\u0041` hide them.
 """
 
 from __future__ import annotations
 
 import binascii
+import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from repropack.digest import sha256_hex
-from repropack.privacy.rules import RULES, Rule
+from repropack.privacy.plausibility import LOOK_BACK, secret_of
+from repropack.privacy.rules import REACH, RULES, Rule
 from repropack.privacy.terms import MIN_ALONE, Term, TermKind
 
-__all__ = ["BLOCK", "OVERLAP", "Hit", "Searcher", "is_binary"]
+__all__ = ["BEFORE", "CONTEXT", "Hit", "Searcher", "fingerprint", "is_binary", "masked"]
 
-BLOCK: Final = 64 * 1024
-"""Bytes that are looked at together; they fit into the second-level cache with their words."""
+BEFORE: Final = 512 + LOOK_BACK
+"""Characters before an anchor that may count."""
 
-OVERLAP: Final = 1024
-"""Bytes of a block that the next one repeats, so that what lies across an edge is found."""
+_WIDEST: Final = 4
+"""Bytes of a character, in UTF-32."""
 
-_WORDS: Final = bytes(c + 32 if 65 <= c <= 90 else c if 97 <= c <= 122 else 32 for c in range(256))
+CONTEXT: Final = _WIDEST * max(REACH, BEFORE)
+"""Bytes around a window of a file that `search` has to be given."""
+
+_SMALL_AUTOMATON: Final = 200_000
+"""Bytes of all anchors up to which the automaton is a table of each state and byte: the fastest
+form, and of so many bytes some 50 MB."""
+
 _LOWER: Final = bytes(c + 32 if 65 <= c <= 90 else c for c in range(256))
 _CONTROLS: Final = bytes(c for c in range(256) if (c < 32 and c not in b"\t\r\n\f\x1b") or c == 127)
 _B64: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 _B64_RUNS: Final = bytes(120 if c in _B64 else 32 for c in range(256))
 _HEX_RUNS: Final = bytes(120 if c in b"0123456789abcdefABCDEF" else 32 for c in range(256))
-_MIN_B64: Final = 16
-_MIN_HEX: Final = 12
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]{16,}(?:(?:\r?\n|\\n)[A-Za-z0-9+/]{4,})*")
-_URLSAFE: Final = bytes.maketrans(b"-_", b"+/")
-_HEX: Final = re.compile(rb"[0-9A-Fa-f]{12,}")
-_ESCAPE: Final = re.compile(rb"\\{1,2}u([0-9A-Fa-f]{4})|\\/")
-_REACH: Final = (96, 640)
-"""Bytes before and after a trigger that a pattern may use."""
+_MIN_B64: Final = b"x" * 16
+_MIN_HEX: Final = b"x" * 12
+_BASE64: Final = re.compile(
+    rb"[A-Za-z0-9+/]+(?:(?:\r?\n|\\r?\\n|\\n)[ \t\"',#>]{0,16}[A-Za-z0-9+/]{4,})*"
+)
+"""Lines of a text in base64 follow each other, also as strings of a program or of a notebook."""
 
-_UNALIGNED: Final = 4096
-"""Bytes of base64 up to which it is also read from its second, third and fourth character on."""
+_LINE_ENDS: Final = (b"\r", b"\n", b"\\")
+
+_ESCAPE: Final = re.compile(rb"\\{1,2}u([0-9A-Fa-f]{4})|\\/")
+_PERCENT: Final = re.compile(rb"%[0-9A-Fa-f]{2}(?:(?=[ -~]{6})|(?<=[ -~]{9}))")
+_ESCAPED: Final = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|/(?:(?=[ -~]{6})|(?<=[ -~]{8})))")
+_QUOTED: Final = re.compile(rb"=(?:3D(?=[ -~]{6})|(?<=[ -~]{40}=)\r?\n)")
+"""An encoding is looked for where it stands in text: random bytes have each of them, too. Lines of
+quoted-printable (RFC 2045) are broken when they are long."""
+
+_CAMEL: Final = re.compile(rb"(?:[A-Z]?+[a-z]{2,}+/?+)++[0-9]?")
+"""An identifier or a path, of which each capital begins a word. Of sixteen characters of text in
+base64 not one in a thousand looks like that, and of longer ones next to none."""
+
+_MAX_CAMEL: Final = 64
+
+_AROUND_VIEW: Final = 2048
+"""Bytes around a window that are decoded with it, so that a term across its edge is found."""
+
+_SURROUNDINGS: Final = 512
+"""Bytes on each side of a hit that tell whether it stands in text."""
 
 _MIN_IN_BINARY: Final = 6
 """Letters and digits of a term in bytes that are no text. Shorter ones must have the case in which
@@ -62,7 +88,6 @@ _CREDITS: Final = re.compile(
     r"|codemeta\.json|\.zenodo\.json|ro-crate-metadata\.json|description|repropack\.yaml)$"
 )
 """Files that are there to name their author."""
-
 
 _PROGRAM: Final = re.compile(r"\.(?:exe|dll|pyd|so|dylib|o|a)(?:\.[0-9.]+)?$")
 """Names of compiled programs and libraries."""
@@ -86,15 +111,24 @@ class Hit(NamedTuple):
     why: str
 
 
-class _Pattern(NamedTuple):
+class _Spelling(NamedTuple):
+    """One way to write a term, in one encoding of bytes."""
+
     term: Term
-    pattern: re.Pattern[bytes]
-    exact: frozenset[bytes]
+    encoded: bytes
     letters: int
 
 
+class _Anchor(NamedTuple):
+    """What an anchor stands for, and how the characters around it are read."""
+
+    codec: str | None
+    rules: tuple[Rule, ...]
+    spellings: tuple[_Spelling, ...]
+
+
 class Searcher:
-    """Searches blocks of bytes.
+    """Searches bytes.
 
     Args:
         terms: The author's own.
@@ -102,75 +136,118 @@ class Searcher:
     """
 
     def __init__(self, terms: Sequence[Term] = (), *, anonymous: bool = False) -> None:
-        self._anonymous = anonymous
-        self._rules: dict[bytes, list[Rule]] = {}
-        self._literals: dict[bytes, list[Rule]] = {}
-        for rule in RULES:
-            for word in rule.words:
-                self._rules.setdefault(word.encode(), []).append(rule)
-            for literal in rule.literals:
-                self._literals.setdefault(literal, []).append(rule)
-        self._terms: dict[bytes, list[_Pattern]] = {}
-        for term in terms:
-            for spelling in term.spellings:
-                for trigger, pattern in _compile(term, spelling):
-                    self._terms.setdefault(trigger, []).append(pattern)
-        self._words = frozenset(self._rules) | frozenset(self._terms)
-        self._term_words = frozenset(self._terms)
+        from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-    def search(self, block: bytes, place: str = "", *, cut: bool = False) -> Iterator[Hit]:
-        """What stands in a block, plainly or encoded. The same thing may come more than once.
+        self._anonymous = anonymous
+        self._has_terms = bool(terms)
+        meant = _anchors(terms)
+        self._anchors = list(meant.values())
+        self._longest = max(map(len, meant))
+        small = sum(map(len, meant)) <= _SMALL_AUTOMATON
+        self._automaton = BytesAhoCorasick(
+            list(meant),
+            implementation=Implementation.DFA if small else Implementation.ContiguousNFA,
+        )
+
+    def search(
+        self, data: bytes, place: str = "", *, start: int = 0, stop: int | None = None
+    ) -> Iterator[Hit]:
+        """What stands in bytes, plainly or encoded. The same thing may come more than once.
 
         Args:
-            block: At most a few hundred kilobytes.
+            data: A window of a file, with `CONTEXT` bytes on each side as far as there are so many.
             place: The path of the file, which may be one that names authors.
-            cut: Whether more follows, and the next block repeats the last `OVERLAP` bytes.
+            start: Where the window begins in `data`,
+            stop: and where it ends: what begins in it is found.
         """
-        binary = is_binary(block)
+        stop = len(data) if stop is None else stop
         credited = not self._anonymous and _CREDITS.search(place) is not None
         # A program tells where it was built, mostly by others; the author's own home is a term.
-        built = binary and _PROGRAM.search(place) is not None
-        yield from self._plainly(block, binary=binary, credited=credited, cut=cut, built=built)
-        for wide in _widened(block):
-            yield from self._plainly(wide, binary=True, credited=credited, cut=cut, built=built)
-        for view in _views(block, binary=binary):
-            for wide in _widened(view):
-                words = self._term_words.intersection(wide.translate(_WORDS).split())
-                yield from self._search_terms(wide, words, binary=True, credited=credited)
-            found = self._term_words.intersection(view.translate(_WORDS).split())
-            if found:
-                yield from self._search_terms(view, found, binary=True, credited=credited)
+        built = _PROGRAM.search(place) is not None
+        yield from self._plainly(data, start, stop, credited=credited, built=built)
+        if self._has_terms:
+            begin = max(start - _AROUND_VIEW, 0)
+            around = data[begin : stop + _AROUND_VIEW]
+            for view in filter(None, _views(around)):
+                for hit in self._plainly(view, 0, len(view), credited=credited, built=built):
+                    if hit.rule.startswith("term: "):
+                        yield hit
 
     def _plainly(
-        self, block: bytes, *, binary: bool, credited: bool, cut: bool, built: bool
+        self, data: bytes, start: int, stop: int, *, credited: bool, built: bool
     ) -> Iterator[Hit]:
         """What stands there as it is."""
-        low = block.translate(_WORDS)
-        words = self._words.intersection(low.split())
-        for word in words:
-            for rule in self._rules.get(word, ()):
-                yield from _apply(rule, block, low, word, binary=binary, cut=cut, built=built)
-        for literal, rules in self._literals.items():
-            if literal in block:
-                for rule in rules:
-                    yield from _apply(
-                        rule, block, block, literal, binary=binary, cut=cut, built=built
-                    )
-        yield from self._search_terms(block, words, binary=binary, credited=credited)
+        low = data[start : stop + self._longest].translate(_LOWER)
+        anchors = self._anchors
+        length = stop - start
+        for index, at, end in self._automaton.find_matches_as_indexes(low, overlapping=True):
+            if at >= length:
+                continue
+            codec, rules, spellings = anchors[index]
+            where, beyond = at + start, end + start
+            if codec is None:
+                text, position = data, where
+            else:
+                text, position, beyond = _decoded(data, where, beyond, codec)
+            for rule in rules:
+                match = _match(rule, text, position)
+                if match and (rule.blocks or not is_binary(_surroundings(data, where))):
+                    yield _rule_hit(rule, match, built=built)
+            for spelling in spellings:
+                # Only a short term has to be looked at more closely in bytes that are no text.
+                binary = spelling.letters < _MIN_IN_BINARY and (
+                    codec is not None or is_binary(_surroundings(data, where))
+                )
+                if _stands(spelling, text, position, beyond, binary=binary):
+                    term = spelling.term
+                    yield _term_hit(term, blocks=not (credited and term.kind in _PERSONAL))
 
-    def _search_terms(
-        self, block: bytes, words: Iterable[bytes], *, binary: bool, credited: bool
-    ) -> Iterator[Hit]:
-        for word in words:
-            for one in self._terms.get(word, ()):
-                for match in one.pattern.finditer(block):
-                    short = one.letters < _MIN_IN_BINARY
-                    if binary and short and match[0] not in one.exact:
-                        continue
-                    if binary and one.letters < MIN_ALONE and not _is_in_text(block, match):
-                        continue
-                    yield _term_hit(one.term, blocks=not (credited and one.term.kind in _PERSONAL))
-                    break
+
+def is_binary(block: bytes) -> bool:
+    """Whether bytes are no text: more than 3 % of them are control characters.
+
+    Of compressed or random bytes it is a tenth, of text in any encoding of bytes next to none.
+    """
+    return len(block) - len(block.translate(None, _CONTROLS)) > len(block) * 0.03
+
+
+# ---------------------------------------------------------------- at an anchor
+
+
+def _match(rule: Rule, text: bytes, at: int) -> re.Match[bytes] | None:
+    """What a rule finds that has its anchor at this place."""
+    limit = at + REACH
+    if not rule.before:
+        match = rule.pattern.match(text, at, limit)
+        return match if match and rule.accept(match) else None
+    if rule.near is not None and not rule.near.match(text, at, limit):
+        return None
+    for match in rule.pattern.finditer(text, max(at - rule.before, 0), limit):
+        if match.start() > at:
+            break
+        if match.end() > at and rule.accept(match):
+            return match
+    return None
+
+
+def _stands(spelling: _Spelling, text: bytes, at: int, end: int, *, binary: bool) -> bool:
+    """Whether a term stands around its anchor."""
+    room = 4 * len(spelling.encoded) + 16
+    pattern = _pattern(spelling.encoded)
+    for match in pattern.finditer(text, max(at - room, 0), end + room):
+        if match.start() > at or match.end() < end:
+            continue
+        if binary and not _is_as_written(spelling, match[0]):
+            continue
+        if binary and spelling.letters < MIN_ALONE and not _is_in_text(text, match):
+            continue
+        return True
+    return False
+
+
+def _is_as_written(spelling: _Spelling, found: bytes) -> bool:
+    form = spelling.encoded
+    return found in (form, form.lower(), form.upper(), form.capitalize())
 
 
 def _is_in_text(block: bytes, match: re.Match[bytes]) -> bool:
@@ -183,12 +260,34 @@ def _is_in_text(block: bytes, match: re.Match[bytes]) -> bool:
     )
 
 
-def is_binary(block: bytes) -> bool:
-    """Whether bytes are no text: more than 3 % of them are control characters.
+def _surroundings(data: bytes, at: int) -> bytes:
+    return data[max(at - _SURROUNDINGS, 0) : at + _SURROUNDINGS]
 
-    Of compressed or random bytes it is a tenth, of text in any encoding of bytes next to none.
-    """
-    return len(block) - len(block.translate(None, _CONTROLS)) > len(block) * 0.03
+
+def _decoded(data: bytes, at: int, end: int, codec: str) -> tuple[bytes, int, int]:
+    """The characters around an anchor as UTF-8, and where the anchor begins and ends there."""
+    width = 4 if codec.startswith("utf-32") else 2
+    first = max(at - width * BEFORE, at % width)
+    before = data[first:at].decode(codec, "replace").encode()
+    if missing := -(end - at) % width:
+        # One in ASCII lacks its last zeros, which may be there or not.
+        anchor = data[at:end:width]
+    else:
+        anchor = data[at:end].decode(codec, "replace").encode()
+    after = data[end + missing : at + width * REACH].decode(codec, "replace").encode()
+    return before + anchor + after, len(before), len(before) + len(anchor)
+
+
+def _rule_hit(rule: Rule, match: re.Match[bytes], *, built: bool) -> Hit:
+    data = secret_of(match)
+    text = match[0].decode("utf-8", "replace") if not rule.secret else masked(data)
+    return Hit(
+        rule=rule.name,
+        shown=text,
+        sha256=fingerprint(rule.name, data),
+        blocks=rule.blocks and (rule.secret or not built),
+        why=rule.why,
+    )
 
 
 def _term_hit(term: Term, *, blocks: bool) -> Hit:
@@ -196,146 +295,160 @@ def _term_hit(term: Term, *, blocks: bool) -> Hit:
     return Hit(
         rule=rule,
         shown=term.text,
-        sha256=_fingerprint(rule, term.text.lower().encode("utf-8", "surrogateescape")),
+        sha256=fingerprint(rule, term.text.lower().encode("utf-8", "surrogateescape")),
         blocks=blocks,
         why="is a term of yours" if blocks else "names you, where authors are named",
     )
 
 
-def _apply(
-    rule: Rule,
-    block: bytes,
-    haystack: bytes,
-    trigger: bytes,
-    *,
-    binary: bool,
-    cut: bool,
-    built: bool,
-) -> Iterator[Hit]:
-    """Tries a rule around each place of its trigger."""
-    if binary and not rule.secret and not rule.blocks:
-        return
-    at = haystack.find(trigger)
-    done = 0
-    while at >= 0:
-        after = at + len(trigger)
-        if rule.words and (
-            haystack[after : after + 1].isalpha() or haystack[max(at - 1, 0) : at].isalpha()
-        ):
-            at = haystack.find(trigger, at + 1)
-            continue
-        if rule.begins:
-            match = rule.pattern.match(block, at)
-            matches: Iterable[re.Match[bytes]] = (match,) if match else ()
-            end = len(block)
-        else:
-            start, end = max(done, at - _REACH[0]), after + _REACH[1]
-            matches = rule.pattern.finditer(block, start, end)
-        done = after
-        for match in matches:
-            done = max(done, match.end())
-            # What was cut off is found whole in the next block, or around the next trigger.
-            whole = match.end() < end or (end >= len(block) and not cut)
-            if whole and rule.accept(match):
-                yield _rule_hit(rule, match, built=built)
-        at = haystack.find(trigger, max(done, at + 1))
-
-
-def _rule_hit(rule: Rule, match: re.Match[bytes], *, built: bool) -> Hit:
-    data = match["secret"] if "secret" in rule.pattern.groupindex else match[0]
-    text = match[0].decode("utf-8", "replace") if not rule.secret else _masked(data)
-    return Hit(
-        rule=rule.name,
-        shown=text,
-        sha256=_fingerprint(rule.name, data),
-        blocks=rule.blocks and (rule.secret or not built),
-        why=rule.why,
-    )
-
-
-def _masked(data: bytes) -> str:
+def masked(data: bytes) -> str:
     """At most four characters of a long secret, and its length: enough to find it again."""
     start = data[:4].decode("ascii", "replace") if len(data) >= 20 and data.isascii() else ""
     shown = start if start.isprintable() else ""
     return f"{shown}… ({len(data)} characters)"
 
 
-def _fingerprint(rule: str, data: bytes) -> str:
+def fingerprint(rule: str, data: bytes) -> str:
+    """What a waiver knows of a finding."""
     return sha256_hex(rule.encode() + b"\0" + data)
 
 
-def _compile(term: Term, spelling: str) -> Iterator[tuple[bytes, _Pattern]]:
-    """The patterns of a spelling, each with the word that stands wherever it matches."""
-    for form in dict.fromkeys((spelling, spelling.lower(), spelling.upper())):
-        encoded = form.encode("utf-8", "surrogateescape")
-        words = re.findall(rb"[a-z]+", encoded.translate(_LOWER))
-        if not words:
-            continue
-        pieces = [re.escape(piece) for piece in encoded.split(b" ")]
-        body = rb"[\s._+-]{1,4}".join(pieces)
-        if b"\\" in encoded:
-            body = body.replace(rb"\\", rb"\\{1,4}")
-        left = rb"(?<![A-Za-z])" if encoded[:1].isalpha() else b""
-        right = rb"(?![A-Za-z])" if encoded[-1:].isalpha() else b""
-        yield (
-            max(words, key=len),
-            _Pattern(
-                term=term,
-                pattern=re.compile(left + body + right, re.IGNORECASE),
-                exact=frozenset((encoded, encoded.lower(), encoded.upper(), encoded.capitalize())),
-                letters=sum(c.isalnum() for c in form),
-            ),
-        )
-        if form.isascii():
-            return
+# ---------------------------------------------------------------- anchors
 
 
-def _widened(block: bytes) -> Iterator[bytes]:
-    """What stands there in UTF-16 or UTF-32."""
-    # Of text in UTF-16 every other byte is zero, of UTF-32 every other of the rest too.
-    for parity in (0, 1):
-        zeros = block[parity::2]
-        if b"\0\0\0\0" in zeros:
-            wide = block[1 - parity :: 2]
-            yield re.sub(rb"\0{2,}", b"\n", wide).replace(b"\0", b"")
-            yield wide
+def _anchors(terms: Sequence[Term]) -> dict[bytes, _Anchor]:
+    """All anchors, in each encoding, and what they stand for."""
+    rules: dict[tuple[bytes, str | None], list[Rule]] = {}
+    spellings: dict[tuple[bytes, str | None], list[_Spelling]] = {}
+    for rule in RULES:
+        for anchor in rule.anchors:
+            for form, codec in _in_each_encoding(anchor.decode("ascii"), anchor):
+                # What only may be private is not looked for in every binary file.
+                if codec is None or rule.blocks:
+                    rules.setdefault((form, codec), []).append(rule)
+    for term in terms:
+        for spelling in term.spellings:
+            for anchor, encoded in _forms(spelling):
+                letters = sum(len(c.encode()) for c in spelling if c.isalnum())
+                one = _Spelling(term=term, encoded=encoded, letters=letters)
+                text = anchor.decode("utf-8", "replace")
+                for form, codec in _in_each_encoding(text, anchor):
+                    spellings.setdefault((form, codec), []).append(one)
+    found: dict[bytes, _Anchor] = {}
+    for form, codec in dict.fromkeys([*rules, *spellings]):
+        key = (form, codec)
+        found[form] = _Anchor(codec, tuple(rules.get(key, ())), tuple(spellings.get(key, ())))
+    return found
 
 
-def _views(block: bytes, *, binary: bool) -> Iterator[bytes]:
-    """Other readings of a block, in which a term may stand; small ones are joined."""
-    if b"x" * _MIN_B64 in block.translate(_B64_RUNS):
-        yield b"\n".join(_from_base64(block))
-    if b"x" * _MIN_HEX in block.translate(_HEX_RUNS):
-        yield b"\n".join(_from_hex(block))
-    if not binary:
-        if b"%" in block and re.search(rb"%[0-9A-Fa-f]{2}", block):
-            yield unquote_to_bytes(block)
-        if b"\\u" in block or b"\\/" in block:
-            yield _ESCAPE.sub(_unescape, block)
-        if b"=\n" in block or b"=\r\n" in block or b"=3D" in block:
-            yield binascii.a2b_qp(block)
+def _in_each_encoding(text: str, anchor: bytes) -> Iterator[tuple[bytes, str | None]]:
+    yield anchor, None
+    if len(text) < 2:
+        # An `@` is the same byte in all of them.
+        return
+    if text.isascii():
+        # Of ASCII, one form stands in both orders of bytes: without the outermost zeros.
+        yield "\0".join(text).encode(), "utf-16-le"
+        yield "\0\0\0".join(text).encode(), "utf-32-le"
+    elif "\ufffd" not in text:
+        for codec in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+            yield text.encode(codec).translate(_LOWER), codec
+
+
+def _forms(spelling: str) -> Iterator[tuple[bytes, bytes]]:
+    """The ways in which a spelling is written, each with an anchor."""
+    forms: dict[bytes, None] = {}
+    for text in (spelling, spelling.lower(), spelling.upper()):
+        forms[text.encode("utf-8", "surrogateescape")] = None
+        if not text.isascii():
+            # As macOS names files, and as Windows wrote text.
+            forms[unicodedata.normalize("NFD", text).encode("utf-8", "surrogateescape")] = None
+            try:
+                forms[text.encode("cp1252")] = None
+            except UnicodeEncodeError:
+                continue
+        else:
+            break
+    for encoded in forms:
+        anchor = max(re.split(rb"[ \\]+", encoded.translate(_LOWER)), key=len)
+        if anchor:
+            yield anchor, encoded
+
+
+@functools.lru_cache(100_000)
+def _pattern(encoded: bytes) -> re.Pattern[bytes]:
+    """A spelling, whatever the case, and whatever stands for its spaces."""
+    body = rb"[\s._+-]{1,4}".join(re.escape(piece) for piece in encoded.split(b" "))
+    if b"\\" in encoded:
+        body = body.replace(rb"\\", rb"\\{1,4}")
+    left = rb"(?<![A-Za-z])" if encoded[:1].isalpha() else b""
+    right = rb"(?![A-Za-z])" if encoded[-1:].isalpha() else b""
+    return re.compile(left + body + right, re.IGNORECASE)
+
+
+# ---------------------------------------------------------------- other readings
+
+
+def _views(data: bytes) -> Iterator[bytes]:
+    """Other readings of bytes, in which a term may stand; small ones are joined."""
+    runs = data.translate(_B64_RUNS)
+    # Each run of hexadecimal digits is one of base64 too: most weights have neither.
+    if _MIN_HEX in runs:
+        if _MIN_B64 in runs:
+            yield b"\n".join(_from_base64(data, runs))
+        digits = data.translate(_HEX_RUNS)
+        if _MIN_HEX in digits:
+            yield b"\n".join(_from_hex(data, digits))
+    if b"%" in data:
+        yield b"\n".join(unquote_to_bytes(part) for part in _around(_PERCENT, data))
+    if b"\\" in data:
+        yield b"\n".join(_ESCAPE.sub(_unescape, part) for part in _around(_ESCAPED, data))
+    if b"=3D" in data or b"=\n" in data or b"=\r\n" in data:
+        yield b"\n".join(binascii.a2b_qp(part) for part in _around(_QUOTED, data))
+
+
+def _around(pattern: re.Pattern[bytes], data: bytes) -> Iterator[bytes]:
+    """The surroundings of all matches, each byte once."""
+    begin = end = 0
+    for match in pattern.finditer(data):
+        if match.start() > end + _SURROUNDINGS:
+            if end:
+                yield data[begin : end + _SURROUNDINGS]
+            begin = max(match.start() - _SURROUNDINGS, 0)
+        end = match.end()
+    if end:
+        yield data[begin : end + _SURROUNDINGS]
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
     return chr(int(match[1], 16)).encode("utf-8", "replace") if match[1] else b"/"
 
 
-def _from_base64(block: bytes) -> Iterator[bytes]:
-    for match in _BASE64.finditer(block):
-        run = match[0].replace(b"\\n", b"").translate(None, b"\r\n")
-        if run.islower() or run.isupper():
-            # A path or an identifier: of text in base64 both are in it.
+def _from_base64(data: bytes, runs: bytes) -> Iterator[bytes]:
+    end = 0
+    while (at := runs.find(_MIN_B64, end)) >= 0:
+        end = runs.find(b" ", at)
+        end = len(data) if end < 0 else end
+        run = data[at:end]
+        if data[end : end + 1] in _LINE_ENDS and (match := _BASE64.match(data, at)):
+            end = match.end()
+            run = match[0].replace(b"\\n", b"\n").translate(None, b"\r\n \t\"',#>\\")
+        # Of text in base64 there are capital and small letters.
+        if run.islower() or run.isupper() or run.isdigit():
             continue
-        for skip in range(4 if len(run) <= _UNALIGNED else 1):
-            piece = run[skip:]
+        if len(run) <= _MAX_CAMEL and _CAMEL.fullmatch(run):
+            continue
+        for skip in range(4):
             # A single character at the end has no byte.
-            whole = piece[: len(piece) - (len(piece) % 4 == 1)]
-            yield binascii.a2b_base64(whole + b"==")
+            rest = (len(run) - skip) % 4
+            yield binascii.a2b_base64(run[skip : -1 if rest == 1 else None] + b"==")
 
 
-def _from_hex(block: bytes) -> Iterator[bytes]:
-    for match in _HEX.finditer(block):
-        run = match[0]
+def _from_hex(data: bytes, digits: bytes) -> Iterator[bytes]:
+    end = 0
+    while (at := digits.find(_MIN_HEX, end)) >= 0:
+        end = digits.find(b" ", at)
+        end = len(data) if end < 0 else end
         for skip in (0, 1):
-            piece = run[skip:]
-            yield bytes.fromhex(piece[: len(piece) // 2 * 2].decode("ascii"))
+            odd = (end - at - skip) % 2
+            yield binascii.a2b_hex(data[at + skip : end - odd])

@@ -141,7 +141,8 @@ def terms_of(identity: Identity) -> tuple[Term, ...]:
 def is_distinctive(text: str) -> bool:
     """Whether a term means the author wherever it stands: long enough, and no common word."""
     words = _WORD.findall(text)
-    letters = sum(map(len, words))
+    # A letter of another script tells more than one of 26: it counts as the bytes that it takes.
+    letters = sum(len(word.encode("utf-8", "surrogateescape")) for word in words)
     return (
         letters >= MIN_ALONE
         and any(c.isalpha() for c in text)

@@ -32,7 +32,7 @@ from repropack.privacy.containers import (
     container_for,
     plain_kind,
 )
-from repropack.privacy.search import BLOCK, OVERLAP, Hit, Searcher, is_binary
+from repropack.privacy.search import CONTEXT, Hit, Searcher, is_binary
 from repropack.privacy.terms import Term
 
 __all__ = ["Leak", "Scanned", "Target", "scan"]
@@ -51,11 +51,18 @@ IN_MEMORY: Final = 16 * 1024 * 1024
 PARALLEL_FROM: Final = 24 * 1024 * 1024
 """Bytes from which a second process pays for its start of a third of a second."""
 
+PART: Final = 64 * 1024 * 1024
+"""Bytes of a large file that one process searches at a time."""
+
+SMALL: Final = 16 * 1024
+"""Bytes that could be searched in the time that it takes to open a file."""
+
 MAX_LISTED: Final = 10_000
 """Findings of one kind that are kept."""
 
+_EMBEDDED_MARKS: Final = (b"iVBORw0KGgo", b"/9j/", b"H4sI", b"UEsDB", b"JVBERi0")
 _EMBEDDED: Final = re.compile(
-    rb"(?:iVBORw0KGgo|/9j/|H4sI|UEsDB|JVBERi0)[A-Za-z0-9+/\\\r\n]{64,}={0,2}"
+    rb"(?:" + rb"|".join(_EMBEDDED_MARKS) + rb")[A-Za-z0-9+/\\\r\n]{64,}={0,2}"
 )
 """PNG, JPEG, gzip, ZIP and PDF in base64, as notebooks and pages hold them."""
 
@@ -121,6 +128,22 @@ class Scanned(Struct, frozen=True, kw_only=True):
     unsearched: tuple[Unsearched, ...] = ()
 
 
+class _Part(Struct, frozen=True, kw_only=True):
+    """A piece of work for one process: a file, or the bytes of a window of a large one.
+
+    Attributes:
+        start: Where the window begins,
+        stop: and ends; None where it is all of the file and what is in it.
+        within: Whether what is in the file is looked into; its own bytes are other parts then.
+    """
+
+    target: Target
+    size: int
+    start: int = 0
+    stop: int | None = None
+    within: bool = False
+
+
 def scan(
     targets: Sequence[Target],
     terms: Sequence[Term],
@@ -141,10 +164,12 @@ def scan(
     """
     sizes = [_size(target) for target in targets]
     count = workers or len(os.sched_getaffinity(0))
-    if count < 2 or sum(sizes) < PARALLEL_FROM or len(targets) < 2:
-        results = [_scan_some(targets, terms, anonymous)]
+    if count < 2 or sum(sizes) < PARALLEL_FROM:
+        parts = [_Part(target=t, size=s) for t, s in zip(targets, sizes, strict=True)]
+        results = [_scan_some(parts, terms, anonymous)]
     else:
-        results = _scan_in_processes(targets, sizes, terms, anonymous, count)
+        parts = [part for t, s in zip(targets, sizes, strict=True) for part in _parts_of(t, s)]
+        results = _scan_in_processes(parts, terms, anonymous, count)
     leaks = {(leak.id, leak.member): leak for result in results for leak in result.leaks}
     return Scanned(
         files=len(targets),
@@ -156,37 +181,50 @@ def scan(
     )
 
 
+def _parts_of(target: Target, size: int) -> Iterator[_Part]:
+    """A large file in windows; what is in it, if anything is, by itself."""
+    if size <= PART or isinstance(target.content, bytes):
+        yield _Part(target=target, size=size)
+        return
+    for start in range(0, size, PART):
+        stop = min(start + PART, size)
+        yield _Part(target=target, size=stop - start, start=start, stop=stop)
+    # Of plain bytes nothing is left; to decompress takes as long as to search.
+    yield _Part(target=target, size=size, within=True)
+
+
 def _scan_in_processes(
-    targets: Sequence[Target], sizes: list[int], terms: Sequence[Term], anonymous: bool, count: int
+    parts: Sequence[_Part], terms: Sequence[Term], anonymous: bool, count: int
 ) -> list[Scanned]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
-    # The largest first, each to the part that has least; small parts even out what is slow.
-    parts: list[tuple[int, list[Target]]] = [(0, []) for _ in range(count * 4)]
-    for size, target in sorted(zip(sizes, targets, strict=True), key=lambda x: -x[0]):
-        number = min(range(len(parts)), key=lambda n: parts[n][0])
-        parts[number][1].append(target)
-        parts[number] = (parts[number][0] + size + 4096, parts[number][1])
+    # The largest first, each to the share that has least; small shares even out what is slow.
+    shares: list[tuple[int, list[_Part]]] = [(0, []) for _ in range(count * 4)]
+    for part in sorted(parts, key=lambda x: -x.size):
+        number = min(range(len(shares)), key=lambda n: shares[n][0])
+        shares[number][1].append(part)
+        shares[number] = (shares[number][0] + part.size + SMALL, shares[number][1])
     # A fresh interpreter: this one may have threads, whose locks a fork would copy.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context) as pool:
-        jobs = [pool.submit(_scan_some, part, terms, anonymous) for _, part in parts if part]
+        jobs = [pool.submit(_scan_some, share, terms, anonymous) for _, share in shares if share]
         return [job.result() for job in jobs]
 
 
-def _scan_some(targets: Sequence[Target], terms: Sequence[Term], anonymous: bool) -> Scanned:
+def _scan_some(parts: Sequence[_Part], terms: Sequence[Term], anonymous: bool) -> Scanned:
     walk = _Walk(Searcher(terms, anonymous=anonymous))
-    for target in targets:
+    for part in parts:
         try:
-            walk.target(target)
+            walk.part(part)
         except OSError as error:
+            content = part.target.content
             raise RepropackError(
-                f"cannot read {target.content if isinstance(target.content, Path) else ''}: "
+                f"cannot read {content if isinstance(content, Path) else ''}: "
                 f"{error.strerror or error}"
             ) from error
     return Scanned(
-        files=len(targets),
+        files=0,
         size=0,
         leaks=tuple(walk.leaks.values()),
         unsearched=tuple(
@@ -207,6 +245,11 @@ def _size(target: Target) -> int:
     return status.st_size
 
 
+def _name(place: str) -> str:
+    """What a file or a piece is called where it lies."""
+    return place.rpartition(" » ")[2]
+
+
 def _open(content: Path | bytes) -> BinaryIO:
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
@@ -225,23 +268,38 @@ class _Walk:
         self._member = ""
         self._left = 0
 
-    def target(self, target: Target) -> None:
-        """Looks into a file.
+    def part(self, part: _Part) -> None:
+        """Looks into a file, or at a window of it.
 
         Raises:
             OSError: It cannot be read.
         """
+        target = part.target
         self._member = target.member
         with _open(target.content) as file:
             size = file.seek(0, os.SEEK_END)
+            if part.stop is not None:
+                self._window(file, part.start, part.stop, target.place)
+                return
             self._left = MIN_EXPANDED + MAX_RATIO * size
             try:
-                self._file(file, size, target.place, 0, seen=False)
+                self._file(file, size, target.place, 0, seen=part.within)
             except _OverLimitError:
                 self._note(target.place, "unfolds to more than is searched")
 
+    def _window(self, file: BinaryIO, start: int, stop: int, place: str) -> None:
+        """Searches the bytes of a part of a large file, unless what is in it is all there is."""
+        found = container_for(file.read(HEAD) if not file.seek(0) else b"", _name(place))
+        if found is not None and found[0] in COVERED:
+            return
+        first = max(start - CONTEXT, 0)
+        file.seek(first)
+        left = stop + CONTEXT - first
+        chunks = iter(lambda: file.read(min(CHUNK, max(first + left - file.tell(), 0))), b"")
+        self._bytes(chunks, place, start=start - first, stop=stop - first)
+
     def _file(self, file: BinaryIO, size: int, place: str, depth: int, *, seen: bool) -> None:
-        name = place.rpartition(" » ")[2]
+        name = _name(place)
         file.seek(0)
         head = file.read(HEAD)
         found = container_for(head, name)
@@ -268,14 +326,17 @@ class _Walk:
                 self._note(place, "searched as bytes: an unknown binary format")
         elif size <= IN_MEMORY * 4 and depth < MAX_DEPTH:
             file.seek(0)
-            for number, match in enumerate(_EMBEDDED.finditer(file.read())):
+            text = file.read()
+            if not any(mark in text for mark in _EMBEDDED_MARKS):
+                return
+            for number, match in enumerate(_EMBEDDED.finditer(text)):
                 data = _decode(match[0])
                 self._piece(iter((data,)), f"{place} » embedded {number}", depth + 1, seen=False)
 
     def _piece(self, content: Iterator[bytes], place: str, depth: int, *, seen: bool) -> None:
         content = self._counted(content, place)
         first = next(content, b"")
-        name = place.rpartition(" » ")[2]
+        name = _name(place)
         if container_for(first[:HEAD], name) is None and (
             seen or len(first) >= CHUNK or is_binary(first[:HEAD])
         ):
@@ -302,17 +363,32 @@ class _Walk:
         except UnreadableError as error:
             self._note(place, str(error))
 
-    def _bytes(self, chunks: Iterator[bytes], place: str) -> None:
-        kept = b""
-        chunk = next(chunks, b"")
-        while chunk:
-            following = next(chunks, b"")
-            data = kept + chunk
-            for at in range(0, len(data), BLOCK):
-                block = data[at : at + BLOCK + OVERLAP]
-                cut = bool(following) or at + len(block) < len(data)
-                self._found(self._searcher.search(block, place, cut=cut), place)
-            kept, chunk = data[-OVERLAP:], following
+    def _bytes(
+        self, chunks: Iterable[bytes], place: str, *, start: int = 0, stop: int | None = None
+    ) -> None:
+        """Searches bytes that come in chunks, in windows that know their surroundings.
+
+        Args:
+            chunks: The bytes.
+            place: What they are called.
+            start: Where the search begins in them,
+            stop: and where it ends.
+        """
+        data = b""
+        at = start
+        end = stop
+        for chunk in chunks:
+            data += chunk
+            ready = len(data) - CONTEXT if end is None else min(len(data) - CONTEXT, end)
+            if ready <= at:
+                continue
+            self._found(self._searcher.search(data, place, start=at, stop=ready), place)
+            gone = max(ready - CONTEXT, 0)
+            data, at = data[gone:], ready - gone
+            end = None if end is None else end - gone
+        last = len(data) if end is None else min(len(data), end)
+        if last > at:
+            self._found(self._searcher.search(data, place, start=at, stop=last), place)
 
     def _found(self, hits: Iterable[Hit], place: str) -> None:
         for hit in hits:

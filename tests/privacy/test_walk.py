@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from repropack.errors import RepropackError, UsageError
 from repropack.privacy import walk
-from repropack.privacy.rules import RULES
+from repropack.privacy.rules import REACH, RULES
+from repropack.privacy.search import BEFORE
 from repropack.privacy.terms import Identity, terms_of
 from repropack.privacy.waivers import WAIVERS, add_waivers, read_waivers, unwaived
 from repropack.privacy.walk import Scanned, Target, scan
@@ -36,8 +37,21 @@ def rules(scanned: Scanned) -> set[str]:
 def test_rules_have_unique_names_and_triggers() -> None:
     assert len({rule.name for rule in RULES}) == len(RULES) >= 40
     for rule in RULES:
-        assert rule.words or rule.literals
         assert rule.why
+        assert rule.anchors
+        for anchor in rule.anchors:
+            assert anchor == anchor.lower()
+            assert len(anchor) > 1
+
+
+def test_no_match_is_longer_than_what_is_looked_at() -> None:
+    """Windows overlap by so much: what a rule finds lies whole in one of them."""
+    from re import _parser  # type: ignore[attr-defined]
+
+    for rule in RULES:
+        _, longest = _parser.parse(rule.pattern.pattern).getwidth()
+        assert longest <= REACH, rule.name
+        assert rule.before < BEFORE
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ nothing is allocated by what it says, and `UnreadableError` says that the rest w
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
@@ -93,11 +94,17 @@ its name."""
 
 def container_for(head: bytes, name: str) -> tuple[str, Container] | None:
     """The kind of a file, or None if it is no container that we know."""
-    for kind, module in TABLE.items():
-        container = cast(Container, importlib.import_module(module))
+    for kind, container in _containers():
         if container.handles(head, name):
             return kind, container
     return None
+
+
+@functools.cache
+def _containers() -> tuple[tuple[str, Container], ...]:
+    return tuple(
+        (kind, cast(Container, importlib.import_module(module))) for kind, module in TABLE.items()
+    )
 
 
 def plain_kind(head: bytes, name: str) -> str | None:

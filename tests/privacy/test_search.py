@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One automaton finds what patterns find without it, and windows find what the whole does."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repropack.privacy import walk
+from repropack.privacy.plausibility import secret_of
+from repropack.privacy.rules import RULES
+from repropack.privacy.search import CONTEXT, Hit, Searcher, fingerprint
+from repropack.privacy.terms import Identity, terms_of
+from repropack.privacy.walk import Target, scan
+from tests.privacy.corpus import TERMS, own_terms, secrets_of
+
+SEARCHER = Searcher(own_terms())
+LINES = [line for _, line in secrets_of(random.Random(5)).values()]
+PLANTS = [line.encode() for line in LINES + list(TERMS)]
+FORMS = (
+    lambda line: line,
+    lambda line: line.decode().encode("utf-16-le"),
+    lambda line: line.decode().encode("utf-16-be"),
+    lambda line: line.decode().encode("utf-32-le"),
+    base64.b64encode,
+    base64.encodebytes,
+    lambda line: line.hex().encode(),
+    lambda line: line.upper(),
+)
+
+
+def filler(numbers: random.Random, size: int) -> bytes:
+    kind = numbers.randrange(4)
+    if kind == 0:
+        return numbers.randbytes(size)
+    if kind == 1:
+        return bytes(size)
+    alphabet = (
+        b"abcdefghijklm nopqrst\nuvwxyz=_:/\"'@.-+ABC019" if kind == 2 else b"ABCdefgh01234+/"
+    )
+    return bytes(numbers.choices(alphabet, k=size))
+
+
+def found(data: bytes, start: int = 0, stop: int | None = None) -> set[Hit]:
+    return set(SEARCHER.search(data, start=start, stop=stop))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32))
+def test_windows_find_what_the_whole_does(seed: int) -> None:
+    numbers = random.Random(seed)
+    pieces = []
+    for _ in range(numbers.randint(1, 12)):
+        pieces.append(filler(numbers, numbers.choice((0, 1, 7, 100, 5_000, 30_000))))
+        pieces.append(numbers.choice(FORMS)(numbers.choice(PLANTS)))
+    data = b"".join(pieces)
+    cuts = sorted({0, len(data), *(numbers.randint(0, len(data)) for _ in range(4))})
+    parts: set[Hit] = set()
+    for start, stop in itertools.pairwise(cuts):
+        first = max(start - CONTEXT, 0)
+        parts |= found(data[first : stop + CONTEXT], start - first, stop - first)
+    assert parts == found(data)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32))
+def test_nothing_that_a_pattern_finds_is_passed_over(seed: int) -> None:
+    numbers = random.Random(seed)
+    pieces = []
+    for _ in range(numbers.randint(1, 8)):
+        pieces.append(filler(numbers, numbers.randint(0, 300)))
+        pieces.append(numbers.choice(PLANTS))
+    data = b"".join(pieces)
+    slow = {
+        fingerprint(rule.name, secret_of(match))
+        for rule in RULES
+        if rule.blocks
+        for match in rule.pattern.finditer(data)
+        if rule.accept(match)
+    }
+    assert slow <= {hit.sha256 for hit in found(data)}
+
+
+def test_parts_of_a_large_file_find_what_it_does_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = random.Random(3)
+    path = tmp_path / "weights.bin"
+    data = bytearray(numbers.randbytes(900_000))
+    for number, plant in enumerate(PLANTS):
+        at = 100_000 * (number % 8 + 1) - numbers.randrange(len(plant)) + 700 * (number // 8)
+        data[at : at + len(plant) + 2] = b"\n" + plant + b"\n"
+    path.write_bytes(data)
+    targets = [Target(place="weights.bin", content=path)]
+    whole = scan(targets, own_terms(), workers=1)
+    monkeypatch.setattr(walk, "PARALLEL_FROM", 1)
+    monkeypatch.setattr(walk, "PART", 100_000)
+    assert scan(targets, own_terms(), workers=2) == whole
+    assert len(whole.leaks) >= len(PLANTS)
+
+
+@pytest.mark.parametrize("size", [100, 3_000, 70_000, 1_500_000])
+@pytest.mark.parametrize("shift", range(4))
+def test_a_term_is_found_anywhere_in_base64(size: int, shift: int) -> None:
+    text = random.Random(1).randbytes(size) + b" by zquill7, 2026 " + bytes(50 + shift)
+    for encoded in (base64.b64encode(text), base64.encodebytes(text)):
+        (leak,) = scan([Target(place="x", content=b"j" * shift + encoded)], own_terms()).leaks
+        assert leak.rule == "term: user name"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("张伟明", "张伟明".encode()),
+        ("张伟明", "张伟明".encode("utf-16-le")),
+        ("Иван Кузнецов", "кузнецов".encode()),
+        ("Jörg Müllerstrøm", "Müllerstrøm".encode("cp1252")),
+        ("Jörg Müllerstrøm", b"Jo\xcc\x88rg Mu\xcc\x88llerstr\xc3\xb8m"),
+        ("Jörg Müllerstrøm", "JÖRG MÜLLERSTRØM".encode("utf-16-be")),
+    ],
+)
+def test_names_in_any_script_and_encoding(name: str, written: bytes) -> None:
+    terms = terms_of(Identity(people=((name, ""),)))
+    for data in (written, b"by " + written + b".\n"):
+        if data[:3] == b"by " and b"\0" in data:
+            data = "by ".encode("utf-16-le") + written
+        assert scan([Target(place="x", content=data)], terms).leaks
+
+
+def test_long_tokens_are_found_whole_or_cut() -> None:
+    numbers = random.Random(4)
+    word = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+    def some(count: int) -> str:
+        return "".join(numbers.choices(word, k=count))
+
+    for size in (100, 700, 2_000, 6_000):
+        token = f"eyJ{some(200)}.eyJ{some(size)}.{some(86)}"
+        assert "json-web-token" in {hit.rule for hit in found(f"a: {token}\n".encode())}
+    session = f"aws_session_token = IQoJb3JpZ2lu{some(900)}"
+    assert "aws-session-token" in {hit.rule for hit in found(session.encode())}
