@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from repropack import canonical, process
+from repropack.environment.cache import cache_directory, contents
 from repropack.environment.index import load_index_settings
 from repropack.environment.machine import describe_machine
 from repropack.environment.uv import Uv, find_uv
@@ -39,6 +40,9 @@ MIN_GIT: Final = (2, 30)
 
 MIN_ROOM: Final = 10 * 1024**3
 """Bytes: an environment with CUDA has about 8 GiB, and is there once packed and once unpacked."""
+
+MUCH_CACHED: Final = 20 * 1024**3
+"""Bytes: the packages of two or three environments with CUDA."""
 
 _SECONDS: Final = 30.0
 
@@ -101,6 +105,7 @@ def diagnose(
     yield _strace(variables)
     yield _gpu(variables)
     yield _key(key)
+    yield _cache(variables)
     for purpose, place in places.items():
         yield _room(purpose, place)
 
@@ -333,6 +338,17 @@ def _key(key: Callable[[], str]) -> Check:
             purpose="signing (export)",
             advice=error.advice or "repropack key new",
         )
+
+
+def _cache(variables: Mapping[str, str]) -> Check:
+    size = sum(one.size for one in contents(variables))
+    return Check(
+        name="cache",
+        state=State.GOOD,
+        found=f"{size / 1024**3:.1f} GiB in {cache_directory(variables)}",
+        purpose="packages that were downloaded; they can be again",
+        advice="`repropack gc --cache` empties it" if size > MUCH_CACHED else "",
+    )
 
 
 def _room(purpose: str, place: Path) -> Check:

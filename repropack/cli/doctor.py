@@ -14,6 +14,7 @@ from repropack import canonical
 from repropack.cli.places import load_key
 from repropack.cli.screen import bold, dim, say
 from repropack.doctor import Check, State, diagnose
+from repropack.environment.cache import cache_directory
 from repropack.escaping import show
 
 __all__ = ["command"]
@@ -29,11 +30,9 @@ def command(as_json: bool) -> int:
     Nothing is changed and nothing is downloaded. The exit status is 0 where all that is needed is
     there, else 1.
     """
-    home = os.environ.get("HOME") or os.path.expanduser("~")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache"), "repropack")
     places = {
         "verify: work directories (TMPDIR)": Path(tempfile.gettempdir()),
-        "verify: downloaded packages (XDG_CACHE_HOME)": cache,
+        "verify: downloaded packages (XDG_CACHE_HOME)": cache_directory(os.environ),
         "run: records and kept outputs": Path.cwd(),
     }
     checks = []

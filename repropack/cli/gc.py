@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -33,8 +34,19 @@ _UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
 )
 @click.option("--named", is_flag=True, help="Remove runs with a name, too.")
 @click.option("--ancestors", is_flag=True, help="Remove runs that others descend from, too.")
+@click.option(
+    "--cache",
+    is_flag=True,
+    help="Remove no runs, but the packages that were downloaded for environments; with "
+    "--older-than those not used for so long.",
+)
 def command(
-    dry_run: bool, keep_last: int | None, older_than: str | None, named: bool, ancestors: bool
+    dry_run: bool,
+    keep_last: int | None,
+    older_than: str | None,
+    named: bool,
+    ancestors: bool,
+    cache: bool,
 ) -> int:
     """Remove kept files that no run needs, and with a bound also old runs.
 
@@ -42,12 +54,17 @@ def command(
     others descend that stay, are kept unless told. While a run or an export goes on, nothing is
     removed.
     """
+    age = None if older_than is None else _seconds(older_than)
+    if cache:
+        if keep_last is not None or named or ancestors:
+            raise UsageError("--cache is about no runs: give it with --older-than or by itself")
+        return _clear_cache(age, dry_run=dry_run)
     from repropack.store.reclaim import Selection, plan_removal, remove, size_on_disk
 
     store = Store.find(Path.cwd())
     selection = Selection(
         keep_last=keep_last,
-        older_than=None if older_than is None else _seconds(older_than),
+        older_than=age,
         named=named,
         ancestors=ancestors,
     )
@@ -69,6 +86,24 @@ def command(
     freed = human_size(sum(planned.contents.values()))
     say(f"the store has {human_size(size_on_disk(store.directory))} on the disk")
     say(f"{did} {plural(len(planned.runs), 'run')} and {files} of {freed}")
+    return 0
+
+
+def _clear_cache(older_than: float | None, *, dry_run: bool) -> int:
+    from repropack.environment.cache import cache_directory, contents, is_unused, remove
+    from repropack.environment.index import load_index_settings
+    from repropack.environment.uv import find_uv
+
+    environ = dict(os.environ)
+    all_of_it = contents(environ)
+    chosen = [one for one in all_of_it if is_unused(one, older_than)]
+    if chosen and not dry_run:
+        uv = find_uv(environ, load_index_settings(environ))
+        for one in chosen:
+            remove(one, uv.program, uv.environment)
+    size, freed = (human_size(sum(one.size for one in group)) for group in (all_of_it, chosen))
+    say(f"{show(cache_directory(environ))} {'has' if dry_run else 'had'} {size}")
+    say(f"{'would remove' if dry_run else 'removed'} {freed} of downloaded packages")
     return 0
 
 

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from repropack.address import parse_address, proxies_of
 from repropack.digest import hash_file
+from repropack.environment.cache import cache_directory, mark_used
 from repropack.environment.conda import ARCHIVE
 from repropack.errors import RepropackError, UsageError
 from repropack.http import Client, HttpError
@@ -127,9 +128,7 @@ def fetch_archives(
         OSError: The folder cannot be written.
         UsageError: An address of the reader's configuration has no form that we know.
     """
-    home = environ.get("HOME") or os.path.expanduser("~")
-    cache = Path(environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"))
-    store = cache / "repropack" / "conda"
+    store = cache_directory(environ) / "conda"
     found: dict[str, Path] = {}
     reasons: dict[str, str] = {}
     client = Client(proxies_of(environ))
@@ -144,6 +143,7 @@ def fetch_archives(
                 if reason:
                     reasons[package.name] = reason
                     continue
+            mark_used(place)
             found[package.name] = place
     finally:
         client.close()

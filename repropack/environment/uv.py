@@ -32,6 +32,7 @@ from packaging.version import InvalidVersion
 
 from repropack import process
 from repropack.digest import hash_file, sha256_hex
+from repropack.environment.cache import cache_directory
 from repropack.environment.index import IndexSettings, uv_arguments, uv_environment
 from repropack.environment.installation import entries_of
 from repropack.environment.lock import LockedPackage, python_series
@@ -119,13 +120,11 @@ def find_uv(environ: Mapping[str, str], settings: IndexSettings) -> Uv:
         raise RepropackError(
             "uv was not found", advice="install it beside repropack: pip install uv"
         )
-    home = environ.get("HOME") or os.path.expanduser("~")
-    cache = environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
     return Uv(
         program=os.path.abspath(program),
         environment={
             **uv_environment(environ, settings),
-            "UV_CACHE_DIR": os.path.join(cache, "repropack", "uv"),
+            "UV_CACHE_DIR": str(cache_directory(environ) / "uv"),
             "UV_LINK_MODE": "copy",
             "UV_PYTHON_DOWNLOADS": "never",
             "UV_NO_PROGRESS": "1",

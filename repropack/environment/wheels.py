@@ -23,6 +23,7 @@ from packaging.utils import parse_wheel_filename
 
 from repropack import process
 from repropack.digest import hash_file
+from repropack.environment.cache import cache_directory, mark_used
 from repropack.environment.index import IndexSettings, pip_environment
 from repropack.environment.lock import LockedPackage, python_series
 from repropack.errors import RepropackError
@@ -91,9 +92,7 @@ def fetch_wheels(
     Raises:
         OSError: The folder cannot be written.
     """
-    home = environ.get("HOME") or os.path.expanduser("~")
-    cache = Path(environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"))
-    store = cache / "repropack" / "wheels"
+    store = cache_directory(environ) / "wheels"
     wanted = list(entries)
     present = {
         entry.name: fetched
@@ -137,6 +136,7 @@ def _look(store: Path, package: str, wheel: Wheel) -> FetchedWheel | None:
     if digest != wheel.sha256:
         shutil.rmtree(place.parent)
         return None
+    mark_used(place)
     return FetchedWheel(package=package, wheel=wheel, path=place, size=size)
 
 

@@ -33,6 +33,7 @@ def test_all_that_is_needed_is_here(bare_project: Project) -> None:
         "strace",
         "GPU",
         "key",
+        "cache",
         "room",
     } == (set(checks))
     assert checks["sandbox"]["found"] == "bubblewrap"
