@@ -61,6 +61,7 @@ class Code(enum.Enum):
     KEY_STATEMENT = ("RPK313", "a statement about a key does not have the allowed form or signers")
     KEY_CONFLICT = ("RPK314", "a statement about a key contradicts others, or has no authority")
     TIMESTAMP = ("RPK315", "the time stamp does not hold for this bundle")
+    NOT_ITS_OWN_KEY = ("RPK316", "an anonymous bundle is not signed by the key that it names")
     # 4: code bundles (section 8)
     CODE_HEADER = ("RPK401", "a code bundle's header has a form that is not allowed")
     CODE_OBJECTS = ("RPK402", "git refuses objects of a code bundle")
@@ -93,6 +94,7 @@ class Code(enum.Enum):
     PARTIAL_CAPTURE = ("RPK805", "the recorder could not see or keep everything")
     NO_ROOM = ("RPK806", "the repeated command left too little room on the disk")
     CODE_WITHHELD = ("RPK807", "the author withheld files of the code that ran")
+    CODE_REPLACED = ("RPK808", "the author replaced words in the code that ran")
 
     def __init__(self, code: str, title: str) -> None:
         self.code = code

@@ -21,6 +21,7 @@ __all__ = ["SCHEMAS", "schema", "write_schemas"]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
+    "authorship": model.Authorship,
     "claims": model.ClaimSet,
     "data-manifest": model.DataManifest,
     "environment": model.Environment,
@@ -30,6 +31,7 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "metrics": model.MetricSet,
     "receipt": model.Receipt,
     "report": model.Report,
+    "reveal-author": model.AuthorReveal,
     "reveal-commit": model.CommitReveal,
     "run": model.PackedRun,
     "statement": model.Statement,

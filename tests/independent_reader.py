@@ -128,7 +128,7 @@ def read_attestation(data: bytes) -> tuple[str, Any, set[str]]:  # manifest dige
         need(wired and y < P and y not in SMALL, 304, "7.5 7.6", line)
         try: Ed25519PublicKey.from_public_bytes(key[19:]).verify(signature, message)
         except InvalidSignature: continue
-        signers.add("SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode()[:43])
+        signers |= {line, "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode()[:43]}
     need(signers, 303, "7.7")
     need(not re.search(rb'"predicateType":"urn:repropack:release:v(?!1")[0-9]{1,9}"', payload), 202, "11.1")
     subject, predicate = (statement := read(payload, 305, "statement", canonical=True))["subject"], statement["predicate"]
@@ -209,8 +209,7 @@ def check_code(data: bytes, tree: str, commit: str, submodules: set[str]) -> Non
             first, rest = re.findall(rb"\A((?:\.{0,2}(?:/|\Z))*)(.*)\Z", target, re.DOTALL)[0]
             need(0 < len(target) <= 4096 and target[:1] != b"/" and first.count(b"..") <= path.count(b"/") and b".." not in rest.split(b"/") and os.path.basename(path).lower()[:4] != b".git" and not any(git_name(os.fsdecode(p)) for p in target.split(b"/")), 404, "8.7")
 def check(data: bytes, signer: list[str], expect: list[str]) -> str:  # in the order of section 7
-    entries = seek_table(data)
-    starts = [0, *itertools.accumulate(s for s, _ in entries)]
+    starts = [0, *itertools.accumulate(next(zip(*(entries := seek_table(data)), strict=True)))]
     def frames(first: int, end: int) -> bytes: return b"".join(decoded(data[starts[n] : starts[n + 1]], entries[n][1]) for n in range(first, end))
     need(entries[-1][1] <= 512 + MIB + 1024, 109, "10.1")
     attestation = (tail := frames(len(entries) - 1, len(entries)))[512:].rstrip(b"\0")
@@ -238,6 +237,7 @@ def check(data: bytes, signer: list[str], expect: list[str]) -> str:  # in the o
         need(stream.startswith(head, at - len(head)), 107, "4.3 4.4", m["path"])
         need(hashlib.sha256(content).hexdigest() == m["sha256"], 206, "5.2", m["path"])
         need(not any(stream[at + m["size"] : end]), 108, "4.2", m["path"])
+    need("authorship.json" not in members or read(members["authorship.json"], 501, "authorship")["key"] in signers, 316, "19.3")
     need(not signer or signers & set(signer), 306, "7.13")
     for c, submodules in check_records(members, where["run"]): check_code(members[c["member"]], c["tree"], c["commit"], submodules)
     return f"OK sha256:{digest}"

@@ -83,6 +83,17 @@ _TESTS: Final = {
         "16.2": "test_the_author_proves_which_commit_it_was",
         "16.3": "test_the_author_proves_which_commit_it_was",
     },
+    "cli/test_anonymous.py": {
+        "19.2": "test_the_same_release_twice_has_other_keys_and_ids",
+        "19.4": "test_its_key_is_never_remembered",
+        "19.5": "test_no_planted_word_is_in_any_byte",
+        "19.6": "test_replaced_words_are_declared_and_gone",
+        "19.9": "test_the_author_reveals_herself",
+    },
+    "verify/test_author_reveal.py": {
+        "19.7": "test_reveals_that_are_refused",
+        "19.8": "test_reveals_that_are_refused",
+    },
     "verify/test_hostile_release.py": {
         # Found when code is written out, which no reader of the vectors does.
         "8.10": "test_code_whose_place_is_taken",

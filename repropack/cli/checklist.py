@@ -10,6 +10,7 @@ import click
 
 from repropack.cli.screen import say, tell
 from repropack.export import ExportRequest, plan
+from repropack.export.anonymity import without_identity
 from repropack.export.checklists import KINDS, write_checklist
 from repropack.store import Store
 
@@ -24,7 +25,10 @@ __all__ = ["command"]
     required=True,
     help="ml-code: ML code completeness; neurips: the paper checklist; acm: artifact appendix.",
 )
-def command(run: str, kind: str) -> int:
+@click.option(
+    "--anonymous", is_flag=True, help="Of the release that `export --anonymous` would make."
+)
+def command(run: str, kind: str, *, anonymous: bool) -> int:
     """Fill a venue's checklist from what is recorded; `____` is left for you.
 
     It describes the release that `repropack export --run RUN` would make, as Markdown to paste.
@@ -37,5 +41,7 @@ def command(run: str, kind: str) -> int:
         dict(os.environ),
         lambda text: tell(f"repropack: {text}"),
     )
+    if anonymous:
+        planned = without_identity(planned)
     say(write_checklist(kind, planned).rstrip("\n"))
     return 0

@@ -15,6 +15,13 @@ from msgspec.structs import replace
 
 from repropack import canonical
 from repropack.bundle import existing_volumes
+from repropack.cli.export_anonymous import (
+    asked_anonymity,
+    evaluate_again,
+    keeper,
+    stricter,
+    terms_to_search,
+)
 from repropack.cli.export_screen import ExportScreen, screen_facts, show_screen
 from repropack.cli.leaks import waive
 from repropack.cli.places import KEY_HELP, load_keys
@@ -30,13 +37,14 @@ from repropack.export import (
     plan,
     prepare,
 )
+from repropack.export.anonymity import anonymise
 from repropack.export.gate import clear, look
 from repropack.export.identity import own_terms
 from repropack.export.private_code import Withholding
 from repropack.privacy.waivers import read_waivers
 from repropack.project_file import read_project_file
 from repropack.signing.keys import Signer
-from repropack.store import Store
+from repropack.store import STORE_NAME, Store
 
 __all__ = ["command"]
 
@@ -55,9 +63,35 @@ MIN_VOLUME = 1024
 )
 @click.option("--include-data", is_flag=True, help="Pack the data sets too, not only their lists.")
 @click.option(
-    "--wheels",
+    "--wheels/--no-wheels",
+    default=None,
+    help="Pack the packages too (wheels), so that a reader needs no package index. Done for "
+    "--anonymous, left for others, unless you say otherwise.",
+)
+@click.option(
+    "--anonymous",
     is_flag=True,
-    help="Pack the packages too (wheels), so that a reader needs no package index.",
+    help="For double-blind review: a key of its own, nothing that tells who you are. You can "
+    "prove later that it is yours (`repropack reveal`).",
+)
+@click.option(
+    "--author",
+    metavar="TEXT",
+    help="With --anonymous: who you are, as `Name <mail>`; sealed until you reveal it. What git "
+    "knows if left out.",
+)
+@click.option(
+    "--replace",
+    "replacements",
+    metavar="TERM=TEXT",
+    multiple=True,
+    help="With --anonymous: write TEXT for TERM in the code and the records. What goes out is "
+    "then evaluated before it is signed. Repeatable.",
+)
+@click.option(
+    "--unevaluated",
+    is_flag=True,
+    help="With --anonymous: sign changed code that has not been evaluated.",
 )
 @click.option(
     "--withhold",
@@ -105,7 +139,11 @@ def command(
     output: str | None,
     weights: tuple[str, ...],
     include_data: bool,
-    wheels: bool,
+    wheels: bool | None,
+    anonymous: bool,
+    author: str | None,
+    replacements: tuple[str, ...],
+    unevaluated: bool,
     withheld: tuple[str, ...],
     export_ignore: bool,
     tell_withheld: bool,
@@ -137,7 +175,12 @@ def command(
     named = _checked_destination(output) if output is not None else None
     if named is not None and volume_size is not None:
         _refuse_present(named)
-    keys = load_keys(key_names)
+    asked = None
+    if anonymous:
+        asked = asked_anonymity(store, author, replacements, key_names)
+    elif author is not None or replacements or unevaluated:
+        raise UsageError("--author, --replace and --unevaluated are about --anonymous")
+    keys: tuple[Signer, ...] = () if asked is not None else load_keys(key_names)
     if not as_json:
         tell("repropack: looking up the packages' digests")
     planned = plan(
@@ -145,7 +188,7 @@ def command(
             run=run,
             weights=weights,
             include_data=include_data,
-            wheels=wheels,
+            wheels=anonymous if wheels is None else wheels,
             withholding=Withholding(
                 patterns=withheld, export_ignore=export_ignore, tell_paths=tell_withheld
             ),
@@ -154,6 +197,10 @@ def command(
         dict(os.environ),
         _silent if as_json else lambda text: tell(f"repropack: {text}"),
     )
+    made = None
+    if asked is not None:
+        made = anonymise(planned, asked)
+        planned, keys = made.plan, (made.key,)
     if calibrate is not None:
         planned = _calibrated(planned, keys, calibrate, quiet=as_json)
     destination = named or _usual_destination(planned)
@@ -165,8 +212,14 @@ def command(
         scanned = look(
             prepared.sources,
             prepared.places,
-            own_terms([store.project], read_project_file(store.project)),
+            own_terms([store.project], read_project_file(store.project))
+            if asked is None or made is None
+            else terms_to_search(store, asked, made),
+            anonymous=anonymous,
         )
+        if anonymous:
+            scanned = stricter(scanned)
+        pending = made is not None and made.changed and not unevaluated
         leaks, passed = waive(store, scanned.leaks, waived)
         stopped = any(leak.blocks for leak in leaks)
         screen = ExportScreen(
@@ -176,6 +229,8 @@ def command(
             waived=passed,
             destination=destination,
             volume_size=volume_size,
+            anonymised=made,
+            pending=pending,
         )
         if not as_json:
             show_screen(screen)
@@ -190,16 +245,25 @@ def command(
                 command_line = shlex.join(["repropack", "export", *again])
                 say(f"nothing was written (--dry-run); next: {bold(command_line)}")
             return 0
+        if pending:
+            evaluate_again(prepared, dict(os.environ), quiet=as_json)
         if not (yes or as_json) and sys.stdin.isatty():
             click.confirm("Write and sign it?", default=True, abort=True, err=True)
         total = sum(prepared.sizes().values())
         with byte_progress("packing", total, quiet=as_json) as advance:
-            exported = build(prepared, cleared, destination, advance, volume_size=volume_size)
+            exported = build(
+                prepared,
+                cleared,
+                destination,
+                advance,
+                volume_size=volume_size,
+                keep=None if made is None else keeper(store, made),
+            )
         if as_json:
             written = _facts(exported)
             say(canonical.encode(screen_facts(screen) | written).decode())
             return 0
-    _show_result(exported)
+    _show_result(exported, anonymous=anonymous)
     return 0
 
 
@@ -271,7 +335,7 @@ def _silent(_: str) -> None:
     """For `--json`, where only the document is printed."""
 
 
-def _show_result(exported: Exported) -> None:
+def _show_result(exported: Exported, *, anonymous: bool) -> None:
     bundle = exported.bundle
     volumes = f" and its further volumes, {bundle.volumes} together" if bundle.volumes else ""
     say(
@@ -280,6 +344,14 @@ def _show_result(exported: Exported) -> None:
     )
     say(f"{dim('digest')}     sha256:{bundle.manifest_sha256}  (of its manifest: for the paper)")
     shortest = min(str(bundle.path), os.path.relpath(bundle.path), key=len)
+    if anonymous:
+        say(
+            f"{dim('kept')}       {STORE_NAME}/anonymous/{bundle.manifest_sha256}.json  without it "
+            "nobody can prove that the release is yours: keep a copy of the store"
+        )
+        words = ["repropack", "verify", shortest, "--expect", f"sha256:{bundle.manifest_sha256}"]
+        say(f"next: {bold(shlex.join(words))}")
+        return
     named = [word for signer in exported.signers for word in ("--signer", signer)]
     if len(exported.signers) > 1:
         named += ["--threshold", str(len(exported.signers))]

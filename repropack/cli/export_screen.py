@@ -12,10 +12,12 @@ from repropack.cli.leaks import leak_lines
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.escaping import show, show_command
 from repropack.export import ExportPlan, Prepared
+from repropack.export.anonymity import Anonymised
 from repropack.export.hosts import host_notes
 from repropack.export.members import describe_claim
 from repropack.export.planned import PlannedEnvironment
 from repropack.privacy.walk import Leak, Scanned
+from repropack.signing.keys import PublicKey
 
 __all__ = ["ExportScreen", "screen_facts", "show_screen"]
 
@@ -35,6 +37,8 @@ class ExportScreen(Struct, frozen=True, kw_only=True):
     Attributes:
         leaks: The findings that were not waived.
         volume_size: Bytes of one volume, or None for one file.
+        anonymised: What was done to make it anonymous; None if it is not.
+        pending: Whether it will be evaluated before it is signed.
     """
 
     prepared: Prepared
@@ -43,6 +47,8 @@ class ExportScreen(Struct, frozen=True, kw_only=True):
     waived: Sequence[Leak]
     destination: Path
     volume_size: int | None
+    anonymised: Anonymised | None = None
+    pending: bool = False
 
     @property
     def size(self) -> int:
@@ -61,7 +67,8 @@ def show_screen(screen: ExportScreen) -> None:
     say(f"{bold(show(planned.title))} → {screen.destination.name}")
     for chained in planned.chain:
         command_line = show_command(chained.record.segments[-1].invocation.argv, limit=100)
-        say(f"{dim(f'run {chained.number}')}      {chained.record.id}  {command_line}")
+        own = f" (yours: {chained.stored.id})" if chained.stored.id != chained.record.id else ""
+        say(f"{dim(f'run {chained.number}')}      {chained.record.id}{own}  {command_line}")
     _section("code", _code_lines(planned))
     _section(
         "more code",
@@ -103,11 +110,37 @@ def show_screen(screen: ExportScreen) -> None:
     _section("claims", [describe_claim(claim) for claim in planned.claims])
     _section("stays here", list(planned.held_back))
     _section("note", list(planned.warnings))
-    _section("signer", screen.signers)
+    if screen.anonymised is None:
+        _section("signer", screen.signers)
+    else:
+        _show_anonymity(screen, screen.anonymised)
     _section("goes out", list(_tree(screen.prepared.sizes())), limit=TREE)
     _section("hosts", list(host_notes(screen.size, screen.volume_size)))
     for line in leak_lines(screen.leaks, screen.scanned.unsearched, screen.waived):
         say(line)
+
+
+def _show_anonymity(screen: ExportScreen, made: Anonymised) -> None:
+    """What was done so that nobody can tell who the author is, and what nobody can do."""
+    _section("replaced", list(made.replaced))
+    _section("coarser", list(made.coarsened))
+    _section("left out", list(made.left_out))
+    _section("may tell", list(made.remarks))
+    own = PublicKey.from_openssh(made.kept.author.key).fingerprint
+    _section(
+        "signer",
+        [
+            f"{screen.signers[0]}, made for this release alone",
+            f"sealed to {made.kept.author.name}, {own}: only `repropack reveal` opens it",
+        ],
+    )
+    if made.changed:
+        state = (
+            "what goes out is not what ran: it is evaluated before it is signed"
+            if screen.pending
+            else "what goes out is not what ran, and is signed unevaluated, as you asked"
+        )
+        _section("evaluated", [state])
 
 
 def screen_facts(screen: ExportScreen) -> dict[str, object]:
@@ -129,6 +162,24 @@ def screen_facts(screen: ExportScreen) -> dict[str, object]:
         "leaks": list(screen.leaks),
         "waived": list(screen.waived),
         "unsearched": list(screen.scanned.unsearched),
+    } | _anonymity_facts(screen)
+
+
+def _anonymity_facts(screen: ExportScreen) -> dict[str, object]:
+    made = screen.anonymised
+    if made is None:
+        return {}
+    return {
+        "anonymous": {
+            "author": made.kept.author,
+            "replaced": made.replaced,
+            "coarsened": made.coarsened,
+            "left_out": made.left_out,
+            "remarks": made.remarks,
+            "own_runs": made.kept.runs,
+            "changed": made.changed,
+            "evaluated_before_signing": screen.pending,
+        }
     }
 
 
@@ -168,6 +219,8 @@ def _code_lines(planned: ExportPlan) -> list[str]:
             for label, paths in (("changed", source.uncommitted), ("untracked", source.untracked))
             if paths and source.versioned
         ]
+        if source.replaced:
+            loose.append(f"words replaced in {plural(len(source.replaced), 'file')}")
         state = "; ".join(loose) or ("as committed" if source.versioned else "no git: every file")
         lines.append(f"tree {tree[:12]}  {state}")
     return lines

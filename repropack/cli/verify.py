@@ -359,6 +359,11 @@ def _remember_pin(pin: str | None, result: Report) -> bool:
             f"{show(pin)} is {signer.fingerprint} from now on; nobody has compared it yet: "
             "ask the author for the fingerprint"
         )
+    elif signer.status is SignerStatus.ANONYMOUS:
+        tell(
+            f"{show(pin)} is not remembered: the key of an anonymous bundle is made for it alone, "
+            "and would tell nothing of another"
+        )
     elif signer.status is SignerStatus.CHANGED:
         tell(
             bold(f"WARNING: ANOTHER KEY THAN {show(pin)}'S HAS SIGNED THIS FILE.", sys.stderr)
@@ -390,6 +395,12 @@ def _say_next(report: Report, bundle: str, again: list[str]) -> None:
         tell(
             "the signer is not established: compare the fingerprint with the author's, then "
             + bold(f"repropack key trust {report.signer.fingerprint} --name NAME", sys.stderr)
+        )
+    elif report.signer.status is SignerStatus.ANONYMOUS and report.exit_status == 4:
+        tell(
+            "the author is anonymous, as the bundle says itself; whether it is the submitted one, "
+            + bold("--expect sha256:…", sys.stderr)
+            + " decides, or --allow-unknown-signer where you need not know"
         )
     elif report.verdict is Verdict.REPRODUCED and report.mode == "evaluate" and _evaluated(report):
         words = shlex.join(["repropack", "verify", bundle, "--retrain", *again])

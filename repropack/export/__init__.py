@@ -12,20 +12,22 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from repropack import __version__, canonical
 from repropack.bundle import MemberSource, WrittenBundle, write_bundle
+from repropack.digest import sha256_hex
 from repropack.errors import UsageError
 from repropack.export.chain import ChainedRun, choose_artifacts, project_relative, trace_chain
 from repropack.export.claims import claim_metrics
 from repropack.export.data import choose_data
 from repropack.export.environments import plan_environments
 from repropack.export.gate import Cleared
+from repropack.export.licences import licences_of
 from repropack.export.members import (
+    authorship_members,
     data_members,
     describe_claim,
     document_members,
@@ -47,12 +49,10 @@ from repropack.model import (
     Statement,
     Subject,
 )
-from repropack.paths import to_logical_path
 from repropack.project_file import read_project_file
 from repropack.seeds import seed_groups, values_over_seeds
 from repropack.signing.dsse import seal
 from repropack.signing.keys import Signer
-from repropack.source.reading import list_paths, read_file
 from repropack.store import Store, StoredRun
 
 __all__ = [
@@ -64,9 +64,6 @@ __all__ = [
     "plan",
     "prepare",
 ]
-
-
-_LICENCE_STEMS: Final = ("license", "licence", "copying", "notice")
 
 
 class Prepared(Struct, frozen=True, kw_only=True):
@@ -160,7 +157,7 @@ def plan(
         seeds=seeds.used if any(c.mode is ClaimMode.RETRAIN_NEW_SEED for c in claims) else (),
         environments=environments,
         environment_of=environment_of,
-        licences=_licences(store, chain),
+        licences=licences_of(store, chain),
         title=declared.title or project.name,
         published=_published(chain, variables),
         held_back=(*withheld(chain), *held_back(recorded, artifacts, data)),
@@ -201,6 +198,7 @@ def prepare(planned: ExportPlan, keys: tuple[Signer, ...], file_name: str) -> It
             MemberSource(path=path, role=Role.LICENSE, content=text)
             for path, text in planned.licences.items()
         ]
+        sources += authorship_members(planned)
         sources += document_members(planned, code, keys, file_name)
         sources.append(ro_crate_member(planned, code, sources))
         yield Prepared(
@@ -221,6 +219,7 @@ def build(
     progress: Callable[[int], None] | None = None,
     *,
     volume_size: int | None = None,
+    keep: Callable[[str], None] | None = None,
 ) -> Exported:
     """Writes and signs the bundle. The destination is whole or unchanged.
 
@@ -230,15 +229,23 @@ def build(
         destination: The `.rpk` file.
         progress: Told the number of content bytes after each step.
         volume_size: Bytes of each of several volumes; None for one file.
+        keep: Told the digest of the manifest before the bundle gets its name: what has to be kept
+            of it must be on the disk when this returns.
 
     Raises:
         RepropackError: A file changed or vanished, or the bundle could not be written.
         OSError: The destination cannot be written.
     """
+
+    def sealed(manifest: bytes, offset: int) -> bytes:
+        if keep is not None:
+            keep(sha256_hex(manifest))
+        return _seal(prepared.plan, prepared.keys, manifest, offset)
+
     bundle = write_bundle(
         destination,
         prepared.sources,
-        seal=lambda m, at: _seal(prepared.plan, prepared.keys, m, at),
+        seal=sealed,
         volume_size=volume_size,
         progress=progress,
     )
@@ -251,11 +258,9 @@ def build(
 
 
 def _seal(planned: ExportPlan, keys: tuple[Signer, ...], manifest: bytes, offset: int) -> bytes:
-    from repropack import digest
-
     statement = Statement(
         type_=STATEMENT_TYPE,
-        subject=(Subject(name="manifest.json", digest={"sha256": digest.sha256_hex(manifest)}),),
+        subject=(Subject(name="manifest.json", digest={"sha256": sha256_hex(manifest)}),),
         predicate_type=PREDICATE_TYPE,
         predicate=ReleasePredicate(
             format="rpk",
@@ -312,14 +317,3 @@ def _published(chain: tuple[ChainedRun, ...], variables: Mapping[str, str]) -> s
             advice="mend or unset it",
         ) from error
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _licences(store: Store, chain: tuple[ChainedRun, ...]) -> dict[str, bytes]:
-    """Licence texts at the top of the claimed run's code."""
-    source = chain[-1].record.segments[-1].source
-    assert source is not None
-    found = {}
-    for path in list_paths(store.git, source.tree):
-        if "/" not in path and path.lower().startswith(_LICENCE_STEMS):
-            found[f"licenses/{to_logical_path(path)}"] = read_file(store.git, source.tree, path)
-    return found

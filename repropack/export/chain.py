@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from repropack.errors import UsageError
-from repropack.model import Material, Product, RunRecord, Segment, SourceSnapshot
+from repropack.model import Material, MetricSet, Product, RunRecord, Segment, SourceSnapshot
 from repropack.paths import collision_key, to_logical_path
 from repropack.store import Store, StoredRun
 
@@ -58,11 +58,19 @@ them or a later run of the chain read them."""
 
 
 class ChainedRun(Struct, frozen=True, kw_only=True):
-    """A run of the chain. `number` is its place, from 1; the claimed run is the last."""
+    """A run of the chain.
+
+    Attributes:
+        number: Its place, from 1; the claimed run is the last.
+        stored: The run in the store.
+        record: What goes out of its record.
+        metrics: What goes out of its metrics, where that is not what the store has.
+    """
 
     number: int
     stored: StoredRun
     record: RunRecord
+    metrics: MetricSet | None = None
 
 
 class ChosenArtifact(Struct, frozen=True, kw_only=True):

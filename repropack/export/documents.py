@@ -72,6 +72,7 @@ def write_documents(
     wheels: Mapping[str, int],
     claims: tuple[str, ...],
     public_keys: tuple[PublicKey, ...],
+    anonymous: bool = False,
 ) -> Documents:
     """Fills the templates.
 
@@ -87,6 +88,7 @@ def write_documents(
         wheels: How many wheels are packed of an environment, by member directory.
         claims: One line each.
         public_keys: The signers'.
+        anonymous: Whether the author is to stay unknown until she reveals herself.
     """
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -125,6 +127,7 @@ def write_documents(
     facts: dict[str, Any] = {
         "title": title,
         "file": file_name,
+        "anonymous": anonymous,
         "claims": claims,
         "signers": [
             {"fingerprint": key.fingerprint, "openssh": key.openssh, "pem": key.pem.strip()}

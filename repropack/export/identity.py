@@ -6,14 +6,17 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
+
+import msgspec
 
 from repropack.privacy.terms import Identity, Term, terms_of
 from repropack.project_file import ProjectFile
 from repropack.source.people import people_of, remotes_of
 
-__all__ = ["identity_of", "own_terms"]
+__all__ = ["anonymous_terms", "author_of", "identity_of", "own_terms"]
 
 
 def own_terms(roots: Iterable[Path], declared: ProjectFile) -> tuple[Term, ...]:
@@ -27,6 +30,68 @@ def own_terms(roots: Iterable[Path], declared: ProjectFile) -> tuple[Term, ...]:
         RepropackError: git failed.
     """
     return terms_of(identity_of(roots, declared))
+
+
+def anonymous_terms(
+    roots: Iterable[Path], declared: ProjectFile, author: str, secrets: Iterable[str]
+) -> tuple[Term, ...]:
+    """The author's terms where nothing may tell who she is: also where she is.
+
+    Args:
+        roots: Directories of her code.
+        declared: What `repropack.yaml` says.
+        author: What she calls herself, such as `Name <mail>`.
+        secrets: Further texts that must stand nowhere.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    known = identity_of(roots, declared)
+    name, _, mail = author.partition("<")
+    clusters = {os.environ.get(variable, "") for variable in _CLUSTERS}
+    return terms_of(
+        msgspec.structs.replace(
+            known,
+            people=((name.strip(), mail.strip(" >")), *known.people),
+            hosts=(*known.hosts, *sorted(clusters - {""})),
+            declared=tuple(dict.fromkeys((*secrets, *_time_zones()))),
+        )
+    )
+
+
+_CLUSTERS: Final = (
+    "SLURM_CLUSTER_NAME",
+    "SLURM_SUBMIT_HOST",
+    "PBS_O_HOST",
+    "LSB_SUB_HOST",
+    "SGE_O_HOST",
+)
+"""Variables of schedulers that name a cluster or its login host."""
+
+
+def _time_zones() -> tuple[str, ...]:
+    """The place that names the time zone of this machine, such as `Europe/Zurich`."""
+    found = {os.environ.get("TZ", "").lstrip(":")}
+    with contextlib.suppress(OSError):
+        found.add(Path("/etc/timezone").read_text(encoding="utf-8", errors="replace").strip())
+    with contextlib.suppress(OSError):
+        found.add(os.readlink("/etc/localtime").rpartition("/zoneinfo/")[2])
+    return tuple(
+        sorted(zone for zone in found if "/" in zone and not zone.startswith(("Etc/", "/")))
+    )
+
+
+def author_of(project: Path, variables: Mapping[str, str]) -> str | None:
+    """What git would write as the author: `Name <mail>`; None where it does not know.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    known = people_of(project, configured_only=True)
+    name, mail = known[0] if known else ("", "")
+    name = variables.get("GIT_AUTHOR_NAME") or name
+    mail = variables.get("GIT_AUTHOR_EMAIL") or mail
+    return (f"{name} <{mail}>" if mail else name) if name else None
 
 
 def identity_of(roots: Iterable[Path], declared: ProjectFile) -> Identity:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from repropack import canonical
 from repropack.bundle import MemberSource
@@ -34,6 +34,7 @@ from repropack.source.squash import squash
 
 __all__ = [
     "CodeMembers",
+    "authorship_members",
     "data_members",
     "describe_claim",
     "document_members",
@@ -42,6 +43,9 @@ __all__ = [
     "squash_code",
 ]
 
+
+AUTHORSHIP: Final = "authorship.json"
+"""The member of an anonymous bundle that says so."""
 
 CodeMembers: TypeAlias = Mapping[tuple[str, str], CodeMember]
 """The code of a release, by the place where it belongs and its tree id."""
@@ -117,7 +121,7 @@ def record_members(planned: ExportPlan, code: CodeMembers) -> list[MemberSource]
             MemberSource(
                 path=f"{base}/metrics.json",
                 role=Role.RUN,
-                content=canonical.encode(planned.store.metrics(chained.stored)),
+                content=canonical.encode(chained.metrics or planned.store.metrics(chained.stored)),
             ),
         ]
     claims = ClaimSet(
@@ -158,6 +162,14 @@ def record_members(planned: ExportPlan, code: CodeMembers) -> list[MemberSource]
             for fetched in planned_environment.wheels
         ]
     return sources
+
+
+def authorship_members(planned: ExportPlan) -> list[MemberSource]:
+    """What an anonymous release says of its author, and nothing of any other."""
+    if planned.authorship is None:
+        return []
+    content = canonical.encode(planned.authorship)
+    return [MemberSource(path=AUTHORSHIP, role=Role.AUTHORSHIP, content=content)]
 
 
 def data_members(planned: ExportPlan) -> list[MemberSource]:
@@ -201,6 +213,7 @@ def document_members(
         wheels={p.directory: len(p.wheels) for p in planned.environments},
         claims=tuple(describe_claim(claim) for claim in planned.claims),
         public_keys=tuple(key.public for key in keys),
+        anonymous=planned.authorship is not None,
     )
     return [
         MemberSource(path="README.md", role=Role.DOCUMENT, content=documents.readme),

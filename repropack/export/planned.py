@@ -10,7 +10,7 @@ from repropack.environment.wheels import FetchedWheel
 from repropack.export.chain import ChainedRun, ChosenArtifact
 from repropack.export.data import ChosenData
 from repropack.export.private_code import Withholding
-from repropack.model import Claim, Environment
+from repropack.model import Authorship, Claim, Environment
 from repropack.store import Store
 
 __all__ = ["ExportPlan", "ExportRequest", "PlannedEnvironment"]
@@ -56,6 +56,7 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
 
     Attributes:
         published: The date that the release bears, RFC 3339.
+        authorship: What an anonymous release says of its author; None for any other.
     """
 
     store: Store
@@ -71,3 +72,4 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
     published: str
     held_back: tuple[str, ...]
     warnings: tuple[str, ...]
+    authorship: Authorship | None = None

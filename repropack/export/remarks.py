@@ -24,7 +24,8 @@ def withheld(chain: tuple[ChainedRun, ...]) -> tuple[str, ...]:
         if source.withheld is not None
     }
     return tuple(
-        f"code: {one.files} of the files of tree {one.tree[:12]} ({', '.join(one.patterns)}); "
+        f"code: {one.files} of the files of tree {(one.tree or '')[:12]} "
+        f"({', '.join(one.patterns)}); "
         f"the release says how many, and has tree {tree[:12]}"
         for tree, one in found.items()
     )

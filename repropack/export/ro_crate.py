@@ -51,6 +51,7 @@ _ABOUT: Final = {
     "README.md": "How to check and open this release by hand",
     "REPRODUCING.md": "How to run the code by hand",
     ATTESTATION: "The signature over manifest.json (in-toto statement in DSSE)",
+    "authorship.json": "A commitment to the author, who can open it later",
     "claims.json": "The claimed numbers and their tolerances",
     MANIFEST: "Every file with its size and SHA-256",
 }

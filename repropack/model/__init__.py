@@ -98,8 +98,13 @@ from repropack.model.report import (
     Verdict,
 )
 from repropack.model.reveal import (
+    REVEAL_TYPE,
+    Author,
+    AuthorReveal,
+    Authorship,
     CommitReveal,
     OpenedCommit,
+    RevealedAuthor,
 )
 from repropack.model.run import (
     CodeRoot,
@@ -125,11 +130,15 @@ __all__ = [
     "RECEIPT_CONFIGURATION",
     "RECEIPT_TYPE",
     "RECORD_VERSION",
+    "REVEAL_TYPE",
     "STATEMENT_TYPE",
     "Absolute",
     "Artifact",
     "AtLeast",
     "AtMost",
+    "Author",
+    "AuthorReveal",
+    "Authorship",
     "Basis",
     "Cause",
     "CauseKind",
@@ -183,6 +192,7 @@ __all__ = [
     "Relative",
     "ReleasePredicate",
     "Report",
+    "RevealedAuthor",
     "RevocationReason",
     "Role",
     "RunRecord",

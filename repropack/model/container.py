@@ -46,6 +46,7 @@ class Role(enum.StrEnum):
     RUN = "run"
     CLAIMS = "claims"
     LICENSE = "license"
+    AUTHORSHIP = "authorship"
 
 
 class Member(Record, frozen=True, kw_only=True):

@@ -51,6 +51,7 @@ class SignerStatus(enum.StrEnum):
     FIRST_USE = "first use, pinned now"
     EXPECTED_DIGEST = "expected digest"
     REVOKED = "revoked"
+    ANONYMOUS = "anonymous: the key was made for this bundle alone"
     UNKNOWN = "not established"
     REJECTED = "not accepted"
     CHANGED = "not the known key"

@@ -97,13 +97,14 @@ class Withheld(SparseRecord, frozen=True, kw_only=True):
     """Files of the code that ran and that the author left out of a release.
 
     Attributes:
-        tree: The id of the tree that ran, with them.
+        tree: The id of the tree that ran, with them; None in an anonymous release, where readers
+            could test their guesses of a name by it.
         files: How many they are.
         patterns: What the author named them by; `export-ignore` for git's attribute.
         paths: Their paths, where she agreed to tell them.
     """
 
-    tree: GitOid
+    tree: GitOid | None = None
     files: Annotated[int, Meta(ge=1)]
     patterns: tuple[str, ...]
     paths: tuple[str, ...] = ()
@@ -126,6 +127,8 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
             tells the tree that ran.
         commitment: In a release: a salted commitment to the author's own commit that has the tree
             that ran (specification section 16). The author can open it later.
+        replaced: In an anonymous release: the files in which the author replaced words that tell
+            who she is. `tree` is what is packed then, not what ran.
     """
 
     tree: GitOid
@@ -138,6 +141,7 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
     submodules: tuple[str, ...] = ()
     withheld: Withheld | None = None
     commitment: Sha256 | None = None
+    replaced: tuple[str, ...] = ()
 
 
 class CodeRoot(SparseRecord, frozen=True, kw_only=True):

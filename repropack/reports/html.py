@@ -84,6 +84,12 @@ SIGNERS: Final = {
         "good",
         "The manifest has the digest that the reader expected, so it does not matter who signed.",
     ),
+    SignerStatus.ANONYMOUS: (
+        "none",
+        "The author is to stay unknown, as for a double-blind review: the key was made for this "
+        "bundle alone. She can reveal herself later. Whether this is the submitted bundle, the "
+        "digest of its manifest tells.",
+    ),
     SignerStatus.UNKNOWN: (
         "doubt",
         "Nobody has said whose key this is. Anyone can make a key and sign with it: "

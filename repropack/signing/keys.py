@@ -207,6 +207,15 @@ class SigningKey:
             key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         )
 
+    @classmethod
+    def from_seed(cls, seed: bytes) -> SigningKey:
+        """The key that 32 bytes stand for (RFC 8032, section 5.1.5: the private key itself).
+
+        Raises:
+            ValueError: Not 32 bytes.
+        """
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
     def sign(self, message: bytes) -> bytes:
         """The 64-byte signature of a message."""
         return self._key.sign(message)

@@ -11,11 +11,15 @@ from repropack.source.git import own
 __all__ = ["people_of", "remotes_of"]
 
 
-def people_of(root: Path) -> tuple[tuple[str, str], ...]:
+def people_of(root: Path, *, configured_only: bool = False) -> tuple[tuple[str, str], ...]:
     """Name and mail address of authors and committers of all commits, and of git's configuration.
 
     Also of commits that only a stash, a note or a tag reaches. As written, not as a mailmap has it.
     Empty where there is no repository or no git.
+
+    Args:
+        root: A directory of the repository.
+        configured_only: Only whom git's configuration names.
 
     Raises:
         RepropackError: git failed.
@@ -31,6 +35,8 @@ def people_of(root: Path) -> tuple[tuple[str, str], ...]:
     name, mail = (text.strip() for text in configured)
     if name or mail:
         found[name, mail] = None
+    if configured_only:
+        return tuple(found)
     for line in _lines(
         root, "log", "--all", "--reflog", "--format=%an%x00%ae%n%cn%x00%ce", "--no-mailmap"
     ):

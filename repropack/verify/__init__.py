@@ -38,7 +38,7 @@ from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_li
 from repropack.signing.policy import TrustPolicy
 from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
-from repropack.verify.code_check import check_code, withheld_code
+from repropack.verify.code_check import check_code, replaced_code, withheld_code
 from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.environments import build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
@@ -47,6 +47,7 @@ from repropack.verify.ladder import Ladder
 from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.reseeding import can_reseed, fresh_seed, reseeded
+from repropack.verify.reveal.authors import read_authorship, with_authorship
 from repropack.verify.workspace import (
     LocatedData,
     Unpacked,
@@ -179,6 +180,8 @@ def _climb(
         ladder.signers = signed.signers
         ladder.manifest_sha256 = signed.listed.manifest_sha256
         verified = _check_bytes(signed, observer, ladder)
+        signed = with_authorship(signed, read_authorship(verified))
+        ladder.signer, ladder.signers = signed.signer, signed.signers
         _check_signer(signed, ladder)
         if request.mode is Mode.NO_RUN:
             return Verdict.INTACT, _intact_reason(signed.signer)
@@ -186,7 +189,7 @@ def _climb(
         release = read_release(verified, signed.statement)
         _check_data_names(request, release)
         check_code(release, verified, work)
-        ladder.findings += withheld_code(release)
+        ladder.findings += (*withheld_code(release), *replaced_code(release))
         ladder.rung = "integrity"
         return _repeat(request, variables, observer, ladder, work, verified, release)
 
@@ -513,6 +516,8 @@ def _data(
 
 
 def _intact_reason(signer: SignerReport) -> str:
+    if signer.status is SignerStatus.ANONYMOUS:
+        return "every byte is what the anonymous author signed"
     if signer.status is SignerStatus.UNKNOWN:
         return f"every byte is what {signer.fingerprint} signed; that signer is not established"
     return f"every byte is what {describe_signer(signer)} signed"

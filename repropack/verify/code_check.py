@@ -20,7 +20,7 @@ from repropack.source.unpack import CodeTree, unpack
 from repropack.verify.release import Release
 from repropack.verify.workspace import unpack_members
 
-__all__ = ["check_code", "checked_tree", "submodules_of", "withheld_code"]
+__all__ = ["check_code", "checked_tree", "replaced_code", "submodules_of", "withheld_code"]
 
 
 def check_code(release: Release, bundle: VerifiedBundle, work: Path) -> None:
@@ -49,7 +49,8 @@ def withheld_code(release: Release) -> tuple[Finding, ...]:
             code=Code.CODE_WITHHELD,
             subject=f"run {run.number}, {root}",
             found=f"{withheld.files} files ({', '.join(withheld.patterns)}); "
-            f"tree {withheld.tree[:12]} ran, tree {tree[:12]} is packed",
+            + (f"tree {withheld.tree[:12]} ran, " if withheld.tree is not None else "")
+            + f"tree {tree[:12]} is packed",
         )
         for run in release.runs
         for root, tree, withheld in dict.fromkeys(
@@ -62,6 +63,30 @@ def withheld_code(release: Release) -> tuple[Finding, ...]:
             if snapshot is not None
         )
         if withheld is not None
+    )
+
+
+def replaced_code(release: Release) -> tuple[Finding, ...]:
+    """Where the author of an anonymous release says that she replaced words (19.6)."""
+    return tuple(
+        Finding(
+            code=Code.CODE_REPLACED,
+            subject=f"run {run.number}, {root}",
+            found=f"{len(files)} files ({', '.join(files[:8])}{', …' if files[8:] else ''}); "
+            f"tree {tree[:12]} is packed",
+            expected="that they tell nothing of the author; the release says where, not what",
+        )
+        for run in release.runs
+        for root, tree, files in dict.fromkeys(
+            (root, snapshot.tree, snapshot.replaced)
+            for segment in run.packed.record.segments
+            for root, snapshot in (
+                ("{project}", segment.source),
+                *((one.root, one.source) for one in segment.roots),
+            )
+            if snapshot is not None
+        )
+        if files
     )
 
 

@@ -6,58 +6,14 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
-import zstandard
 
 from tests.project import Project
+from tests.unfolding import everything
 
 PLANTED = [f"planted{number:02d}q" for number in range(40)]
 """Words that are planted below in places that no release may have."""
-
-
-def _everything(bundle: Path) -> bytes:
-    """All bytes of a bundle: as stored, decompressed, and each object of its git packs."""
-    stored = bundle.read_bytes()
-    content = b""
-    reader = zstandard.ZstdDecompressor()
-    with reader.stream_reader(stored, read_across_frames=True) as stream:
-        content = stream.read()
-    found = [stored, content]
-    place = bundle.parent / f"search-{bundle.name}"
-    place.mkdir()
-    archive = place / "content.tar"
-    archive.write_bytes(content)
-    subprocess.run(["tar", "-xf", archive, "-C", place], check=True)
-    for code in sorted(place.glob("code/*.bundle")):
-        repository = place / code.stem
-        subprocess.run(["git", "clone", "-q", "--mirror", code, repository], check=True)
-        ids = subprocess.run(
-            ["git", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)"],
-            cwd=repository,
-            check=True,
-            capture_output=True,
-        ).stdout
-        found.append(
-            subprocess.run(
-                ["git", "cat-file", "--batch"],
-                cwd=repository,
-                input=ids,
-                check=True,
-                capture_output=True,
-            ).stdout
-        )
-        refs = subprocess.run(
-            ["git", "for-each-ref", "--format=%(refname)"],
-            cwd=repository,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout.split()
-        assert refs == ["refs/heads/main"]
-    return b"\n".join(found)
 
 
 def _plant(project: Project) -> list[str]:
@@ -102,14 +58,14 @@ def test_no_byte_of_a_release_has_anything_of_the_history(project: Project) -> N
     project.ok("key", "new")
     project.ok("run", "--", "python", "train.py")
     project.ok("export", "-o", "../a.rpk", "--yes")
-    everything = _everything(project.root.parent / "a.rpk").lower()
-    assert b"train.py" in everything
-    assert [w for w in used if w.encode() in everything] == []
+    content = everything(project.root.parent / "a.rpk").lower()
+    assert b"train.py" in content
+    assert [w for w in used if w.encode() in content] == []
     for term in (b"zoe", b"private.example", b"secret message"):
-        assert term not in everything
+        assert term not in content
     head = project.git("--no-replace-objects", "rev-parse", "HEAD").strip().encode()
-    assert head not in everything
-    assert bytes.fromhex(head.decode()) not in everything
+    assert head not in content
+    assert bytes.fromhex(head.decode()) not in content
 
 
 def test_again_it_has_the_same_bytes(project: Project) -> None:
@@ -160,9 +116,9 @@ def test_withheld_files_are_declared_and_nowhere(with_private_files: Project) ->
         r"stays here +code: 4 of the files of tree [0-9a-f]{12} \(notes, \*\.pem", text
     )
     bundle = project.root.parent / "a.rpk"
-    everything = _everything(bundle)
+    content = everything(bundle)
     for hidden in (b"next paper", b"ideas.txt", b"today.txt", b"hidden pem", b"own.pem", b"letter"):
-        assert hidden not in everything
+        assert hidden not in content
     record = json.loads((bundle.parent / "search-a.rpk/runs/1/run.json").read_text())
     source = record["record"]["segments"][0]["source"]
     ran = project.segment()["source"]["tree"]
@@ -188,7 +144,7 @@ def test_the_author_can_name_what_she_withholds(with_private_files: Project) -> 
     project = with_private_files
     project.write("repropack.yaml", "withhold: [own.pem]\n")
     project.ok("export", "--tell-withheld", "-o", "../a.rpk", "--yes")
-    assert b'"paths":["own.pem"]' in _everything(project.root.parent / "a.rpk")
+    assert b'"paths":["own.pem"]' in everything(project.root.parent / "a.rpk")
 
 
 @pytest.mark.parametrize(

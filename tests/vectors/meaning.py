@@ -18,6 +18,7 @@ from repropack.findings import DefectError
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.integrity import read_signed
 from repropack.verify.release import read_release
+from repropack.verify.reveal.authors import read_authorship, with_authorship
 
 __all__ = ["Meaning", "meaning"]
 
@@ -48,6 +49,7 @@ def meaning(path: Path, *, records: bool = True) -> Meaning | str:
         with open_bundle(path) as opened:
             signed = read_signed(opened, TrustPolicy())
             verified = signed.listed.verify(workers=1)
+            with_authorship(signed, read_authorship(verified))
             if records:
                 read_release(verified, signed.statement)
             manifest = canonical.encode(verified.manifest)

@@ -7,9 +7,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from repropack import canonical
+from repropack.signing.keys import SigningKey
 from tests.vectors.attestation import NASTY
 from tests.vectors.code import with_root
-from tests.vectors.forge import Draft, Edit, release
+from tests.vectors.forge import AUTHOR, THIEF, Draft, Edit, release
 from tests.vectors.vector import Vector, bad, good
 
 BASE: Final = release()
@@ -197,4 +198,17 @@ GOOD: Final = [
     good("hostile-text-in-records", _hostile_records(), "Terminal escapes, bidirectional overrides and HTML in the records' text.", rules="6.1", rows=(39,)),
 ]  # fmt: skip
 
-VECTORS: Final[list[Vector]] = [*JSON, *REFERENCES, *ROOTS, *RESUMED, *LIMITS, *GOOD]
+
+def _anonymous(key: SigningKey, **changes: object) -> Draft:
+    """A bundle that names this key as its own; it is signed by that of the author."""
+    record = {"commitment": "ab" * 32, "key": key.public.openssh, "version": 1, **changes}
+    return BASE.with_file("authorship.json", canonical.encode(record), role="authorship")
+
+
+ANONYMOUS: Final = [
+    good("anonymous", _anonymous(AUTHOR), "An anonymous bundle, signed by the key that it names.", rules="19.1 19.3"),
+    bad("RPK316-anonymous-signed-by-another-key", _anonymous(THIEF), "An anonymous bundle whose signature was replaced.", rules="19.3", step="signer", rows=(23,)),
+    bad("RPK501-authorship-without-commitment", _anonymous(AUTHOR, commitment=""), "An anonymous bundle that is sealed to nobody.", rules="19.1", step="signer"),
+]  # fmt: skip
+
+VECTORS: Final[list[Vector]] = [*ANONYMOUS, *JSON, *REFERENCES, *ROOTS, *RESUMED, *LIMITS, *GOOD]

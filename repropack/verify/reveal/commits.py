@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks what an author reveals of a release after the fact (specification section 16)."""
+"""Checks which commits an author reveals (specification section 16)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from repropack import canonical
-from repropack.errors import RepropackError
 from repropack.model import CommitReveal
 from repropack.signing.commitments import SALT_SIZE, commit_commitment
 from repropack.source.commits import MAX_COMMIT, commit_id, tree_of_commit
 from repropack.verify.release import Release
+from repropack.verify.reveal.refusal import RevealRefusedError
 
 __all__ = [
     "COMMIT_KIND",
     "Committed",
-    "RevealRefusedError",
     "check_commit_reveal",
     "commitments_of",
     "read_commit_reveal",
@@ -29,12 +28,6 @@ COMMIT_KIND = "urn:repropack:reveal-commit:v1"
 
 MAX_REVEAL = 64 * 1024 * 1024
 """Bytes of a statement: a commit object of the greatest size for each of many segments."""
-
-
-class RevealRefusedError(RepropackError):
-    """A statement does not prove what it says: the answer of a check, not a failure of ours."""
-
-    exit_status = 1
 
 
 class Committed(Struct, frozen=True, kw_only=True):
@@ -54,9 +47,10 @@ def commitments_of(release: Release) -> Iterator[Committed]:
             source = segment.source
             if source is not None and source.commitment is not None:
                 ran = source.withheld.tree if source.withheld is not None else source.tree
-                yield Committed(
-                    run=record.id, segment=number, tree=ran, commitment=source.commitment
-                )
+                if ran is not None:
+                    yield Committed(
+                        run=record.id, segment=number, tree=ran, commitment=source.commitment
+                    )
 
 
 def read_commit_reveal(data: bytes, name: str) -> CommitReveal:
