@@ -56,6 +56,7 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
         version: Version of Python as `X.Y.Z`.
         cache_tag: `sys.implementation.cache_tag`.
         flags: The members of `sys.flags` that are not zero.
+        argv: Its command line, with the interpreter and its options.
         opened_read: Regular files that were there and were opened for reading.
         opened_written: Files that were opened for writing, or that another was renamed to.
         created: Those of them that were not there before.
@@ -81,6 +82,7 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     cache_tag: str = ""
     flags: dict[str, int] = {}
+    argv: tuple[str, ...] = ()
     opened_read: tuple[str, ...] = ()
     opened_written: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ class _Start(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     cache_tag: str
     flags: dict[str, int]
+    argv: tuple[str, ...]
 
 
 class _End(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,6 +189,7 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
         version=start.version if start else "",
         cache_tag=start.cache_tag if start else "",
         flags=start.flags if start else {},
+        argv=start.argv if start else (),
         opened_read=tuple(seen[b"read"]),
         opened_written=tuple(seen[b"write"]),
         created=tuple(seen[b"create"]),
@@ -218,9 +222,9 @@ def _parse_start(fields: list[bytes]) -> _Start:
 
     Raises:
         ValueError: A field is missing, or is no number where one belongs.
-        msgspec.MsgspecError: The flags are no JSON object of numbers.
+        msgspec.MsgspecError: The flags are no JSON object of numbers, or the command line no list.
     """
-    time, _pid, ppid, executable, prefix, base_prefix, version, cache_tag, flags = fields
+    time, _pid, ppid, executable, prefix, base_prefix, version, cache_tag, flags, argv = fields
     return _Start(
         time=int(time),
         ppid=int(ppid),
@@ -230,6 +234,7 @@ def _parse_start(fields: list[bytes]) -> _Start:
         version=_unescape(version),
         cache_tag=_unescape(cache_tag),
         flags=msgspec.json.decode(flags, type=dict[str, int]),
+        argv=tuple(map(_text, msgspec.json.decode(argv, type=tuple[str, ...]))),
     )
 
 

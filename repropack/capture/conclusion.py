@@ -14,12 +14,25 @@ from msgspec import Struct, structs
 from repropack import canonical
 from repropack.agent.log import ProcessObservation, read_agent_logs
 from repropack.capture.arguments import beside_project, recorded_text, without_homes
+from repropack.capture.asked import (
+    ask_interpreters,
+    imported_files,
+    is_interpreter,
+    unobserved_interpreters,
+)
 from repropack.capture.beginning import METRIC_LOG
 from repropack.capture.code_roots import FoundCode, find_code
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import materials_inside, materials_outside, present_products
-from repropack.capture.interpreter import describe_environment, interpreter_prefixes, library_paths
+from repropack.capture.interpreter import (
+    describe_environment,
+    interpreter_prefixes,
+    library_paths,
+    main_process,
+    other_environments,
+)
 from repropack.capture.interruption import Interruption
+from repropack.capture.launchers import launched
 from repropack.capture.materials import (
     DataRoot,
     Surroundings,
@@ -34,8 +47,9 @@ from repropack.capture.preparation import Prepared, is_inside, mask, plain, reco
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import ProcessEnd
 from repropack.capture.trace_log import TracedFiles
+from repropack.capture.tracing import place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
-from repropack.environment.machine import allowed_variables
+from repropack.environment.machine import allowed_variables, is_secret_name
 from repropack.errors import RepropackError
 from repropack.importers.run_metrics import MAX_LOGGED, RunMetrics, is_searched, read_run_metrics
 from repropack.lineage import continues
@@ -97,20 +111,28 @@ def conclude(
     nothing: tuple[ProcessObservation, ...] = ()
     processes = gaps.attempt("agent", lambda: read_agent_logs(run.place / "agent"), nothing)
     trace = finishing.traced
+    launcher = launched(request.argv, processes)
+    argv, parent = request.argv, end.parent
+    if launcher is not None:
+        # A reader has the environment, and not what the author makes and finds hers with.
+        argv, processes = launcher
+        main = main_process(processes)
+        parent = main.ppid if main is not None else parent
     if trace.whole:
         unseen = []
-        for part in unseen_pythons(request.argv, processes, trace.programs):
+        for part in unseen_pythons(argv, processes, trace.programs):
             gaps.add("environment", part)
     else:
         unseen = unseen_parts(
-            request.argv,
+            argv,
             processes,
             directory=directory,
             search=environment.get("PATH", os.defpath),
-            parent=end.parent,
+            parent=parent,
         )
     for part in unseen:
         gaps.add("inputs", part)
+    told = _told(argv, processes, trace, directory, environment)
     changed = compare(prepared.before, scan(root)).written
     written = without_others(changed, prepared, processes, gaps)
     products, stamps = keep_products(
@@ -123,7 +145,7 @@ def conclude(
     )
     source = _source(prepared, changed, gaps)
 
-    around = _surroundings(prepared, processes, directory / request.argv[0], environment, gaps)
+    around = _surroundings(prepared, told, directory / argv[0], environment, gaps)
     code = gaps.attempt(
         "code",
         lambda: find_code(
@@ -151,7 +173,7 @@ def conclude(
     if elsewhere:
         gaps.add("outputs", f"written outside the project, so not kept: {some(sorted(elsewhere))}")
     read = with_unread(
-        candidates(processes, request.argv, str(directory), around, trace),
+        candidates(processes, argv, str(directory), around, trace),
         request,
         directory,
         prepared,
@@ -161,7 +183,7 @@ def conclude(
     )
     if not trace.whole:
         read = with_natively_read(
-            read, processes, request.argv, str(directory), prepared, around, gaps
+            read, processes, argv, str(directory), prepared, around, environment, gaps
         )
     # Directories can be opened like files, and a temporary file that is gone was nobody's input.
     read = tuple(c for c in read if c.evidence != (Evidence.TRACE,) or is_input(c.path, around))
@@ -172,9 +194,9 @@ def conclude(
         (c.path for c in outside),
         named,
         around,
-        beside_project(request.argv[1:], str(directory), around),
+        beside_project(argv[1:], str(directory), around),
     )
-    paths = _with_places(prepared.paths, data, code, processes)
+    paths = _with_places(prepared.paths, data, code, told)
 
     evidence = {c.path: c.evidence for c in read}
     replaced = {
@@ -188,18 +210,21 @@ def conclude(
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
     materials += materials_outside(data, evidence, prepared, paths, replaced, gaps)
 
-    for told in _seen_resumes(request, prepared, materials):
-        finishing.tell(told)
+    for remark in _seen_resumes(request, prepared, materials):
+        finishing.tell(remark)
 
     metrics = gaps.attempt(
         "metrics", lambda: _metrics(prepared, products, gaps), RunMetrics(metrics=())
     ).metrics
     environment_id = gaps.attempt(
-        "environment", lambda: _environment(store, processes, environment, code), None
+        "environment", lambda: _environment(store, told, environment, code, trace, gaps), None
     )
     segment = Segment(
         invocation=Invocation(
-            argv=tuple(_arguments(request.argv, processes, directory, paths)),
+            argv=(
+                *_assigned(request.assigned, directory, paths, gaps),
+                *_arguments(argv, told, directory, paths),
+            ),
             directory=paths.text(plain(str(directory))),
             variables=_variables(environment, str(directory), paths, gaps),
         ),
@@ -240,6 +265,29 @@ def conclude(
     )
     (run.place / TRACE_LOG).unlink(missing_ok=True)
     return True
+
+
+def _told(
+    argv: tuple[str, ...],
+    processes: tuple[ProcessObservation, ...],
+    trace: TracedFiles,
+    directory: Path,
+    environment: Mapping[str, str],
+) -> tuple[ProcessObservation, ...]:
+    """What Python processes told, and interpreters without an agent when they were asked."""
+    place = place_of(argv[0], directory, environment.get("PATH", os.defpath)) or ""
+    blind = unobserved_interpreters(trace.programs, processes) if trace.whole else []
+    if not processes and not blind and is_interpreter(place):
+        blind = [place]
+    imported = (
+        [
+            structs.replace(p, modules={**p.modules, **imported_files(trace.read, p.sys_path)})
+            for p in processes
+        ]
+        if trace.whole
+        else processes
+    )
+    return (*imported, *ask_interpreters(blind, trace.read, environment))
 
 
 def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> RunMetrics:
@@ -374,14 +422,25 @@ def _environment(
     processes: tuple[ProcessObservation, ...],
     variables: Mapping[str, str],
     code: FoundCode,
+    trace: TracedFiles,
+    gaps: Gaps,
 ) -> str:
     described = describe_environment(processes, variables, store.project)
+    if several := other_environments(processes):
+        gaps.add("environment", several)
+    main = main_process(processes)
+    # One that was only asked, without a trace, does not say what it imported.
+    unknown = main is not None and main.pid == 0 and not trace.whole
+    virtual = described.python is not None and described.python.virtual
     return store.put(
         canonical.encode(
             structs.replace(
                 described,
                 distributions=tuple(
-                    structs.replace(d, imported=d.imported or d.name in code.from_code)
+                    structs.replace(
+                        d,
+                        imported=d.imported or d.name in code.from_code or (unknown and virtual),
+                    )
                     for d in described.distributions
                 ),
             )
@@ -405,6 +464,22 @@ def _arguments(
         }:
             arguments[0] = "{env}/bin/" + os.path.basename(place)
     return arguments
+
+
+def _assigned(
+    assigned: Mapping[str, str], directory: Path, paths: Recording, gaps: Gaps
+) -> list[str]:
+    """Variables that the user named before the command and that are on no list, as env(1) words."""
+    allowed = allowed_variables(assigned)
+    secret = [name for name in assigned if name not in allowed and is_secret_name(name)]
+    if secret:
+        gaps.add("environment", f"named like secrets, so not recorded: {some(sorted(secret))}")
+    words = [
+        f"{name}={recorded_text(value, str(directory), paths)}"
+        for name, value in assigned.items()
+        if name not in allowed and name not in secret
+    ]
+    return ["env", *words] if words else []
 
 
 def _variables(

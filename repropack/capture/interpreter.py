@@ -14,7 +14,13 @@ from repropack.environment.installed import installed_distributions
 from repropack.environment.machine import describe_machine
 from repropack.model import RECORD_VERSION, Environment, Python
 
-__all__ = ["describe_environment", "interpreter_prefixes", "library_paths", "main_process"]
+__all__ = [
+    "describe_environment",
+    "interpreter_prefixes",
+    "library_paths",
+    "main_process",
+    "other_environments",
+]
 
 
 def main_process(processes: Sequence[ProcessObservation]) -> ProcessObservation | None:
@@ -54,6 +60,29 @@ def interpreter_prefixes(program: Path) -> tuple[str, ...]:
     )
 
 
+def other_environments(processes: Sequence[ProcessObservation]) -> str:
+    """Says it where a run used more than one environment: the record describes one."""
+    main = main_process(processes)
+    if main is None:
+        return ""
+    libraries = library_paths(processes)
+    others = {
+        (process.version, process.prefix)
+        for process in processes
+        # A tool of the system that a library starts imports nothing but what is Python's.
+        if (process.version, process.prefix) != (main.version, main.prefix)
+        and any(_is_installed(path, libraries) for path in process.modules.values())
+    }
+    if not others:
+        return ""
+    named = ", ".join(f"Python {version}" for version, _ in sorted(others))
+    return (
+        f"the run used {len(others) + 1} Python environments, and a record describes one: recorded "
+        f"is that of Python {main.version}; of the others ({named}) only packages that are not in "
+        "it. Record the steps as runs of their own: they are linked by what they write and read"
+    )
+
+
 def describe_environment(
     processes: Sequence[ProcessObservation],
     variables: Mapping[str, str],
@@ -73,7 +102,8 @@ def describe_environment(
     modules: dict[str, str] = {}
     numerics: dict[str, dict[str, str]] = {}
     for process in processes:
-        modules.update(process.modules)
+        for name, path in process.modules.items():
+            modules.setdefault(name, path)
         for library, settings in process.numerics.items():
             numerics.setdefault(library, dict(settings))
     libraries = library_paths(processes)

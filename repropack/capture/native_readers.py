@@ -3,8 +3,9 @@
 
 pyarrow, LightGBM, OpenCV, safetensors and others open files below Python, where no audit hook
 sees it. What can be seen: configuration files that name files, directories on the command line,
-directories that Python listed. A directory of which some files were seen being read has a reader in
-Python, so its other files were most likely passed over; only where none was, all count.
+names in the code that ran, directories that Python listed. A directory of which some files were
+seen being read has a reader in Python, so its other files were most likely passed over; only where
+none was, all count.
 """
 
 from __future__ import annotations
@@ -12,12 +13,20 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from repropack.agent.log import ProcessObservation
+from repropack.capture.code_names import named_places, read_code, readers_below
 from repropack.capture.gaps import Gaps
-from repropack.capture.materials import Surroundings, is_below, is_broad, is_data, is_system
+from repropack.capture.materials import (
+    Surroundings,
+    is_below,
+    is_broad,
+    is_data,
+    is_system,
+    loaded_code,
+)
 from repropack.capture.preparation import Prepared, place_on_disk
 from repropack.model import Evidence
 
@@ -53,6 +62,7 @@ def natively_read(
     seen: Iterable[str],
     prepared: Prepared,
     around: Surroundings,
+    variables: Mapping[str, str],
     gaps: Gaps,
 ) -> dict[str, Evidence]:
     """Files that nobody was seen opening, and how we know of each.
@@ -64,7 +74,8 @@ def natively_read(
         seen: Files that were seen being read.
         prepared: The recording.
         around: Where the run stood.
-        gaps: Told what is too much.
+        variables: The command's environment variables.
+        gaps: Told what is too much, and where files must have been read of which none is known.
     """
     found = _Found(prepared, around, seen)
     named = list(_configured(processes, directory, prepared))
@@ -78,6 +89,21 @@ def natively_read(
                 found.add_tree(place, Evidence.ARGUMENT)
     for place in named:
         found.add_tree(place, Evidence.CONFIGURATION)
+    names = read_code(loaded_code(processes, around))
+    if names.readers:
+        bases = (directory, str(prepared.root))
+        trees, files = [], []
+        for place in named_places(names, bases, found.roots, variables):
+            if os.path.isfile(place):
+                found.add_file(place, Evidence.CODE)
+                files.append(place)
+            else:
+                trees.append(place)
+        listed = {path for process in processes for path in process.listed}
+        for place in trees:
+            # Where the code names files below it, or lists it, it reads those.
+            if place not in listed and not any(is_below(file, place) for file in files):
+                found.add_tree(place, Evidence.CODE)
     # Whoever asks which packages are installed lists the directories that Python searches.
     searched = {os.path.normpath(path) for process in processes for path in process.sys_path}
     for place in dict.fromkeys(path for process in processes for path in process.listed):
@@ -89,6 +115,13 @@ def natively_read(
             f"{found.full} and what was named or listed after it hold more files than are recorded "
             "without having been seen; record with --trace strace, or name it with --data NAME=DIR",
         )
+    elif names.readers and names.reads and not found.files and not found.seen_mapped(processes):
+        gaps.add(
+            "inputs",
+            f"the code reads files by {readers_below(names)}, below Python, where no agent sees "
+            "it, and nothing names them; record with --trace strace, or name the data with "
+            "--data NAME=DIR",
+        )
     return found.files
 
 
@@ -97,11 +130,13 @@ class _Found:
 
     Attributes:
         full: The directory at which a limit was reached, or an empty string.
+        roots: The directories that were named.
     """
 
     def __init__(self, prepared: Prepared, around: Surroundings, seen: Iterable[str]) -> None:
         self.files: dict[str, Evidence] = {}
         self.full = ""
+        self.roots: dict[str, None] = {}
         self._prepared = prepared
         self._around = around
         self._seen = set(seen)
@@ -128,6 +163,8 @@ class _Found:
 
     def add_tree(self, directory: str, evidence: Evidence) -> None:
         """All files below a directory, unless some of them were seen being read."""
+        if os.path.isdir(directory):
+            self.roots[directory] = None
         if directory in self._read_in or not self._is_candidate(directory):
             if directory in self._read_in:
                 self._add_neighbours(directory, evidence)
@@ -144,6 +181,10 @@ class _Found:
             self._add_neighbours(directory, evidence)
         elif self._is_candidate(directory):
             self._add_all(directory, evidence)
+
+    def seen_mapped(self, processes: Iterable[ProcessObservation]) -> bool:
+        """Whether processes had data files of theirs open or mapped when they ended."""
+        return any(is_data(path, self._around) for one in processes for path in one.mapped)
 
     def _add_neighbours(self, directory: str, evidence: Evidence) -> None:
         """Weights beside a `config.json` that was seen: in formats that are read natively."""

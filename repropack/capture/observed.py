@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -99,6 +99,7 @@ def with_natively_read(
     directory: str,
     prepared: Prepared,
     around: Surroundings,
+    variables: Mapping[str, str],
     gaps: Gaps,
 ) -> tuple[Candidate, ...]:
     """What was seen being read, and what libraries may have read below Python."""
@@ -109,7 +110,9 @@ def with_natively_read(
     ]
     found = gaps.attempt(
         "inputs",
-        lambda: natively_read(processes, argv[1:], directory, seen, prepared, around, gaps),
+        lambda: natively_read(
+            processes, argv[1:], directory, seen, prepared, around, variables, gaps
+        ),
         nothing,
     )
     more = (Candidate(path=path, evidence=(evidence,)) for path, evidence in found.items())

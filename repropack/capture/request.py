@@ -17,6 +17,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """What the user asked for.
 
     Attributes:
+        assigned: Variables that the command line sets before the command.
         data: Data set name to directory.
         trace: How the command is observed.
         resume: The id of the run that this execution goes on with, as its next segment.
@@ -24,6 +25,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
     """
 
     argv: tuple[str, ...]
+    assigned: dict[str, str] = {}
     name: str | None = None
     data: dict[str, Path] = {}
     trace: TraceMode = TraceMode.AUTO

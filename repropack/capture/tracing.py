@@ -21,7 +21,7 @@ from repropack import process
 from repropack.capture.trace_log import CALLS
 from repropack.capture.unobserved import head_of, runs_python
 
-__all__ = ["TraceMode", "is_python", "traced", "why_not_traced", "with_rights"]
+__all__ = ["TraceMode", "is_python", "place_of", "traced", "why_not_traced", "with_rights"]
 
 PROBE_SECONDS: Final = 10.0
 LAST_WORDS_SECONDS: Final = 2.0
@@ -54,7 +54,7 @@ def is_python(argv: Sequence[str], directory: Path, search: str) -> bool:
         return True
     if name in _LAUNCHERS:
         return any(_names_python(argument, search) for argument in argv[1:])
-    place = _place_of(argv[0], directory, search)
+    place = place_of(argv[0], directory, search)
     return place is not None and runs_python(head_of(place))
 
 
@@ -67,7 +67,7 @@ def why_not_traced(argv: Sequence[str], directory: Path, environment: Mapping[st
     strace = _strace()
     if strace is None:
         return "strace is not installed"
-    place = _place_of(argv[0], directory, environment.get("PATH", os.defpath))
+    place = place_of(argv[0], directory, environment.get("PATH", os.defpath))
     if place is None or not _is_executable(place):
         # Whatever is wrong with it is said as without strace.
         return f"{argv[0]} is no program of this machine"
@@ -144,7 +144,8 @@ def _names_python(argument: str, search: str) -> bool:
     return place is not None and runs_python(head_of(place))
 
 
-def _place_of(program: str, directory: Path, search: str) -> str | None:
+def place_of(program: str, directory: Path, search: str) -> str | None:
+    """Where a program lies that a command names; None where it is none."""
     if "/" in program:
         place = str(directory / program)
         return place if os.path.isfile(place) and os.access(place, os.X_OK) else None

@@ -9,13 +9,13 @@ too few.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from repropack.agent.log import ProcessObservation
+from repropack.capture.asked import unobserved_interpreters
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Surroundings, is_broad, is_system
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk
@@ -38,8 +38,6 @@ FILE_LIMIT: Final = 10_000
 
 SIZE_LIMIT: Final = 2**30
 """Bytes of them: some seconds of hashing."""
-
-_PYTHON: Final = re.compile(r"(?:python|pypy)[0-9.]*")
 
 _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish", "csh", "tcsh", "busybox"})
 
@@ -70,8 +68,8 @@ def unseen_parts(
     name = os.path.basename(argv[0])
     if not processes and name.startswith("python"):
         return [
-            f"`{name}` was not observed: with -I, -E or -S it loads no agent; the packages that it "
-            "used are not known, so nobody can rebuild its environment, and files that it read "
+            f"`{name}` was not observed: with -I, -E or -S it loads no agent; which packages it "
+            "used is not known, so all of its environment count as used, and files that it read "
             "are known only from its arguments"
         ]
     if not processes:
@@ -116,27 +114,23 @@ def unseen_parts(
 def unseen_pythons(
     argv: Sequence[str], processes: Sequence[ProcessObservation], programs: Sequence[str]
 ) -> list[str]:
-    """What a trace does not make up for: packages and settings of Pythons without an agent.
+    """What a trace does not make up for: settings of Pythons without an agent.
 
     Args:
         argv: The command.
         processes: What the agent saw.
         programs: What the trace saw being executed.
     """
-    pythons = {
-        program for program in (argv[0], *programs) if _PYTHON.fullmatch(os.path.basename(program))
-    }
-    blind = sum(process.unobserved_children for process in processes)
-    if pythons and not processes:
-        return [
-            f"{some(sorted(pythons))} ran without the agent (-I, -E, -S): its packages are not "
-            "known, so nobody can rebuild its environment"
-        ]
-    if blind:
-        return [
-            f"packages and settings of {blind} Python processes without the agent are not known"
-        ]
-    return []
+    found = []
+    if unobserved := unobserved_interpreters((argv[0], *programs), processes):
+        found.append(
+            f"{some(sorted(unobserved))} ran without the agent (-I, -E, -S, or PYTHONPATH was "
+            "replaced): its packages are those whose files were read; its numerical settings are "
+            "not known"
+        )
+    if blind := sum(process.unobserved_children for process in processes):
+        found.append(f"settings of {blind} Python processes without the agent are not known")
+    return found
 
 
 def _is_observed_command(

@@ -77,14 +77,17 @@ def command(
 
     Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
     """
+    from repropack.capture.launchers import assignments
     from repropack.capture.outputs import KEEP_FILE_LIMIT, KEEP_RUN_LIMIT, KeepLimits
     from repropack.capture.recorder import RunRequest, record
     from repropack.capture.streams import CommandNotStartedError
     from repropack.capture.tracing import TraceMode
 
     directory = _working_directory()
+    assigned, words = assignments(argv)
     request = RunRequest(
-        argv=argv,
+        argv=words,
+        assigned=assigned,
         name=_checked_name(name),
         data=parse_data(data),
         resume=None if resume is None else _resumed(resume, name, directory),
@@ -99,7 +102,7 @@ def command(
         recorded = record(
             request,
             directory=directory,
-            environment=dict(os.environ),
+            environment={**os.environ, **assigned},
             warn=lambda text: tell(f"repropack: {text}"),
         )
     except CommandNotStartedError as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ from repropack.cli.list_runs import ending, short_number
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.errors import UsageError
 from repropack.escaping import show, show_command
-from repropack.model import Environment, Metric, Segment
+from repropack.model import Environment, Material, Metric, Segment
+from repropack.placeholders import PROJECT_DATA, split_data
 from repropack.seeds import SeededRun, seed_groups
 from repropack.store import Store
 
@@ -20,6 +22,10 @@ __all__ = ["command"]
 
 SHOWN = 20
 """Lines of a list before the rest is counted; `--json` has all."""
+
+ALONE = 8
+TOGETHER = 3
+"""Up to so many files that a run read, and of one place, have a line each."""
 
 
 @click.command("show")
@@ -119,15 +125,7 @@ def _show_segment(segment: Segment) -> None:
             ),
         )
         _show_names("left out", tuple(f"{e.path} ({e.reason})" for e in source.excluded))
-    _show_names(
-        "read",
-        tuple(
-            f"{m.path}  {human_size(m.size)}  ({', '.join(m.evidence)})"
-            + ("" if m.sha256 is not None else "  (content not known)")
-            + (f"  from run {m.origin.run}" if m.origin is not None else "")
-            for m in segment.materials
-        ),
-    )
+    _show_names("read", _read_files(segment.materials))
     _show_names(
         "wrote",
         tuple(
@@ -136,6 +134,32 @@ def _show_segment(segment: Segment) -> None:
         ),
     )
     _show_names("variables", tuple(f"{k}={v}" for k, v in invocation.variables.items()))
+
+
+def _read_files(materials: tuple[Material, ...]) -> tuple[str, ...]:
+    """A line for each file that was read, or, of many, for those of a data set or a directory."""
+    groups: dict[tuple[str, ...], list[Material]] = {}
+    for one in materials:
+        split = split_data(one.path)
+        place = os.path.dirname(one.path)
+        if split is not None and split[0] != PROJECT_DATA:
+            place = one.path.removesuffix("/" + split[1])
+        alone = one.sha256 is None or one.origin is not None or len(materials) <= ALONE
+        key = (place, ", ".join(one.evidence), one.path if alone else "")
+        groups.setdefault(key, []).append(one)
+    lines = []
+    for (place, evidence, _), files in groups.items():
+        if len(files) <= TOGETHER:
+            lines += [
+                f"{m.path}  {human_size(m.size)}  ({evidence})"
+                + ("" if m.sha256 is not None else "  (content not known)")
+                + (f"  from run {m.origin.run}" if m.origin is not None else "")
+                for m in files
+            ]
+        else:
+            size = human_size(sum(m.size for m in files))
+            lines.append(f"{place}/  {plural(len(files), 'file')}, {size}  ({evidence})")
+    return tuple(lines)
 
 
 def _show_environment(environment: Environment) -> None:

@@ -18,7 +18,7 @@ from repropack.digest import sha256_hex
 from repropack.environment.platform_facts import platform_facts
 from repropack.model import Machine
 
-__all__ = ["allowed_variables", "describe_machine"]
+__all__ = ["allowed_variables", "describe_machine", "is_secret_name"]
 
 ALLOWED_NAMES: Final = frozenset(
     {
@@ -106,8 +106,13 @@ def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in sorted(environment.items())
-        if (name in ALLOWED_NAMES or name.startswith(ALLOWED_PREFIXES)) and not _SECRET.search(name)
+        if (name in ALLOWED_NAMES or name.startswith(ALLOWED_PREFIXES)) and not is_secret_name(name)
     }
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable is called as those are that hold secrets."""
+    return _SECRET.search(name) is not None
 
 
 def describe_machine(environment: Mapping[str, str], directory: Path = Path("/")) -> Machine:

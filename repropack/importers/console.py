@@ -33,6 +33,8 @@ _NAME: Final = rf"(?<![A-Za-z0-9_@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})
 _EXPONENT: Final = r"(?:[eE][-+]?[0-9]++)?+"
 _FRACTION: Final = rf"[-+]?[0-9]*+\.[0-9]++{_EXPONENT}"
 _END: Final = r"(?![\w:/%\\-]|\.\w|,[0-9])"
+# `Epoch 3:  45%|####      | 9/20`: how far a bar is, as tqdm draws it.
+_NO_BAR: Final = r"(?!\||[ ]*+[\u2588\u2501])"
 # What numpy, torch and JAX print for a scalar: `np.float64(0.9)`, `tensor(0.9, device='cuda:0')`.
 _CALL: Final = (
     r"(?:(?:np|numpy|torch|jnp)\.)?+(?:float[0-9]*+|int[0-9]*+|tensor|array)"
@@ -44,7 +46,7 @@ _SHARE: Final = (
 )
 _PAIR: Final = re.compile(
     rf"{_NAME}['\"]?+[ \t]*+[:=][ \t]*+"
-    rf"(?:{_SHARE}|{_CALL}|(?P<number>{NUMBER})(?P<unit>[ ]?%)?{_END})",
+    rf"(?:{_SHARE}|{_CALL}|(?P<number>{NUMBER})(?:(?P<unit>[ ]?%){_NO_BAR})?{_END})",
     re.IGNORECASE,
 )
 _AT_RANK: Final = re.compile(

@@ -39,6 +39,8 @@ class Evidence(enum.StrEnum):
     CONFIGURATION = "configuration"
     """A configuration file that was read names it, or a directory above it of which nothing shows
     which files were read."""
+    CODE = "code"
+    """The code that ran names it, or such a directory, and uses a library that reads natively."""
     LISTED = "listed"
     """Its directory was listed by a Python process and nothing shows which files were read."""
     DECLARED = "declared"

@@ -17,6 +17,7 @@ from repropack.agent.log import read_agent_logs
 
 START = (
     b'start 1700000000000000000 12 3 /usr/bin/python3 /usr /usr 3.12.1 cpython-312 {"utf8_mode":1}'
+    b' ["python3","train%20it.py"]'
 )
 END = (
     b'end {"modules":{"numpy":"/p/numpy/__init__.py"},"sys_path":["","/p%20q"],'

@@ -74,7 +74,7 @@ def test_a_directory_that_was_listed(project: Project, data: Path) -> None:
         project,
         f"import os\nfor n in os.listdir('{data}'): n == 'a.col' and read('{data}/a.col')\n",
     )
-    assert _read(project) == {"{data:table}/a.col": ["listed"], "{data:table}/b.col": ["listed"]}
+    assert _read(project) == {"{data:table}/a.col": ["code"], "{data:table}/b.col": ["listed"]}
     # A reader in Python has passed over what it did not open.
     _run(project, f"import glob\nfor p in glob.glob('{data}/a*'): open(p).read()\n")
     assert _read(project) == {"{data:table}/a.col": ["python-open"]}
@@ -150,3 +150,48 @@ def test_a_real_library_that_reads_in_rust(project: Project, tmp_path: Path) -> 
     (material,) = project.segment()["materials"]
     assert material["path"] == "{data:hub}/model.safetensors"
     assert material["evidence"] == ["trace"]
+
+
+def test_names_in_the_code_that_ran(project: Project, data: Path) -> None:
+    _run(
+        project,
+        f"import os\nROOT = '{data}'\nread(os.path.join(ROOT, 'a.col'))\n"
+        f'read(f"{{ROOT}}/part/c.col")\n'
+        "unused = '/no/such/place.col'\n",
+    )
+    # Where the code names files below a directory, its other files are not taken for read.
+    assert _read(project) == {
+        "{data:table}/a.col": ["code"],
+        "{data:table}/part/c.col": ["code"],
+    }
+    _run(project, f"import os\n[read('{data}/' + n) for n in ('b.c' + 'ol',)]\n")
+    assert set(_read(project)) == {
+        f"{{data:table}}/{name}" for name in ("a.col", "b.col", "part/c.col")
+    }
+
+
+def test_addresses_patterns_and_variables_in_the_code(project: Project, data: Path) -> None:
+    _run(project, f"SQL = \"SELECT * FROM '{data}/b*.col'\"\nread('{data}' + '/b.col')\n")
+    assert _read(project) == {"{data:table}/b.col": ["code"]}
+    _run(project, f"uri = 'file://{data}/part/c.col?format=libsvm#cache'\n")
+    assert _read(project) == {"{data:part}/c.col": ["code"]}
+    project.environment["TABLE_FILE"] = str(data / "b.col")
+    _run(project, "import os\nread(os.environ['TABLE_FILE'])\n")
+    assert _read(project) == {"{data:table}/b.col": ["code"]}
+
+
+def test_code_without_a_native_reader_is_not_searched(project: Project, data: Path) -> None:
+    project.write("plain.py", f"default = '{data}/a.col'\n")
+    project.ok("run", "--", "python", "plain.py")
+    assert _read(project) == {}
+
+
+def test_a_native_reader_of_which_nothing_is_known_is_said(project: Project, data: Path) -> None:
+    script = (
+        "cv2 = type('cv2', (), {'imread': staticmethod(read)})\n"
+        f"cv2.imread(bytes.fromhex('{str(data / 'a.col').encode().hex()}').decode())\n"
+    )
+    project.write("native.py", NATIVE + script)
+    said = project.repropack("run", "--", "python", "native.py").stderr
+    assert "the code reads files by ctypes, below Python" in said
+    assert _read(project) == {}

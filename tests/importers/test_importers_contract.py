@@ -136,6 +136,8 @@ def test_a_damaged_file_gives_metrics_or_is_refused(name: str, data: st.DataObje
         ("finished with a test accuracy of: 0.9", "test accuracy", 0.9, ""),
         ("loss: 0.5, 2 to go", "loss", 0.5, ""),
         ("10%|# | loss: 3\r20%|## | loss: 2", "loss", 2.0, ""),
+        ("acc: 97% | loss: 3.5", "acc", 97.0, "%"),
+        ("| acc: 97% |", "acc", 97.0, "%"),
     ],
 )
 def test_what_a_console_says(line: str, name: str, value: float, unit: str) -> None:
@@ -147,7 +149,9 @@ def test_what_a_console_says(line: str, name: str, value: float, unit: str) -> N
     "line",
     ["resumed at 3", "at 12:30:45", "version: 1.2.3", "shape: 3x4", "sha: 12ab", "path: 1/2",
      "a: " + "1" * 100, "x" * 200 + ": 1", "perplexity: 1,234.5", "accuracy: 0,97",
-     "params: 1,234,567", "perplexity 1,234.5", "Acc@1 76,130", "acc: 1,5%", "acc: tensor(1,5)",
+     "params: 1,234,567", "Executing: 100%|####| 3/3",
+     "Loading: 45% \u2501\u2501", "perplexity 1,234.5", "Acc@1 76,130", "acc: 1,5%",
+     "acc: tensor(1,5)",
      "acc: tensor([0.5, 0.7])", "acc: tensor(0.5", "INFO: 3 files", "is: 5", "acc: 0.5\0"],
 )  # fmt: skip
 def test_what_is_no_metric(line: str) -> None:

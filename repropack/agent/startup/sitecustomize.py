@@ -25,6 +25,9 @@ _PROBES = 8
 _OVERWRITTEN_LIMIT = 256 << 20
 """Bytes of a file that is hashed before the program replaces it: about 0.15 s, once."""
 
+_WORDS = 1000
+"""Of a command line: what is longer is a list of files."""
+
 _LOWEST_DESCRIPTOR = 200
 """Ours is out of the way of programs that count on getting the lowest free one."""
 
@@ -110,7 +113,16 @@ def _start():
             "%d.%d.%d" % sys.version_info[:3],
             _escape(sys.implementation.cache_tag or ""),
             _json(flags),
+            _json(command_line()),
         )
+
+    def command_line():
+        told = getattr(sys, "orig_argv", None)
+        if told is None:
+            # Before 3.10 only the system knows which options Python itself was given.
+            with open("/proc/self/cmdline", "rb") as file:
+                told = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
+        return [word for word in told if isinstance(word, str)][:_WORDS]
 
     def send(descriptor, kind, fields):
         body = " ".join((kind, *fields)).encode("ascii")
