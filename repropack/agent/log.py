@@ -16,13 +16,13 @@ import binascii
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-__all__ = ["Content", "ProcessObservation", "read_agent_logs"]
+__all__ = ["Content", "ProcessObservation", "numerics_of", "read_agent_logs"]
 
 _NAME: Final = re.compile(r"(\d{1,10})-[0-9a-f]{12}\.log")
 _SHA256: Final = re.compile(rb"[0-9a-f]{64}")
@@ -97,6 +97,17 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = False
     torn: bool = False
     damaged: bool = False
+
+
+def numerics_of(processes: Iterable[ProcessObservation]) -> dict[str, dict[str, str]]:
+    """The settings by library of a whole run: of each library those of the first that used it."""
+    found: dict[str, dict[str, str]] = {}
+    for process in processes:
+        for library, settings in process.numerics.items():
+            told = {name: value for name, value in settings.items() if name != "sys_version"}
+            if told:
+                found.setdefault(library, told)
+    return found
 
 
 class _Start(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from repropack.agent.log import ProcessObservation
+from repropack.agent.log import ProcessObservation, numerics_of
 from repropack.environment.conda import conda_packages
 from repropack.environment.installed import installed_distributions
 from repropack.environment.machine import describe_machine
@@ -100,14 +100,13 @@ def describe_environment(
     if main is None:
         return Environment(version=RECORD_VERSION, machine=machine)
     modules: dict[str, str] = {}
-    numerics: dict[str, dict[str, str]] = {}
+    versions = [""]
     for process in processes:
         for name, path in process.modules.items():
             modules.setdefault(name, path)
-        for library, settings in process.numerics.items():
-            numerics.setdefault(library, dict(settings))
+        versions += filter(None, [process.numerics.get("python", {}).get("sys_version")])
     libraries = library_paths(processes)
-    build, compiler = _build(numerics.get("python", {}).pop("sys_version", ""))
+    build, compiler = _build(versions[:2][-1])
     return Environment(
         version=RECORD_VERSION,
         machine=machine,
@@ -121,7 +120,7 @@ def describe_environment(
             virtual=main.prefix != main.base_prefix,
         ),
         distributions=installed_distributions(libraries, modules),
-        numerics={name: settings for name, settings in numerics.items() if settings},
+        numerics=numerics_of(processes),
         conda=conda_packages(Path(main.prefix)) or conda_packages(Path(main.base_prefix)),
         modules=tuple(
             sorted(name for name, path in modules.items() if _is_installed(path, libraries))

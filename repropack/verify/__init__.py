@@ -336,9 +336,22 @@ def _repeat(
     ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions])
     ladder.curves = curves_of(repetitions[0])
     verdict, reason = _conclude(ladder, others=len(release.claims.claims) - len(claims))
-    if verdict is not Verdict.REPRODUCED and not request.new_seeds:
-        causes = causes_of(conditions, repetitions[0], ladder.differences, ladder.curves, variables)
-        if request.explain:
+    if verdict is not Verdict.REPRODUCED:
+        causes = causes_of(
+            conditions,
+            repetitions[0],
+            ladder.differences,
+            ladder.curves,
+            variables,
+            new_seeds=request.new_seeds,
+        )
+        if request.explain and request.new_seeds:
+            ladder.step(
+                "explanation",
+                StepStatus.UNDECIDED,
+                "no reruns: with another seed no single number is expected to come out again",
+            )
+        elif request.explain:
             causes = explain_by_reruns(
                 conditions,
                 repetitions[0],

@@ -14,7 +14,7 @@ repeats.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Final
 
 from msgspec import Struct
@@ -78,7 +78,10 @@ _UNCHANGED: Final = Trial(kind=CauseKind.SETTING, subject=RANDOMNESS, value="not
 
 
 def choose_trials(
-    recorded: Environment, here: Machine, variables: dict[str, str]
+    recorded: Environment,
+    here: Machine,
+    variables: dict[str, str],
+    numerics: Mapping[str, Mapping[str, str]] | None = None,
 ) -> tuple[Trial, ...]:
     """What is worth a rerun: an unchanged one first, then what the record says was different.
 
@@ -86,10 +89,16 @@ def choose_trials(
         recorded: The environment as it was recorded.
         here: This machine.
         variables: Those of the repetition that is to be explained.
+        numerics: The numerical settings of that repetition, where they are known: what was as
+            recorded needs no rerun.
     """
-    trials = [_UNCHANGED, *_kernel_trials(recorded, here, variables)]
-    threads = _recorded_threads(recorded) or str(recorded.machine.cpu_count or "")
-    if any(variables.get(name) != threads for name in _THREADS):
+    fresh = numerics or {}
+    trials = [_UNCHANGED, *_kernel_trials(recorded, here, variables, _cores(fresh))]
+    then = _threads_by_library(recorded.numerics)
+    counts = set(then.values())
+    threads = min(counts)[:4] if len(counts) == 1 else str(recorded.machine.cpu_count or "")
+    as_recorded = bool(then) and then == _threads_by_library(fresh)
+    if not as_recorded and any(variables.get(name) != threads for name in _THREADS):
         if threads and threads not in ("0", "1"):
             trials.append(_threads(threads))
         if all(variables.get(name) != "1" for name in _THREADS):
@@ -116,17 +125,13 @@ def _threads(count: str) -> Trial:
 
 
 def _kernel_trials(
-    recorded: Environment, here: Machine, variables: dict[str, str]
+    recorded: Environment, here: Machine, variables: dict[str, str], fresh: Set[str]
 ) -> Iterable[Trial]:
     """The recorded kernels where the record names them, else the next smaller instruction sets."""
-    cores = {
-        settings.get("architecture", "")
-        for library, settings in recorded.numerics.items()
-        if "openblas" in library
-    }
+    cores = _cores(recorded.numerics)
     # Two copies that chose other kernels cannot both be restored by one variable.
-    core = cores.pop() if len(cores) == 1 else ""
-    if core.isalnum() and variables.get("OPENBLAS_CORETYPE") != core:
+    core = next(iter(cores)) if len(cores) == 1 else ""
+    if core.isalnum() and cores != fresh and variables.get("OPENBLAS_CORETYPE") != core:
         yield _instructions(f"OpenBLAS kernels {core}", {"OPENBLAS_CORETYPE": core})
     if recorded.machine.architecture != "x86_64" or here.architecture != "x86_64":
         return
@@ -145,14 +150,22 @@ def _instructions(value: str, settings: dict[str, str]) -> Trial:
     return Trial(kind=CauseKind.KERNEL, subject="instruction sets", value=value, settings=settings)
 
 
-def _recorded_threads(recorded: Environment) -> str:
-    counts = {
-        settings["num_threads"]
-        for library, settings in recorded.numerics.items()
+def _cores(numerics: Mapping[str, Mapping[str, str]]) -> frozenset[str]:
+    """The kernels that the copies of OpenBLAS chose."""
+    return frozenset(
+        settings.get("architecture", "")
+        for library, settings in numerics.items()
+        if "openblas" in library
+    )
+
+
+def _threads_by_library(numerics: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {
+        library: settings["num_threads"]
+        for library, settings in numerics.items()
         if settings.get("num_threads", "").isdecimal()
-        and (library == "torch" or library.startswith("threadpool ") or "/lib" in library)
+        and library.startswith(("torch", "threadpool ", "library "))
     }
-    return counts.pop()[:4] if len(counts) == 1 else ""
 
 
 def explain(

@@ -121,6 +121,9 @@ class Facts(Struct, frozen=True, kw_only=True):
         outcome: How it ended.
         settings: Arguments of the command and what decides which of them apply.
         packages: Installed distributions by normalised name.
+        builds: By the same names, which build of its version each is: the tags of its wheel, or
+            where else it is from. A version alone does not tell two wheels apart.
+        wheels: By the same names, the digest of the wheel, where the installer kept it.
         imported: Those that the run imported; None where that is not known.
         devices: Accelerators, drivers, and settings of these.
         kernels: Threads, BLAS, instruction sets, and variables that choose them.
@@ -132,6 +135,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     outcome: dict[str, str] = {}
     settings: dict[str, str] = {}
     packages: dict[str, str] = {}
+    builds: dict[str, str] = {}
+    wheels: dict[str, str] = {}
     imported: frozenset[str] | None = None
     devices: dict[str, str] = {}
     kernels: dict[str, str] = {}
@@ -287,6 +292,10 @@ def _with_environment(facts: Facts, environment: Environment, machine: Machine) 
                 # Stands among the packages already.
                 continue
             subject = f"{library} {name}"
+            if _SEED.fullmatch(name):
+                # Of a framework that nobody seeded it is another one each time.
+                facts.settings[subject] = value
+                continue
             # Other names are those of libraries: BLAS, OpenMP and the like, each by its file.
             kernel = library not in _FRAMEWORKS or _KERNEL_SETTING.fullmatch(subject)
             (facts.kernels if kernel else facts.devices)[subject] = value
@@ -295,6 +304,12 @@ def _with_environment(facts: Facts, environment: Environment, machine: Machine) 
         outcome=facts.outcome,
         settings=facts.settings,
         packages={one.name: one.version for one in environment.distributions},
+        builds={one.name: _build_of(one) for one in environment.distributions},
+        wheels={
+            one.name: f"sha256:{one.archive.sha256[:12]}"
+            for one in environment.distributions
+            if one.archive is not None
+        },
         imported=frozenset(_imported(environment.distributions)),
         devices=facts.devices,
         kernels=facts.kernels,
@@ -323,7 +338,7 @@ def differences(recorded: Facts, present: Facts) -> tuple[Cause, ...]:
         *_changes(CauseKind.ARTEFACT, recorded.artefacts, present.artefacts, _artefact_size),
         *_changes(CauseKind.OUTCOME, recorded.outcome, present.outcome, _if_known),
         *_changes(CauseKind.SETTING, recorded.settings, present.settings, _setting_size),
-        *_packages(recorded.packages, present.packages, imported),
+        *_packages(recorded, present, imported),
         *_changes(CauseKind.DEVICE, recorded.devices, present.devices, _if_known),
         *_changes(CauseKind.KERNEL, recorded.kernels, present.kernels, _kernel_size),
         *_changes(CauseKind.PLATFORM, recorded.platform, present.platform, _platform_size),
@@ -378,7 +393,9 @@ def _artefact_size(subject: str, then: str, now: str) -> float:
 
 
 def _setting_size(subject: str, then: str, now: str) -> float:
-    del then, now
+    if subject.endswith(" initial_seed"):
+        # What came of the seed that was given, if one was.
+        return 0.98 if then and now else 0.0
     if _SEED.fullmatch(subject.partition(" (")[0]):
         return 1.0
     # Where results are written to changes none of them, mostly.
@@ -396,13 +413,24 @@ def _kernel_size(subject: str, then: str, now: str) -> float:
     return {"processor": 0.6, "processors": 0.65, "instruction sets": 0.8}.get(subject, 0.9)
 
 
-def _packages(
-    recorded: Mapping[str, str], present: Mapping[str, str], imported: frozenset[str] | None
-) -> Iterable[Cause]:
-    for name in dict.fromkeys((*recorded, *present)):
-        then, now = recorded.get(name, ""), present.get(name, "")
+def _build_of(package: Distribution) -> str:
+    """Which build of its version a package is, as far as the record says; else nothing."""
+    from_wheel = package.origin == "index" or package.archive is not None
+    return " ".join(sorted(package.tags)) if from_wheel else package.origin
+
+
+def _packages(recorded: Facts, present: Facts, imported: frozenset[str] | None) -> Iterable[Cause]:
+    for name in dict.fromkeys((*recorded.packages, *present.packages)):
+        then, now = recorded.packages.get(name, ""), present.packages.get(name, "")
         if then == now:
-            continue
+            pairs = (
+                (recorded.builds.get(name), present.builds.get(name)),
+                (recorded.wheels.get(name), present.wheels.get(name)),
+            )
+            other = next(((a, b) for a, b in pairs if a and b and a != b), None)
+            if other is None:
+                continue
+            then, now = f"{then} ({other[0]})", f"{now} ({other[1]})"
         numeric = name in NUMERICS
         kind = CauseKind.NUMERICS if numeric else CauseKind.OTHER
         part, size = _version_size(then, now)
@@ -419,6 +447,8 @@ def _version_size(then: str, now: str) -> tuple[str, float]:
     """Which part of a version differs, and how much that is."""
     if not then or not now:
         return "only one of the two has it", 1.0
+    if then.partition(" ")[0] == now.partition(" ")[0]:
+        return "another build of the same version", 0.91
     try:
         old, new = Version(then), Version(now)
     except InvalidVersion:

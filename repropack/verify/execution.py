@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import structs
 
+from repropack.agent import DIRECTORY as AGENT_DIRECTORY
+from repropack.agent import with_agent
 from repropack.environment.machine import allowed_variables
 from repropack.errors import RepropackError
 from repropack.executors import Job, JobEnd
@@ -22,6 +24,7 @@ from repropack.process import find_program
 from repropack.sandbox import Bind, SandboxSpec, confined, gpu_devices, no_isolation
 from repropack.verify.code_roots import SANDBOX_WORK, CodePlaces
 from repropack.verify.conditions import Conditions, RepetitionFailedError, filled
+from repropack.verify.observation import SANDBOX_AGENT
 from repropack.verify.release import ReleaseRun
 from repropack.verify.workspace import LocatedData
 
@@ -131,8 +134,20 @@ def execute(
     variables: dict[str, str],
     logs: tuple[Path, Path],
     conditions: Conditions,
+    *,
+    agent_output: str = "",
 ) -> tuple[JobEnd, Isolation]:
     """Executes the command of a segment, in the sandbox if there is one.
+
+    Args:
+        run: The run.
+        segment: Which of its segments.
+        places: Where its code is.
+        values: What placeholders stand for.
+        variables: Those of the command.
+        logs: Where its standard output and standard error go.
+        conditions: What the repetition works with.
+        agent_output: Where below the project the agent writes; nothing for no agent.
 
     Raises:
         RepetitionFailedError: It cannot be started.
@@ -155,6 +170,9 @@ def execute(
             live=conditions.live,
         )
 
+    if agent_output:
+        seen = {} if conditions.sandbox is None else {"directory": SANDBOX_AGENT}
+        variables = with_agent(variables, f"{values['project']}/{agent_output}", **seen)
     if conditions.sandbox is None:
         for name, place in places.data.items():
             _link_data(places.base / place, conditions.data[name])
@@ -169,6 +187,8 @@ def execute(
             # One directory where the environment has an interpreter of its own.
             for path in dict.fromkeys((str(environment.directory), environment.interpreter_prefix))
         ]
+    if agent_output:
+        read_only.append(Bind(source=str(AGENT_DIRECTORY), target=SANDBOX_AGENT))
     # Only where the author's machine had one: the driver of a GPU is much code to attack.
     devices = gpu_devices() if environment.recorded.machine.accelerators else ()
     limits = conditions.limits

@@ -29,7 +29,15 @@ from repropack.model import (
 from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.counterfactuals import RANDOMNESS, choose_trials, explain
 from repropack.verify.curves import MAX_CURVES, compare_curves
-from repropack.verify.diagnosis import Facts, differences, facts_of, rank, signature_of
+from repropack.verify.diagnosis import (
+    PRIORS,
+    Facts,
+    Signature,
+    differences,
+    facts_of,
+    rank,
+    signature_of,
+)
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.workspace import remove_tree
 
@@ -38,6 +46,9 @@ __all__ = ["causes_of", "curves_of", "explain_by_reruns"]
 UNSEEDED: Final = 0.24
 """The weight of randomness that nothing recorded fixes: all seeds that are known are restored, so
 it is likelier than another processor, and less likely than another BLAS."""
+
+SPREAD: Final = "the spread of the seeds"
+"""The likeliest cause where each run has a seed of its own: too narrow an interval."""
 
 Judge = Callable[[tuple[Metric, ...]], Sequence[ClaimResult]]
 
@@ -59,6 +70,8 @@ def causes_of(
     observed: Sequence[Difference],
     curves: Sequence[CurveComparison],
     variables: Mapping[str, str],
+    *,
+    new_seeds: bool = False,
 ) -> tuple[Cause, ...]:
     """What may explain other numbers, the likeliest first.
 
@@ -68,15 +81,22 @@ def causes_of(
         observed: What could not be restored.
         curves: From `curves_of`.
         variables: The reader's environment variables.
+        new_seeds: Whether it had another seed on purpose: then the seed is no cause, and where the
+            curves part says nothing.
     """
     here = describe_machine(variables)
-    signature = signature_of(curves)
+    signature = Signature() if new_seeds else signature_of(curves)
     found: dict[tuple[str, str, str], Cause] = {}
     for one in (*repeated.earlier, repeated):
         environment = _recorded(conditions, one)
         then = _facts(one, environment, environment.machine)
-        for cause in differences(then, _present(one, environment, here, observed)):
-            found.setdefault((cause.subject, cause.recorded, cause.present), cause)
+        now = environment
+        if one.numerics is not None:
+            # By fact: what this repetition said of its threads, kernels and frameworks.
+            now = replace(environment, numerics=one.numerics)
+        for cause in differences(then, _present(one, now, here, observed)):
+            if not (new_seeds and cause.kind is CauseKind.SETTING):
+                found.setdefault((cause.subject, cause.recorded, cause.present), cause)
     unseeded = Cause(
         kind=CauseKind.SETTING,
         subject=RANDOMNESS,
@@ -85,6 +105,13 @@ def causes_of(
         weight=UNSEEDED,
         why="every recorded seed, argument and variable was restored",
     )
+    if new_seeds:
+        unseeded = replace(
+            unseeded,
+            subject=SPREAD,
+            weight=PRIORS[CauseKind.SETTING],
+            why="the recorded seeds may be too few, or chosen, to show how much others differ",
+        )
     # A difference in the last bits is no other draw.
     return rank([*found.values(), unseeded], signature)
 
@@ -131,7 +158,10 @@ def explain_by_reruns(
         return _all_metrics(again), hold
 
     trials = choose_trials(
-        _recorded(conditions, repeated), describe_machine(variables), repeated.variables
+        _recorded(conditions, repeated),
+        describe_machine(variables),
+        repeated.variables,
+        repeated.numerics,
     )
     return explain(
         causes,

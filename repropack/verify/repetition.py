@@ -36,6 +36,7 @@ from repropack.verify.execution import (
     variables_for,
 )
 from repropack.verify.layout import MadeFiles, carry_over, lay_out
+from repropack.verify.observation import observed_numerics, place_for_agent
 from repropack.verify.release import ReleaseRun
 from repropack.worktree import compare, scan
 
@@ -55,6 +56,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     Attributes:
         written: Paths below the project of what the segment wrote.
         variables: Those that it had.
+        numerics: Its numerical settings by library, where its processes said them.
         earlier: The repetitions of the runs before it, where these were repeated too.
     """
 
@@ -66,6 +68,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     seconds: float
     written: frozenset[str]
     variables: dict[str, str] = {}
+    numerics: dict[str, dict[str, str]] | None = None
     earlier: tuple[Repeated, ...] = ()
 
 
@@ -184,7 +187,10 @@ def _repeat_segment(
     metric_log = _metric_log(project)
     if metric_log:
         variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
-    end, isolation = execute(run, segment, places, values, variables, logs, conditions)
+    said = place_for_agent(project) if environment.directory is not None else ""
+    end, isolation = execute(
+        run, segment, places, values, variables, logs, conditions, agent_output=said
+    )
     check_end(which, segment, end, logs)
     try:
         after = scan(project)
@@ -214,6 +220,7 @@ def _repeat_segment(
         seconds=end.seconds,
         written=written,
         variables=variables,
+        numerics=observed_numerics(project, said),
     )
 
 

@@ -179,3 +179,26 @@ def test_a_hostile_record_cannot_choose_what_a_variable_holds() -> None:
     )
     for trial in trials:
         assert all(len(value) <= 100 and ";" not in value for value in trial.settings.values())
+
+
+def test_what_was_as_recorded_needs_no_rerun() -> None:
+    blas = {"num_threads": "4", "architecture": "Haswell"}
+    recorded = Environment(
+        version=1,
+        machine=Machine(system="Linux", architecture="aarch64", cpu_count=4),
+        numerics={"threadpool openblas": blas},
+    )
+
+    def subjects(numerics: dict[str, dict[str, str]] | None) -> set[str]:
+        return {t.subject for t in choose_trials(recorded, recorded.machine, {}, numerics)}
+
+    assert subjects(None) == {RANDOMNESS, "threads", "instruction sets"}
+    assert subjects({"threadpool openblas": blas}) == {RANDOMNESS}
+    assert subjects({"threadpool openblas": {**blas, "num_threads": "2"}}) == {
+        RANDOMNESS,
+        "threads",
+    }
+    assert subjects({"threadpool openblas": {**blas, "architecture": "Zen"}}) == {
+        RANDOMNESS,
+        "instruction sets",
+    }

@@ -28,6 +28,7 @@ from repropack.model import (
     RunRecord,
     Segment,
     SourceSnapshot,
+    Wheel,
 )
 from repropack.verify.curves import compare_series
 from repropack.verify.diagnosis import Facts, Signature, diagnose, facts_of, rank
@@ -313,3 +314,49 @@ def test_any_facts_can_be_ranked_and_reported(
     assert len(ranked) == len(causes)
     assert [c.weight for c in ranked] == sorted((c.weight for c in ranked), reverse=True)
     assert canonical.encode(ranked)
+
+
+def built(*tags: str, **fields: object) -> Environment:
+    numpy, *others = ENVIRONMENT.distributions
+    changed = replace(numpy, tags=tags, **fields)
+    return replace(ENVIRONMENT, distributions=(changed, *others))
+
+
+def test_another_wheel_of_the_same_version_is_named() -> None:
+    then = built("cp311-cp311-manylinux_2_17_x86_64")
+    now = built("cp311-cp311-manylinux_2_28_x86_64")
+    (cause,) = diagnose(facts(environment=then), facts(environment=now))
+    assert (cause.kind, cause.subject) == (CauseKind.NUMERICS, "numpy")
+    assert cause.recorded == "2.1.0 (cp311-cp311-manylinux_2_17_x86_64)"
+    assert "another build of the same version" in cause.why
+    assert not diagnose(facts(environment=then), facts(environment=then))
+    # Where one of the two does not say it, nothing is known.
+    assert not diagnose(facts(environment=then), facts(environment=built()))
+
+
+def test_wheels_with_the_same_tags_are_told_apart_by_their_digests() -> None:
+    one, other = (Wheel(filename="numpy-2.1.0-py3-none-any.whl", sha256=c * 64) for c in "ab")
+    then = built("py3-none-any", archive=one, origin="local")
+    now = built("py3-none-any", archive=other, origin="local")
+    (cause,) = diagnose(facts(environment=then), facts(environment=now))
+    assert cause.present == "2.1.0 (sha256:bbbbbbbbbbbb)"
+    # An index keeps no digest: the tags are the same, and no more is known.
+    assert not diagnose(facts(environment=then), facts(environment=built("py3-none-any")))
+
+
+def test_a_package_of_conda_is_another_build_than_a_wheel() -> None:
+    (cause,) = diagnose(
+        facts(environment=built("py3-none-any")), facts(environment=built(origin="conda"))
+    )
+    assert cause.present == "2.1.0 (conda)"
+
+
+def test_a_framework_that_nobody_seeded_is_named() -> None:
+    def seeded(seed: str) -> Environment:
+        return replace(ENVIRONMENT, numerics={"torch": {"initial_seed": seed}})
+
+    (cause,) = diagnose(facts(environment=seeded("1")), facts(environment=seeded("2")))
+    assert (cause.kind, cause.subject) == (CauseKind.SETTING, "torch initial_seed")
+    other = command("python", "train.py", "--seed", "2", "--lr=0.1", "model.depth=3")
+    first, *_ = diagnose(facts(environment=seeded("1")), facts(other, seeded("2")))
+    assert first.subject == "--seed"

@@ -14,9 +14,11 @@ from repropack.model import (
     Interval,
     MetricSource,
     Relative,
+    StepStatus,
     Verdict,
 )
 from repropack.verify import Mode
+from repropack.verify.explanation import SPREAD
 from tests.verify.release_builder import Draft, chain, check, simple
 
 SEEDS = (0.912, 0.908, 0.915, 0.910, 0.911)
@@ -58,6 +60,11 @@ def test_another_distribution_is_not_reproduced(tmp_path: Path) -> None:
     bundle = seeded(tmp_path, values=tuple(v + 0.05 for v in SEEDS)).write()
     report = check(bundle, mode=Mode.RETRAIN, new_seeds=True)
     assert report.verdict is Verdict.NOT_REPRODUCED
+    # The seed differs on purpose, and is no cause.
+    assert report.causes[0].subject == SPREAD
+    assert "--seed" not in {cause.subject for cause in report.causes}
+    explained = check(bundle, mode=Mode.RETRAIN, new_seeds=True, explain=True)
+    assert {s.name: s.status for s in explained.steps}["explanation"] is StepStatus.UNDECIDED
 
 
 def test_the_same_seed_says_nothing_about_others(tmp_path: Path) -> None:
