@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""repropack's container as a command: `python -m benchmarks.product export DIR FILE | verify FILE`.
+"""repropack as an archiver: `python -m benchmarks.product export DIR FILE [NOTES] | verify FILE`.
 
-Without the squash, the records and the environment of a release: what archivers do too.
+Without the squash, the records and the environment of a release: what archivers do too. With NOTES,
+a directory, an export knows the digests of its files from an earlier one, as a release does from
+the record, and may copy frames of it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 
-def export(source: Path, bundle: Path) -> None:
+def export(source: Path, bundle: Path, notes: Path | None = None) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from repropack.bundle import MemberSource, write_bundle
@@ -27,12 +30,19 @@ def export(source: Path, bundle: Path) -> None:
         return dsse.seal(manifest[:1000], key)
 
     top = len(os.fspath(source)) + 1
+    known = notes / "digests.json" if notes is not None else None
+    digests = json.loads(known.read_text()) if known is not None and known.exists() else {}
     sources = [
-        MemberSource(path=path[top:], role=Role.DATA, content=Path(path))
+        MemberSource(
+            path=path[top:], role=Role.DATA, content=Path(path), sha256=digests.get(path[top:])
+        )
         for directory, _, names in os.walk(source)
         for path in (os.path.join(directory, name) for name in names)
     ]
-    written = write_bundle(bundle, sources, seal=seal)
+    written = write_bundle(bundle, sources, seal=seal, frame_notes=notes and notes / "frames")
+    if known is not None:
+        known.parent.mkdir(exist_ok=True)
+        known.write_text(json.dumps({m.path: m.sha256 for m in written.manifest.members}))
     place.write_text(f"{place.read_text()} {written.manifest_sha256}", encoding="ascii")
 
 
@@ -46,7 +56,7 @@ def verify(bundle: Path) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["export", source_path, bundle_path]:
-            export(Path(source_path), Path(bundle_path))
+        case ["export", source_path, bundle_path, *notes_path]:
+            export(Path(source_path), Path(bundle_path), *map(Path, notes_path))
         case ["verify", bundle_path]:
             verify(Path(bundle_path))

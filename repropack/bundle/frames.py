@@ -28,6 +28,7 @@ from repropack.findings import Code, DefectError
 
 __all__ = [
     "COMPRESSION_LEVEL",
+    "ENCODING",
     "FOOTER",
     "FRAME_MAGIC",
     "FrameDecoder",
@@ -41,6 +42,9 @@ __all__ = [
 
 COMPRESSION_LEVEL: Final = 1
 """Weights do not compress better at higher levels (docs/performance.md), and 1 is the fastest."""
+
+ENCODING: Final = "zstd {}.{}.{} level {}".format(*zstandard.ZSTD_VERSION, COMPRESSION_LEVEL)
+"""What two frames have in common that are the same bytes if their contents are."""
 
 FRAME_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE_MAGIC: Final = 0x184D2A5E

@@ -1,35 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns sources into frames: which bytes belong where, then read, hash and compress them.
+"""Turns sources into frames: which bytes belong where, then read, hash, compress and store them.
 
-A frame is read, hashed and compressed by one thread, while its bytes are in that processor's cache.
+All of it is done to a frame by one thread, while its bytes are in that processor's cache.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from repropack.bundle.frames import FrameEncoder
-from repropack.bundle.limits import FRAME_CONTENT, OWN_FRAMES
+from repropack.bundle.limits import FRAME_CONTENT, MAX_FRAME_STORED, OWN_FRAMES
 from repropack.bundle.pipeline import Buffers, Turns
+from repropack.bundle.reuse import EarlierBundles, EarlierContent, FrameNotes, KnownBundle
+from repropack.bundle.source_files import (
+    SourceFile,
+    changed,
+    open_source_file,
+    read_source_file,
+)
 from repropack.bundle.tar_layer import ZEROS, member_header, padding
 from repropack.digest import new_sha256, sha256_hex
 from repropack.errors import RepropackError
 from repropack.model import Member, Role
 
-__all__ = ["MemberSource", "Packer", "Sink", "StoredFrame"]
+__all__ = ["FramesDifferError", "MemberSource", "Packer", "StoredFrame"]
 
 SMALL: Final = 256 * 1024
 """Bytes up to which a file is read while frames are planned."""
 
-WRITEBACK: Final = 32 * 1024 * 1024
-"""Bytes after which the kernel is asked to begin writing: many, so that it writes in long runs."""
+
+class FramesDifferError(Exception):
+    """A frame was made again and is not what a note about an earlier bundle says."""
 
 
 class MemberSource(Struct, frozen=True, kw_only=True):
@@ -48,20 +54,11 @@ class MemberSource(Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
-class StoredFrame(Struct, frozen=True, kw_only=True):
-    """A compressed frame."""
+class StoredFrame(NamedTuple):
+    """A frame in the file: an entry of the seek table."""
 
-    data: bytes
-    content_size: int
-
-
-class _File(Struct, frozen=True):
-    """A source on the disk, as it was when its frames were planned."""
-
-    number: int
-    path: str
     size: int
-    identity: tuple[int, ...]
+    content_size: int
 
 
 class _Extent(Struct, frozen=True):
@@ -72,7 +69,7 @@ class _Extent(Struct, frozen=True):
         position: Of its first byte in the frame.
     """
 
-    file: _File
+    file: SourceFile
     offset: int
     size: int
     position: int
@@ -86,21 +83,43 @@ class PlannedFrame(Struct, frozen=True, kw_only=True):
     size: int
     extents: tuple[_Extent, ...]
 
+    @property
+    def large(self) -> _Extent | None:
+        """The part of a large file, if the frame holds one and so nothing else."""
+        only = self.extents[0] if self.extents else None
+        return only if only is not None and only.file.size >= OWN_FRAMES else None
+
 
 class Packer:
     """Makes the frames of a bundle from its sources.
+
+    Args:
+        sources: The members, in archive order.
+        store: Appends a frame to the file and returns its size.
+        earlier: Bundles that may hold some of the frames; None to make all of them.
 
     Attributes:
         content_size: Bytes of the tar stream that `plan` has planned.
     """
 
-    def __init__(self, sources: Sequence[MemberSource]) -> None:
+    def __init__(
+        self,
+        sources: Sequence[MemberSource],
+        store: Callable[[bytes | memoryview], int],
+        earlier: EarlierBundles | None,
+    ) -> None:
         self._sources = sources
+        self._store = store
+        self._earlier = earlier
+        self._notes = FrameNotes() if earlier is not None else None
+        self._known: dict[int, EarlierContent] = {}
+        self._first_frames: dict[int, int] = {}
         self._sizes: list[int] = []
         self._digests: dict[int, str] = {}
         self._encoder = FrameEncoder()
-        self._buffers = Buffers(FRAME_CONTENT)
-        self._turns = Turns()
+        self._buffers = Buffers(MAX_FRAME_STORED)
+        self._hashing = Turns()
+        self._storing = Turns()
         self._running = new_sha256()
         self.content_size = 0
 
@@ -124,19 +143,20 @@ class Packer:
                 frame = yield from frame.append(source.content)
             else:
                 path = os.fspath(source.content)
-                descriptor, file = _open(number, path)
+                descriptor, file = open_source_file(number, path)
                 try:
                     size = file.size
                     header = self._header(source, size)
                     if size <= SMALL and len(header) + size <= frame.room:
                         frame.put(header)
                         piece = frame.take(size)
-                        _read(descriptor, file, 0, piece)
+                        read_source_file(descriptor, file, 0, piece)
                         self._digests[number] = sha256_hex(piece)
                     else:
                         frame = yield from frame.append(header)
                         if size >= OWN_FRAMES:
                             frame = yield from frame.ended()
+                            self._begin_large(file, source, frame.number)
                         frame = yield from frame.append_file(file)
                 finally:
                     os.close(descriptor)
@@ -147,40 +167,83 @@ class Packer:
         self.content_size = frame.start
 
     def pack(self, planned: PlannedFrame) -> StoredFrame:
-        """Reads, hashes and compresses a frame of members; from any thread.
+        """Reads, hashes, compresses and stores a frame of members, or copies it; from any thread.
 
         Raises:
+            AbandonedError: An earlier frame could not be packed.
             RepropackError: A source cannot be read, or changed.
+            FramesDifferError: What is known of an earlier bundle is wrong.
+            OSError: It could not be stored.
         """
-        with self._turns.job(planned.number):
-            view = memoryview(planned.buffer)[: planned.size]
-            spanning: list[tuple[_Extent, memoryview]] = []
-            for extent in planned.extents:
-                piece = view[extent.position : extent.position + extent.size]
-                descriptor, file = _open(extent.file.number, extent.file.path)
-                try:
-                    if file.identity != extent.file.identity:
-                        raise _changed(file.path)
-                    _read(descriptor, file, extent.offset, piece)
-                finally:
-                    os.close(descriptor)
-                if extent.size == file.size:
-                    self._digests[file.number] = sha256_hex(piece)
-                else:
-                    spanning.append((extent, piece))
-            with self._turns.turn(planned.number):
+        with self._hashing.job(planned.number), self._storing.job(planned.number):
+            copied = self._copied(planned)
+            spanning = [] if copied is not None else self._read(planned)
+            with self._hashing.turn(planned.number):
                 for extent, piece in spanning:
                     self._hash_spanning(extent, piece)
-            stored = StoredFrame(data=self._encoder.encode(view), content_size=planned.size)
+            stored = copied if copied is not None else self._encoded(planned)
+            self._note(planned, stored)
+            with self._storing.turn(planned.number):
+                size = self._store(stored)
             self._buffers.give(planned.buffer)
-            return stored
+            return StoredFrame(size, planned.size)
 
     def pack_section(self, content: bytes) -> Iterator[StoredFrame]:
-        """The frames of a section that is in memory."""
+        """Stores the frames of a section that is in memory."""
         view = memoryview(content)
         for start in range(0, len(view), FRAME_CONTENT):
             piece = view[start : start + FRAME_CONTENT]
-            yield StoredFrame(data=self._encoder.encode(piece), content_size=len(piece))
+            yield StoredFrame(self._store(self._encoder.encode(piece)), len(piece))
+
+    def _copied(self, planned: PlannedFrame) -> memoryview | None:
+        """The frame out of an earlier bundle, if there is one that holds it."""
+        known = self._known_frame(planned)
+        return None if known is None else known[0].copy(known[1], planned.buffer)
+
+    def _read(self, planned: PlannedFrame) -> list[tuple[_Extent, memoryview]]:
+        """Reads what lies in files; takes the digests of files that lie wholly in the frame.
+
+        Returns:
+            The parts of files whose digests have to wait for their turn.
+        """
+        view = memoryview(planned.buffer)
+        spanning = []
+        for extent in planned.extents:
+            piece = view[extent.position : extent.position + extent.size]
+            descriptor, file = open_source_file(extent.file.number, extent.file.path)
+            try:
+                if file.identity != extent.file.identity:
+                    raise changed(file.path)
+                read_source_file(descriptor, file, extent.offset, piece)
+            finally:
+                os.close(descriptor)
+            if extent.size == file.size:
+                self._digests[file.number] = sha256_hex(piece)
+            elif file.number not in self._known:
+                spanning.append((extent, piece))
+        return spanning
+
+    def _encoded(self, planned: PlannedFrame) -> bytes:
+        """The frame, compressed. Of a known content it must be the frame that is known."""
+        stored = self._encoder.encode(memoryview(planned.buffer)[: planned.size])
+        known = self._known_frame(planned)
+        if known is not None and not known[0].is_frame(known[1], stored):
+            raise FramesDifferError
+        return stored
+
+    def _note(self, planned: PlannedFrame, stored: bytes | memoryview) -> None:
+        """Notes a frame for later bundles, if the digest of its content is known beforehand."""
+        large = planned.large
+        sha256 = None if large is None else self._sources[large.file.number].sha256
+        if self._notes is not None and sha256 is not None:
+            self._notes.note(planned.number, sha256, stored)
+
+    def _known_frame(self, planned: PlannedFrame) -> tuple[EarlierContent, int] | None:
+        """What is known of a frame: a content, and which of its frames it is."""
+        large = planned.large
+        if large is None or large.file.number not in self._known:
+            return None
+        return self._known[large.file.number], large.offset // FRAME_CONTENT
 
     def members(self) -> tuple[Member, ...]:
         """The members with their digests; after the last frame was packed.
@@ -206,6 +269,30 @@ class Packer:
             )
         return tuple(members)
 
+    def known_bundle(self, path: Path, entries: Sequence[StoredFrame]) -> KnownBundle | None:
+        """A note about the bundle, for later ones; after the last frame was packed.
+
+        Args:
+            path: Where it lies now.
+            entries: All frames of the file, in order.
+        """
+        if self._notes is None:
+            return None
+        contents = [
+            self._notes.content(self._digests[number], self._sizes[number], first, entries)
+            for number, first in self._first_frames.items()
+        ]
+        return self._notes.bundle(path, contents)
+
+    def _begin_large(self, file: SourceFile, source: MemberSource, frame: int) -> None:
+        """Notes where the frames of a large file begin, and looks for them elsewhere."""
+        if self._earlier is not None and source.sha256 is not None:
+            self._first_frames[file.number] = frame
+            known = self._earlier.find(source.sha256, file.size)
+            if known is not None:
+                self._known[file.number] = known
+                self._digests[file.number] = source.sha256
+
     def _header(self, source: MemberSource, size: int) -> bytes:
         self._sizes.append(size)
         return member_header(source.path, size, executable=source.executable)
@@ -217,35 +304,6 @@ class Packer:
         self._running.update(piece)
         if extent.offset + extent.size == extent.file.size:
             self._digests[extent.file.number] = self._running.hexdigest()
-
-
-class Sink:
-    """The file; what is in it goes to the disk early, so that the fsync at the end waits less.
-
-    Attributes:
-        size: Bytes so far.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._begun = 0
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        """Appends bytes and returns their number.
-
-        Raises:
-            OSError: They could not be written.
-        """
-        self._file.write(data)
-        self.size += len(data)
-        pending = self.size - self._begun
-        if pending >= WRITEBACK and hasattr(os, "posix_fadvise"):
-            # Linux takes this advice as a request to begin with the writing of dirty pages.
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(self._file.fileno(), self._begun, pending, os.POSIX_FADV_DONTNEED)
-            self._begun = self.size
-        return len(data)
 
 
 class _Filling:
@@ -293,7 +351,7 @@ class _Filling:
         frame.put(view)
         return frame
 
-    def append_file(self, file: _File) -> Generator[PlannedFrame, None, _Filling]:
+    def append_file(self, file: SourceFile) -> Generator[PlannedFrame, None, _Filling]:
         """Adds a file, to be read when its frames are packed; else as `append`."""
         frame = self
         offset = 0
@@ -317,49 +375,3 @@ class _Filling:
             extents=tuple(self._extents),
         )
         return _Filling(self.number + 1, self.start + self.size, self._buffers)
-
-
-def _open(number: int, path: str) -> tuple[int, _File]:
-    """Opens a source and looks at it. The caller closes the descriptor."""
-    try:
-        # Without O_NONBLOCK a fifo would block for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise RepropackError(f"cannot read {path}: it is not a regular file")
-        except BaseException:
-            os.close(descriptor)
-            raise
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return descriptor, _File(number, path, status.st_size, _identity(status))
-
-
-def _identity(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _read(descriptor: int, file: _File, offset: int, view: memoryview) -> None:
-    """Fills a buffer from a file, which must stay as it was when it was looked at."""
-    try:
-        position = 0
-        while position < len(view):
-            count = os.preadv(descriptor, [view[position:]], offset + position)
-            if not count:
-                raise _changed(file.path)
-            position += count
-        if _identity(os.fstat(descriptor)) != file.identity:
-            raise _changed(file.path)
-    except OSError as error:
-        raise _unreadable(file.path, error) from error
-
-
-def _unreadable(path: str, error: OSError) -> RepropackError:
-    return RepropackError(f"cannot read {path}: {error.strerror or error}")
-
-
-def _changed(path: str) -> RepropackError:
-    return RepropackError(
-        f"{path} changed while it was read", advice="export again when nothing writes to it"
-    )

@@ -87,7 +87,7 @@ class _Volumes:
         self._files: list[BinaryIO] = []
         self.temporary: list[Path] = []
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Appends bytes."""
         view = memoryview(data)
         while view:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes a bundle in one pass: each source is read once, hashed and compressed while it is read.
 
-The calling thread plans which bytes belong to which frame. A few threads read, hash and compress a
-frame each, one more writes. In memory is a fixed number of frames, whatever the size of the files.
+The calling thread plans which bytes belong to which frame. A few threads read, hash, compress and
+write a frame each; hashing and writing wait for the frame before. In memory is a fixed number of
+frames, whatever the size of the files.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from repropack.bundle.limits import (
     VERSION,
 )
 from repropack.bundle.members import archive_order, member_list_defect
-from repropack.bundle.packing import MemberSource, Packer, Sink, StoredFrame
+from repropack.bundle.packing import FramesDifferError, MemberSource, Packer, StoredFrame
 from repropack.bundle.pipeline import in_order, worker_count
+from repropack.bundle.reuse import EarlierBundles
+from repropack.bundle.sink import Sink
 from repropack.bundle.sources.volumes import volume_name
 from repropack.bundle.tar_layer import ZEROS, attestation_tail, member_header, padding
 from repropack.bundle.volume_writing import new_volumes
@@ -64,6 +67,7 @@ def write_bundle(
     *,
     seal: Callable[[bytes, int], bytes],
     volume_size: int | None = None,
+    frame_notes: Path | None = None,
     workers: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> WrittenBundle:
@@ -75,6 +79,9 @@ def write_bundle(
         seal: Gets the bytes of `manifest.json` and the offset of its header in the tar stream, and
             returns the bytes of `attestation.dsse.json`.
         volume_size: Bytes of a volume; None for one file. Volumes are never replaced.
+        frame_notes: The user's own directory with notes about earlier bundles, whose frames are
+            copied where they hold a content whose digest is known beforehand. The bytes do not
+            depend on it. None to make every frame.
         workers: Threads that compress; None for one a processor. The bytes do not depend on it.
         progress: Called with the number of content bytes that were written since the last call.
 
@@ -88,39 +95,63 @@ def write_bundle(
     if defect is not None:
         reason = defect.found or defect.code.title
         raise RepropackError(f"no bundle can have these members: {defect.subject}: {reason}")
-    packing = _Packing(ordered, seal, worker_count(workers))
-    entries: list[tuple[int, int]] = []
+    done = 0
+
+    def advance(size: int) -> None:
+        nonlocal done
+        done += size
+        if progress is not None:
+            progress(size)
+
+    def write(earlier: EarlierBundles | None) -> WrittenBundle:
+        return _write(destination, ordered, seal, volume_size, earlier, workers, advance)
+
+    if frame_notes is not None:
+        with EarlierBundles(frame_notes) as earlier:
+            try:
+                return write(earlier)
+            except FramesDifferError:
+                # A damaged note, or a library that says it is another: then nothing is copied.
+                advance(-done)
+    return write(None)
+
+
+def _write(
+    destination: Path,
+    ordered: list[MemberSource],
+    seal: Callable[[bytes, int], bytes],
+    volume_size: int | None,
+    earlier: EarlierBundles | None,
+    workers: int | None,
+    advance: Callable[[int], None],
+) -> WrittenBundle:
+    entries: list[StoredFrame] = []
     with bundle_file(destination, volume_size=volume_size) as sink:
-
-        def store(frame: StoredFrame) -> tuple[int, int]:
-            return sink.write(frame.data), frame.content_size
-
-        # Copying into the page cache takes as long as hashing: it has a thread of its own.
-        with (
-            closing(packing.frames()) as frames,
-            closing(in_order(frames, store, workers=1)) as written,
-        ):
-            for entry in written:
+        packing = _Packing(ordered, seal, sink, earlier, worker_count(workers))
+        with closing(packing.frames()) as frames:
+            for entry in frames:
                 entries.append(entry)
                 if len(entries) > MAX_FRAMES:
                     raise RepropackError(
                         f"these members need more than {MAX_FRAMES} frames",
                         advice="put them into fewer and larger files",
                     )
-                if progress is not None:
-                    progress(entry[1])
+                advance(entry.content_size)
         sink.write(encode_seek_table(entries))
     path, volumes = destination, None
     if volume_size is not None:
         path = destination.with_name(volume_name(destination.name, 1))
         volumes = -(-sink.size // volume_size)
+    known = packing.known_bundle(path, entries)
+    if earlier is not None and known is not None:
+        earlier.remember(known)
     return WrittenBundle(
         path=path,
         volumes=volumes,
         manifest=packing.manifest,
         manifest_sha256=packing.manifest_sha256,
         size=sink.size,
-        content_size=sum(content_size for _, content_size in entries),
+        content_size=sum(entry.content_size for entry in entries),
     )
 
 
@@ -167,16 +198,22 @@ class _Packing:
     """
 
     def __init__(
-        self, sources: list[MemberSource], seal: Callable[[bytes, int], bytes], workers: int
+        self,
+        sources: list[MemberSource],
+        seal: Callable[[bytes, int], bytes],
+        sink: Sink,
+        earlier: EarlierBundles | None,
+        workers: int,
     ) -> None:
-        self._packer = Packer(sources)
+        self._packer = Packer(sources, sink.write, earlier)
+        self.known_bundle = self._packer.known_bundle
         self._seal = seal
         self._workers = workers
         self.manifest = Manifest(format=FORMAT, version=VERSION, members=())
         self.manifest_sha256 = ""
 
     def frames(self) -> Generator[StoredFrame, None, None]:
-        """The frames in order.
+        """Packs and stores the frames in order.
 
         Raises:
             RepropackError: As `write_bundle`.

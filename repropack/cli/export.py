@@ -24,7 +24,7 @@ from repropack.cli.export_anonymous import (
 )
 from repropack.cli.export_screen import ExportScreen, screen_facts, show_screen
 from repropack.cli.leaks import waive
-from repropack.cli.places import KEY_HELP, load_keys
+from repropack.cli.places import KEY_HELP, frame_notes, load_keys
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, human_size, plural, say, tell
 from repropack.cli.sizes import parse_size
@@ -258,6 +258,7 @@ def command(
                 advance,
                 volume_size=volume_size,
                 keep=None if made is None else keeper(store, made),
+                frame_notes=frame_notes(),
             )
         if as_json:
             written = _facts(exported)

@@ -29,6 +29,7 @@ __all__ = [
     "agent_keys",
     "ask_passphrase",
     "default_key",
+    "frame_notes",
     "key_statements",
     "load_key",
     "load_keys",
@@ -65,6 +66,12 @@ def settings_directory() -> Path:
 def default_key() -> Path:
     """The private key that is used when none is named."""
     return settings_directory() / "key"
+
+
+def frame_notes() -> Path:
+    """Notes about bundles that were written here, in the user's cache directory (XDG)."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "repropack" / "frames"
 
 
 def trusted_signers() -> Path:

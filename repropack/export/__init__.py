@@ -220,6 +220,7 @@ def build(
     *,
     volume_size: int | None = None,
     keep: Callable[[str], None] | None = None,
+    frame_notes: Path | None = None,
 ) -> Exported:
     """Writes and signs the bundle. The destination is whole or unchanged.
 
@@ -231,6 +232,7 @@ def build(
         volume_size: Bytes of each of several volumes; None for one file.
         keep: Told the digest of the manifest before the bundle gets its name: what has to be kept
             of it must be on the disk when this returns.
+        frame_notes: The user's notes about earlier bundles, out of which frames are copied.
 
     Raises:
         RepropackError: A file changed or vanished, or the bundle could not be written.
@@ -247,6 +249,7 @@ def build(
         prepared.sources,
         seal=sealed,
         volume_size=volume_size,
+        frame_notes=frame_notes,
         progress=progress,
     )
     return Exported(

@@ -64,6 +64,27 @@ def test_the_same_release_twice_has_the_same_bytes(exported: Project) -> None:
     assert again == _bundle(exported).read_bytes()
 
 
+def test_a_later_release_copies_large_weights_and_has_the_same_bytes(project: Project) -> None:
+    project.ok("key", "new")
+    project.write("train.sh", "head -c 5000000 /dev/urandom > out/w.bin; echo accuracy: 0.5")
+    (project.root / "out").mkdir(exist_ok=True)
+    project.ok("run", "--", "sh", "train.sh")
+    caches = {name: {"XDG_CACHE_HOME": str(project.root.parent / name)} for name in "ab"}
+
+    def export(name: str, cache: str) -> bytes:
+        project.ok("export", "-o", name, "--yes", variables=caches[cache])
+        return (project.root / name).read_bytes()
+
+    first = export("first.rpk", "a")
+    (project.root / "repropack.yaml").write_text("title: A title that is new\n")
+    changed = export("changed.rpk", "a")
+    assert changed == export("changed.rpk", "b")
+    assert changed != first
+    notes = list((project.root.parent / "a/repropack/frames").iterdir())
+    assert len(notes) == 2
+    project.ok("verify", "changed.rpk", "--no-run", "--allow-unknown-signer")
+
+
 def test_evaluate_and_retrain_reproduce_in_another_directory(exported: Project) -> None:
     place = _elsewhere(exported)
     for mode, runs in (("--evaluate", 1), ("--retrain", 2)):
