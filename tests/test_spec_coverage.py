@@ -63,6 +63,11 @@ _TESTS: Final = {
         "18.3": "test_a_signature_that_a_thief_adds_later_is_not_dated_by_a_bad_one_of_its_key",
         "18.4": "test_only_an_accepted_authority_whose_certificate_is_for_that_counts",
     },
+    "cli/test_model_signature.py": {
+        "20.1": "test_our_statement_is_the_one_that_model_signing_itself_makes",
+        "20.2": "test_what_cannot_be_signed_is_one_clear_line",
+        "20.3": "test_model_signing_accepts_the_weights_and_refuses_what_was_changed",
+    },
     "cli/test_timestamp.py": {
         "18.5": "test_a_stamp_makes_nobody_known_and_nothing_true",
     },

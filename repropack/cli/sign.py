@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from repropack.cli.location import existing_bundle, open_named
+from repropack.cli.model_signature import sign_weights
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, say
@@ -31,8 +32,17 @@ __all__ = ["command"]
     "--key", "key_names", metavar="KEY", multiple=True, help=KEY_HELP + " Repeatable: each signs."
 )
 @click.option("-o", "--output", metavar="FILE", help="Write another file instead of this one.")
+@click.option(
+    "--oms",
+    "model_key",
+    metavar="KEY.pem",
+    help="Leave the bundle as it is, and sign its weights with this P-256 key for the tools of "
+    "OpenSSF Model Signing, in a file of its own (the name of the bundle and .oms.sig).",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def command(bundle: str, key_names: tuple[str, ...], output: str | None, yes: bool) -> int:
+def command(
+    bundle: str, key_names: tuple[str, ...], output: str | None, model_key: str | None, yes: bool
+) -> int:
     """Add your signature to a bundle that somebody has made.
 
     Every byte is checked first. The files, their list and the other signatures stay as they are,
@@ -40,6 +50,10 @@ def command(bundle: str, key_names: tuple[str, ...], output: str | None, yes: bo
     `repropack verify` says.
     """
     location = existing_bundle(bundle)
+    if model_key is not None:
+        if key_names:
+            raise UsageError("--oms signs a file of its own, --key the bundle: give one of them")
+        return sign_weights(location, bundle, Path(model_key).expanduser(), output, ask=not yes)
     own = location if isinstance(location, Path) and location.is_file() else None
     if own is None and output is None:
         raise UsageError(
