@@ -36,11 +36,21 @@ _LETTERS: Final = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DIGITS: Final = b"0123456789"
 _CAPITALS: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _WORDS: Final = re.compile(rb"(?:[A-Z]{0,5}+[a-z]{2,}+|[A-Z]{2,5}+|[0-9_.-]++)++")
-_PLACEHOLDER: Final = re.compile(
-    rb"example|placeholder|changeme|change_me|your|dummy|fake|sample|redacted|xxxx|\.\.\.|<|\$|\{|%[sd(]"
-    rb"|\*\*|0{8}|1234|abcd|password|passwd|secret|foobar|hunter2|none|null|true|false|test",
+_MEANT_FOR_NONE: Final = (
+    rb"example|placeholder|changeme|change_me|your|dummy|fake|redacted|xxxx|\.\.\.|<|\$|\{|%(?:[sd](?![A-Za-z0-9])|\()"
+    rb"|\*\*|0{8}"
+)
+_PLACEHOLDER: Final = re.compile(_MEANT_FOR_NONE + rb"|1234567|abcdefg", re.IGNORECASE)
+"""What stands in manuals in the form of a token."""
+
+_NO_VALUE: Final = re.compile(
+    _MEANT_FOR_NONE
+    + rb"|sample|1234|abcd|password|passwd|secret|foobar|hunter2|none|null|true|false"
+    rb"|test",
     re.IGNORECASE,
 )
+"""What stands in manuals and programs where something is called a secret."""
+
 _PLACEHOLDER_WITHIN: Final = 48
 """Bytes in which a manual says that it means none; a long token has each short word by chance."""
 
@@ -85,7 +95,7 @@ def is_real(match: re.Match[bytes]) -> bool:
 def is_varied(match: re.Match[bytes]) -> bool:
     """Letters and digits mixed as no word, name or path has them."""
     data = secret_of(match)
-    tail = data[-24:]
+    tail = data[-40:]
     return (
         not _is_placeholder(data)
         and _entropy(data) > 3.0
@@ -106,9 +116,10 @@ def is_assigned(match: re.Match[bytes]) -> bool:
     data = secret_of(match)
     return (
         is_varied(match)
+        and not _is_no_value(data)
         and _entropy(data) > 3.4
         and (_count(data, _DIGITS) >= 3 or _has_random_case(data))
-        and data.count(b"_") + data.count(b"-") + data.count(b".") < 5
+        and (_count(data, b"_-.") < 5 or _has_random_case(data))
         # `mlkem768_x25519`, `sk-ssh-ed25519`: words with digits, joined.
         and not re.fullmatch(rb"[a-z0-9]+(?:[._/-][a-z0-9]+)+", data)
         # `x25519.X25519PrivateKey`: an attribute.
@@ -124,9 +135,9 @@ def is_password(match: re.Match[bytes]) -> bool:
     """Short, but with letters and something else."""
     data = secret_of(match)
     return (
-        not _is_placeholder(data)
-        and _count(data, b"0123456789!@#&^+?~") > 0
+        not _is_no_value(data)
         and _count(data, _LETTERS) > 0
+        and (_count(data, b"0123456789!@#%&*^+?~") > 0 or _has_random_case(data, 3))
         and _entropy(data) > 2.5
     )
 
@@ -135,10 +146,9 @@ def is_unquoted_password(match: re.Match[bytes]) -> bool:
     """In a file of settings it is a value; in a program the same would be a name."""
     data = secret_of(match)
     name = re.fullmatch(rb"[A-Za-z_][\w.]*", data) is not None
-    mixed = (
+    mixed = _has_random_case(data, 3) or (
         _count(data, _DIGITS) >= 2
-        and not data.islower()
-        and not data.isupper()
+        and not (data.islower() or data.isupper())
         and b"_" not in data
         and b"." not in data
     )
@@ -150,7 +160,7 @@ def is_credential(match: re.Match[bytes]) -> bool:
     user, host = match["user"].lower(), match["host"].lower()
     data = match["secret"]
     return not (
-        _is_placeholder(data)
+        _is_no_value(data)
         or user in (b"user", b"username", b"me", b"foo", b"joe", b"a", b"u")
         or data.lower() in (b"pass", b"pwd", b"bar", b"port", b"pw", user)
         or b"example" in host
@@ -191,17 +201,21 @@ def is_mail(match: re.Match[bytes]) -> bool:
     return not (_MAIL_NOBODY.search(match[0]) or re.search(rb"://[^\s/@]*$", before))
 
 
-def _has_random_case(data: bytes) -> bool:
+def _has_random_case(data: bytes, least: int = 5) -> bool:
     """Capitals where no word begins: of random letters and digits one in ten has few digits."""
     return (
-        _count(data, _CAPITALS) >= 5
-        and _count(data, _CAPITALS.lower()) >= 5
+        _count(data, _CAPITALS) >= least
+        and _count(data, _CAPITALS.lower()) >= least
         and not _WORDS.fullmatch(data)
     )
 
 
 def _is_placeholder(data: bytes) -> bool:
     return _PLACEHOLDER.search(data, 0, _PLACEHOLDER_WITHIN) is not None
+
+
+def _is_no_value(data: bytes) -> bool:
+    return _NO_VALUE.search(data, 0, _PLACEHOLDER_WITHIN) is not None
 
 
 def _decoded(match: re.Match[bytes]) -> bytes:

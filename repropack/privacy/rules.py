@@ -228,10 +228,10 @@ RULES: Final = (
           rb"(?:machine\s{1,80}\S{1,253}|default)\s{1,80}login\s{1,80}\S{1,128}\s{1,80}"
           rb"(?:account\s{1,80}\S{1,64}\s{1,80})?password\s{1,80}(?P<secret>\S{4,128})",
           _LOGIN, b"machine default"),
-    _rule("pgpass", rb":5432:[^:\s]{1,64}:[^:\s]{1,64}:(?P<secret>[^:\s\"']{4,128})(?=\s|$)",
+    _rule("pgpass", rb":5432:[^:\s]{1,64}:[^:\s]{1,64}:(?P<secret>[^:\s\"'\\]{4,128})(?=\s|\\|$)",
           _LOGIN, b":5432:"),
     _rule("command-password",
-          rb"(?:sshpass[ \t]{1,8}-p[ \t]{0,8}|curl[ \t][^\r\n]{0,300}?[ \t](?:-u|--user)[ =]{1,4}"
+          rb"(?:sshpass[ \t]{1,8}-p[ \t]{0,8}|curl(?:[ \t][^\r\n]{0,300}?)?[ \t](?:-u|--user)[ =]{1,4}"
           rb"[\"']?[^\s:\"'$]{1,64}:)[\"']?(?P<secret>[^\s\"'$]{4,128})", _LOGIN,
           b"sshpass curl", accept=is_password),
     _rule("secret-assignment",
@@ -246,9 +246,9 @@ RULES: Final = (
           "is called a password", b"passwd password passphrase pwd _pass", accept=is_password),
     _rule("password-setting",
           rb"(?:(?<=[\n\r\t A-Z_])(?:PASSWORD|PASSWD|PASSPHRASE|PWD|PASS)="
-          rb"|(?:(?<=[\n\r\t _])|^)(?:password|passwd|passphrase|pwd|pass)[ \t]{0,8}[:=]"
+          rb"|(?:(?<=[\n\r\t _])|(?<=\\n)|^)(?:password|passwd|passphrase|pwd|pass)[ \t]{0,8}[:=]"
           rb"[ \t]{0,8}|(?<=[; ])(?:[Pp]assword|[Pp]wd)=)"
-          rb"(?P<secret>[^\s\"'\\,;(){}\[\]<>$]{6,64})(?=[ \t]{0,8}(?:[\r\n;]|$))",
+          rb"(?P<secret>[^\s\"'\\,;(){}\[\]<>$]{6,64})(?=[ \t]{0,8}(?:[\r\n;\\]|$))",
           "is called a password", b"passwd password passphrase pwd pass",
           accept=is_unquoted_password),
     _rule("home-path", rb"/(?:home[0-9]?|homes|Users)/(?P<secret>[A-Za-z][\w.-]{1,31})"
