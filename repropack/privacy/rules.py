@@ -231,8 +231,8 @@ RULES: Final = (
     _rule("pgpass", rb":5432:[^:\s]{1,64}:[^:\s]{1,64}:(?P<secret>[^:\s\"'\\]{4,128})(?=\s|\\|$)",
           _LOGIN, b":5432:"),
     _rule("command-password",
-          rb"(?:sshpass[ \t]{1,8}-p[ \t]{0,8}|curl(?:[ \t][^\r\n]{0,300}?)?[ \t](?:-u|--user)[ =]{1,4}"
-          rb"[\"']?[^\s:\"'$]{1,64}:)[\"']?(?P<secret>[^\s\"'$]{4,128})", _LOGIN,
+          rb"(?:sshpass[ \t]{1,8}-p[ \t]{0,8}|curl(?:[ \t][^\r\n]{0,300}?)?[ \t](?:-u|--user)"
+          rb"[ =]{1,4}[\"']?[^\s:\"'$]{1,64}:)[\"']?(?P<secret>[^\s\"'$]{4,128})", _LOGIN,
           b"sshpass curl", accept=is_password),
     _rule("secret-assignment",
           rb"(?i)(?:key|token|secret|credential|passwd|password|passphrase|auth)s?" + _ASSIGN
