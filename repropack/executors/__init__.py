@@ -32,6 +32,8 @@ class Job(Struct, frozen=True, kw_only=True):
         wall_seconds: When it is ended, or None.
         room: A directory on the disk that the command writes to.
         least_room: Bytes that have to stay free there; when there are fewer, it is ended at once.
+        enough: Asked about twice a second whether the command has done what it was started for;
+            when it has, it is ended at once.
         live: Told the name of the stream (`stdout`, `stderr`) and each piece of output when it
             comes, from a single thread.
     """
@@ -44,6 +46,7 @@ class Job(Struct, frozen=True, kw_only=True):
     wall_seconds: float | None = None
     room: str = "/"
     least_room: int = 0
+    enough: Callable[[], bool] | None = None
     live: Callable[[str, bytes], None] | None = None
 
 
@@ -55,6 +58,7 @@ class JobEnd(Struct, frozen=True, kw_only=True):
         signal: The signal's name such as `SIGKILL`, or None.
         timed_out: Whether it was ended because its time was over.
         out_of_room: Whether it was ended because the disk was nearly full.
+        enough: Whether it was ended because it had done enough.
         seconds: How long it ran.
     """
 
@@ -63,6 +67,7 @@ class JobEnd(Struct, frozen=True, kw_only=True):
     timed_out: bool
     seconds: float
     out_of_room: bool = False
+    enough: bool = False
 
 
 class Executor(Protocol):

@@ -29,8 +29,9 @@ DRAIN_SECONDS: Final = 2.0
 MAX_PAUSE: Final = 86_400.0
 """Seconds of one wait: the kernel counts its milliseconds in 31 bits, which is 24 days."""
 
-ROOM_SECONDS: Final = 0.5
-"""Between two looks at the disk: a fast one takes 2 GiB in that time."""
+LOOK_SECONDS: Final = 0.5
+"""Between two looks at the disk, which a fast one fills by 2 GiB in that time, and at what the
+command has done."""
 
 _PIECE: Final = 64 * 1024
 _CUT: Final = b"\n[repropack: what follows was not kept, the log has reached its limit]\n"
@@ -86,7 +87,7 @@ def _execute(job: Job, files: dict[str, BinaryIO]) -> JobEnd:
         start_new_session=True,
     ) as child:
         try:
-            timed_out, out_of_room = _follow(job, child, files, started)
+            ended = _follow(job, child, files, started)
         finally:
             # Also on Ctrl-C and on a full disk: the group is ended before anything is raised.
             _signal_group(child, signal.SIGKILL)
@@ -95,21 +96,27 @@ def _execute(job: Job, files: dict[str, BinaryIO]) -> JobEnd:
     return JobEnd(
         status=code if code >= 0 else None,
         signal=_signal_name(-code) if code < 0 else None,
-        timed_out=timed_out,
-        out_of_room=out_of_room,
+        timed_out=ended.timed_out,
+        out_of_room=ended.out_of_room,
+        enough=ended.enough,
         seconds=time.monotonic() - started,
     )
 
 
+class _Ended:
+    """Why we ended a command, if we did."""
+
+    timed_out = False
+    out_of_room = False
+    enough = False
+
+
 def _follow(
     job: Job, child: subprocess.Popen[bytes], files: dict[str, BinaryIO], started: float
-) -> tuple[bool, bool]:
-    """Passes the output on until the command has ended.
-
-    Returns:
-        Whether its time was over, and whether the disk was nearly full.
-    """
-    timed_out = out_of_room = False
+) -> _Ended:
+    """Passes the output on until the command has ended."""
+    ended = _Ended()
+    looks = bool(job.least_room) or job.enough is not None
     look_at = started
     kill_at: float | None = None
     limit = started + job.wall_seconds if job.wall_seconds is not None else None
@@ -124,7 +131,7 @@ def _follow(
         running = True
         drained_by: float | None = None
         while running or len(selector.get_map()) > 0:
-            look = look_at if job.least_room and running else None
+            look = look_at if looks and running else None
             due = [at for at in (limit, kill_at, drained_by, look) if at is not None]
             pause = min(max(0.0, min(due) - time.monotonic()), MAX_PAUSE) if due else None
             for key, _ in selector.select(pause):
@@ -139,19 +146,22 @@ def _follow(
             now = time.monotonic()
             if drained_by is not None and now >= drained_by:
                 break
-            if look is not None and now >= look and not out_of_room:
-                look_at = now + ROOM_SECONDS
+            if look is not None and now >= look and not (ended.out_of_room or ended.enough):
+                look_at = now + LOOK_SECONDS
                 if _room(job.room) < job.least_room:
                     # No time to tidy up: it would go on writing.
-                    out_of_room = True
+                    ended.out_of_room = True
+                    _signal_group(child, signal.SIGKILL)
+                elif job.enough is not None and job.enough():
+                    ended.enough = True
                     _signal_group(child, signal.SIGKILL)
             if limit is not None and now >= limit:
-                timed_out, limit, kill_at = True, None, now + GRACE_SECONDS
+                ended.timed_out, limit, kill_at = True, None, now + GRACE_SECONDS
                 _signal_group(child, signal.SIGTERM)
             elif kill_at is not None and now >= kill_at:
                 kill_at = None
                 _signal_group(child, signal.SIGKILL)
-    return timed_out, out_of_room
+    return ended
 
 
 def _room(directory: str) -> int:

@@ -12,6 +12,7 @@ from repropack.executors import Executor
 from repropack.findings import Code, Finding
 from repropack.placeholders import UnfilledError, fill
 from repropack.sandbox import Limits, Sandbox
+from repropack.verify.early_end import Parting
 from repropack.verify.environments import BuiltEnvironment
 from repropack.verify.release import Release, ReleaseRun
 from repropack.verify.workspace import LocatedData, Unpacked
@@ -39,6 +40,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
         tell: Told in words what is going on.
         seed: The seed that the release was changed to; None for the recorded one.
         settings: Variables that have other values than the recorded ones, to see what they change.
+        parting: Where a rerun may end, and the run behind which none is repeated; None for all.
     """
 
     release: Release
@@ -54,6 +56,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
     tell: Callable[[str], None]
     seed: str | None = None
     settings: dict[str, str] = {}
+    parting: Parting | None = None
 
 
 def filled(text: str, values: Mapping[str, str], run: ReleaseRun) -> str:

@@ -176,6 +176,7 @@ def explain(
     *,
     seconds: float,
     tell: Callable[[str], None],
+    restored: str = "the claimed numbers came out",
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Cause, ...]:
     """Repeats with one setting changed at a time, and sorts the causes by what came of it.
@@ -187,6 +188,7 @@ def explain(
         repeat: Repeats the run.
         seconds: How long that repetition took.
         tell: Told in words what is going on.
+        restored: What it means that the repeated numbers hold, in words.
         clock: Monotonic seconds.
 
     Raises:
@@ -209,7 +211,7 @@ def explain(
             # Where the same gives something else each time, no other rerun could be read.
             return _with(known, trial, Certainty.INVOLVED, "two reruns of the same differ")
         if hold and changed:
-            why = f"with {trial.value}, the claimed numbers came out"
+            why = f"with {trial.value}, {restored}"
             return _with(known, trial, Certainty.CONFIRMED, why)
         known = list(
             _with(

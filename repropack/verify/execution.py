@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -136,6 +136,7 @@ def execute(
     conditions: Conditions,
     *,
     agent_output: str = "",
+    enough: Callable[[], bool] | None = None,
 ) -> tuple[JobEnd, Isolation]:
     """Executes the command of a segment, in the sandbox if there is one.
 
@@ -148,6 +149,7 @@ def execute(
         logs: Where its standard output and standard error go.
         conditions: What the repetition works with.
         agent_output: Where below the project the agent writes; nothing for no agent.
+        enough: Says when the command may be ended; None to let it come to its end.
 
     Raises:
         RepetitionFailedError: It cannot be started.
@@ -167,6 +169,7 @@ def execute(
             wall_seconds=conditions.wall_seconds or _wall_limit(segment),
             room=str(conditions.work),
             least_room=_least_room(conditions.work),
+            enough=enough,
             live=conditions.live,
         )
 

@@ -14,6 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from repropack.environment.machine import allowed_variables, describe_machine
+from repropack.escaping import show
 from repropack.model import (
     Cause,
     CauseKind,
@@ -27,7 +28,12 @@ from repropack.model import (
     Verdict,
 )
 from repropack.verify.conditions import Conditions, RepetitionFailedError
-from repropack.verify.counterfactuals import RANDOMNESS, choose_trials, explain
+from repropack.verify.counterfactuals import (
+    RANDOMNESS,
+    choose_trials,
+    explain,
+    same_numbers,
+)
 from repropack.verify.curves import MAX_CURVES, compare_curves
 from repropack.verify.diagnosis import (
     PRIORS,
@@ -38,6 +44,7 @@ from repropack.verify.diagnosis import (
     rank,
     signature_of,
 )
+from repropack.verify.early_end import Parting, find_parting, up_to
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.workspace import remove_tree
 
@@ -46,6 +53,11 @@ __all__ = ["causes_of", "curves_of", "explain_by_reruns"]
 UNSEEDED: Final = 0.24
 """The weight of randomness that nothing recorded fixes: all seeds that are known are restored, so
 it is likelier than another processor, and less likely than another BLAS."""
+
+TRIAL_FACTOR: Final = 3.0
+TRIAL_MINIMUM: Final = 60.0
+"""Seconds: a rerun that takes three times as long as the repetition says nothing; one minute it
+always has."""
 
 SPREAD: Final = "the spread of the seeds"
 """The likeliest cause where each run has a seed of its own: too narrow an interval."""
@@ -141,21 +153,34 @@ def explain_by_reruns(
         RepropackError: The work directory cannot be used, or has no room.
     """
     number = 0
+    whole = (*repeated.earlier, repeated)
+    seconds = sum(one.seconds for one in whole)
+    parting = find_parting((o.run.number, o.run.metrics.metrics, o.metrics) for o in whole)
 
     def repeat(settings: dict[str, str]) -> tuple[tuple[Metric, ...], bool] | None:
         nonlocal number
         number += 1
         work = conditions.work / f"explain-{number}"
         work.mkdir()
-        changed = replace(conditions, work=work, settings=settings)
+        usual = max(TRIAL_MINIMUM, TRIAL_FACTOR * seconds)
+        changed = replace(
+            conditions,
+            work=work,
+            settings=settings,
+            parting=parting,
+            wall_seconds=min(conditions.wall_seconds or usual, usual),
+        )
         try:
             again = repeat_runs(changed, retrain=retrain, claims=claims)
         except RepetitionFailedError:
             return None
         finally:
             remove_tree(work)
-        hold = all(result.verdict is Verdict.REPRODUCED for result in judge(again.metrics))
-        return _all_metrics(again), hold
+        if parting is None:
+            hold = all(result.verdict is Verdict.REPRODUCED for result in judge(again.metrics))
+            return _all_metrics(again), hold
+        now = _curve_of(again, parting)
+        return None if now is None else ((now,), same_numbers((now,), (parting.metric,)))
 
     trials = choose_trials(
         _recorded(conditions, repeated),
@@ -166,11 +191,21 @@ def explain_by_reruns(
     return explain(
         causes,
         trials,
-        _all_metrics(repeated),
+        _all_metrics(repeated) if parting is None else (parting.fresh,),
         repeat,
-        seconds=sum(one.seconds for one in (*repeated.earlier, repeated)),
+        seconds=seconds,
         tell=conditions.tell,
+        restored="the claimed numbers came out"
+        if parting is None
+        else f"{show(parting.what)} came out as recorded",
     )
+
+
+def _curve_of(again: Repeated, parting: Parting) -> Metric | None:
+    """The curve of a rerun up to the step where the first repetition parted."""
+    wanted = parting.metric.source.identity
+    found = next((m for m in again.metrics if m.source.identity == wanted), None)
+    return None if found is None else up_to(found, parting.length)
 
 
 def _all_metrics(repeated: Repeated) -> tuple[Metric, ...]:

@@ -28,6 +28,7 @@ from repropack.placeholders import PROJECT_DATA
 from repropack.seeds import text_with_seed
 from repropack.verify.code_roots import choose_places, offer_to_python, write_code
 from repropack.verify.conditions import Conditions, RepetitionFailedError, filled
+from repropack.verify.early_end import enough_of
 from repropack.verify.execution import (
     SHELL_SIGNAL,
     check_end,
@@ -80,11 +81,14 @@ def repeat_runs(conditions: Conditions, *, retrain: bool, claims: tuple[Claim, .
         DefectError: A code bundle or a recorded path is not in order.
         RepropackError: The work directory cannot be used, or has no room.
     """
-    runs = conditions.release.runs if retrain else (conditions.release.claimed,)
-    made: dict[str, list[MadeFiles]] = {}
     claimed = conditions.release.claimed
+    runs = conditions.release.runs if retrain else (claimed,)
+    if conditions.parting is not None:
+        runs = tuple(run for run in runs if run.number <= conditions.parting.run)
+    made: dict[str, list[MadeFiles]] = {}
     earlier = tuple(_repeat_run(run, conditions, made, ()) for run in runs[:-1])
-    last = _repeat_run(claimed, conditions, made, claims, last_only=not retrain)
+    wanted = claims if runs[-1] is claimed else ()
+    last = _repeat_run(runs[-1], conditions, made, wanted, last_only=not retrain)
     return structs.replace(last, earlier=earlier)
 
 
@@ -188,10 +192,25 @@ def _repeat_segment(
     if metric_log:
         variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
     said = place_for_agent(project) if environment.directory is not None else ""
+    parting = conditions.parting
     end, isolation = execute(
-        run, segment, places, values, variables, logs, conditions, agent_output=said
+        run,
+        segment,
+        places,
+        values,
+        variables,
+        logs,
+        conditions,
+        agent_output=said,
+        # Of several segments nobody knows which of them the step is in.
+        enough=enough_of(parting, project, before.files, logs)
+        if parting is not None
+        and parting.run == run.number
+        and len(run.packed.record.segments) == 1
+        else None,
     )
-    check_end(which, segment, end, logs)
+    if not end.enough:
+        check_end(which, segment, end, logs)
     try:
         after = scan(project)
     except OSError as error:

@@ -298,3 +298,20 @@ def test_a_command_that_fills_the_disk_is_ended(jobs: Jobs) -> None:
         msgspec.structs.replace(enough, room=str(jobs.folder), least_room=1024)
     )
     assert (end.status, end.out_of_room) == (0, False)
+
+
+def test_a_command_that_has_done_enough_is_ended_with_all_its_children(jobs: Jobs) -> None:
+    mark = jobs.folder / "mark"
+    job = jobs.job("/bin/sh", "-c", f"sleep 61.25 & touch {mark}; echo said; wait")
+    end = jobs.subject.execute(msgspec.structs.replace(job, enough=mark.exists))
+    assert end.enough
+    assert not end.timed_out
+    assert not end.out_of_room
+    assert jobs.log("stdout") == b"said\n"
+    assert not running("61.25")
+
+
+def test_a_command_that_never_does_enough_comes_to_its_end(jobs: Jobs) -> None:
+    job = jobs.job("/bin/sh", "-c", "sleep 1; exit 3")
+    end = jobs.subject.execute(msgspec.structs.replace(job, enough=lambda: False))
+    assert (end.status, end.enough) == (3, False)

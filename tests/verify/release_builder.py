@@ -321,18 +321,21 @@ def metrics(number: str) -> str:
     return f"printf '%s' '{{\"accuracy\": {number}}}' > metrics.json\n"
 
 
-def chain(place: Path, *, packed: str = "0.91", made: str = "0.91") -> Draft:
+def chain(
+    place: Path, *, packed: str = "0.91", made: str = "0.91", train: str | None = None
+) -> Draft:
     """A trains (writes `out/model`), B evaluates: it prints what is in the file.
 
     Args:
         place: Where it is made.
         packed: What the author's model says.
         made: What A's code writes.
+        train: Its code, if it does more than that.
     """
     draft = Draft(place)
     model = f"{packed}\n".encode()
     first = draft.add_run(
-        {"train.sh": f"mkdir -p out; echo {made} > out/model\n"},
+        {"train.sh": train or f"mkdir -p out; echo {made} > out/model\n"},
         "sh",
         "train.sh",
         artifacts={"out/model": model},
@@ -394,6 +397,7 @@ TRUSTED: Final = TrustPolicy(required=(AUTHOR.public.fingerprint,))
 
 def check(bundle: Path, *, mode: Mode = Mode.EVALUATE, **options: Any) -> Report:
     """Verifies a file, and asserts what holds for every file."""
+    live = options.pop("live", lambda _, __: None)
     place = bundle.parent
     temporary = place / "temporary"
     temporary.mkdir(exist_ok=True)
@@ -412,7 +416,7 @@ def check(bundle: Path, *, mode: Mode = Mode.EVALUATE, **options: Any) -> Report
             "HOME": str(place),
             "XDG_CACHE_HOME": str(place / "cache"),
         },
-        Observer(tell=told.append, advance=lambda _, __: None, live=lambda _, __: None),
+        Observer(tell=told.append, advance=lambda _, __: None, live=live),
         now=NOW,
     )
     after = listing(place)

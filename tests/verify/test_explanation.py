@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -24,13 +25,13 @@ from repropack.model import (
 )
 from repropack.verify import Mode
 from repropack.verify.counterfactuals import RANDOMNESS
-from tests.verify.release_builder import Draft, check, metrics, simple
+from tests.verify.release_builder import Draft, chain, check, metrics, simple
 
 LOSSES = MetricSource(importer="table", path="{project}/loss.csv", key="loss")
 
 
-def with_curve(draft: Draft, *values: float) -> Draft:
-    """The release, with a curve that its last run is said to have had."""
+def with_curve(draft: Draft, *values: float, run: int | None = None) -> Draft:
+    """The release, with a curve that its last run, or another, is said to have had."""
     recorded = Metric(
         name="loss",
         value=values[-1],
@@ -38,7 +39,7 @@ def with_curve(draft: Draft, *values: float) -> Draft:
         source=LOSSES,
         series=series(list(enumerate(values))),
     )
-    number = len(draft.runs)
+    number = run or len(draft.runs)
     document = canonical.encode(MetricSet(version=1, metrics=(recorded,)))
     draft.edits[f"runs/{number}/metrics.json"] = lambda _: document
     return draft
@@ -137,3 +138,48 @@ def test_a_hostile_curve_is_shown_and_nothing_more(tmp_path: Path) -> None:
     (curve,) = report.curves
     assert "\x1b" not in curve.metric
     assert replace(curve, metric="").compared == 1
+
+
+SLOW = """
+printf 'step,loss\\n0,1.0\\n' > loss.csv
+if [ "$OMP_NUM_THREADS" = 1 ]; then echo 1,0.5 >> loss.csv; else echo 1,0.75 >> loss.csv; fi
+echo 2,0.25 >> loss.csv
+sleep 3
+echo at the end
+"""
+"""Parts from its record at the second step, and goes on for a while."""
+
+
+def heard(bundle: Path, **options: Any) -> tuple[Report, str]:
+    said: list[bytes] = []
+    report = check(bundle, live=lambda _, data: said.append(data), **options)
+    return report, b"".join(said).decode()
+
+
+def test_a_rerun_ends_where_the_curves_part(tmp_path: Path) -> None:
+    draft = with_curve(simple(tmp_path, SLOW + metrics("0.5")), 1.0, 0.5, 0.25)
+    report, said = heard(draft.write(), explain=True)
+    assert report.verdict is Verdict.NOT_REPRODUCED
+    assert said.count("at the end") == 1, "only the repetition itself"
+    first = report.causes[0]
+    assert (first.subject, first.certainty) == ("threads", Certainty.CONFIRMED)
+    assert "the first 2 values of loss came out as recorded" in first.why
+    assert causes(report)[RANDOMNESS] is Certainty.EXCLUDED
+
+
+def test_runs_behind_the_one_that_parts_are_not_repeated(tmp_path: Path) -> None:
+    train = "mkdir -p out; echo 0.5 > out/model\n" + curve_script(1.0, 0.75, 0.5)
+    draft = chain(tmp_path, made="0.5", train=train)
+    with_curve(draft, 1.0, 0.5, 0.5, run=1)
+    report, said = heard(draft.write(), explain=True, mode=Mode.RETRAIN)
+    assert report.verdict is Verdict.NOT_REPRODUCED
+    assert report.curves[0].run == 1
+    assert said.count("accuracy: 0.5") == 1
+
+
+def test_a_curve_that_lay_there_before_ends_no_rerun(tmp_path: Path) -> None:
+    files = {"loss.csv": "step,loss\n0,1.0\n1,0.5\n2,0.25\n3,0.25\n"}
+    draft = with_curve(simple(tmp_path, SLOW + metrics("0.5"), files=files), 1.0, 0.5, 0.25)
+    report, said = heard(draft.write(), explain=True)
+    assert causes(report)["threads"] is Certainty.CONFIRMED
+    assert said.count("at the end") > 1
