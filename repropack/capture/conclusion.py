@@ -46,7 +46,7 @@ from repropack.capture.outputs import keep_products
 from repropack.capture.preparation import Prepared, is_inside, mask, plain, recorded_path
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import ProcessEnd
-from repropack.capture.trace_log import TracedFiles
+from repropack.capture.traced_files import TracedFiles
 from repropack.capture.tracing import place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
 from repropack.environment.machine import allowed_variables, is_secret_name
@@ -69,8 +69,7 @@ from repropack.model import (
 )
 from repropack.paths import read_beneath
 from repropack.placeholders import Recording, data_placeholder
-from repropack.source.reading import list_paths
-from repropack.source.snapshot import changed_since, preserve
+from repropack.source.snapshot import changed_since, files_of, preserve
 from repropack.store import PrivateFacts, Store
 from repropack.worktree import compare, scan
 
@@ -365,6 +364,7 @@ def _source(prepared: Prepared, written: Iterable[str], gaps: Gaps) -> SourceSna
             taken.snapshot.tree,
             versioned=taken.snapshot.versioned,
             object_format=taken.object_format,
+            place=taken.place,
         ),
         None,
     )
@@ -395,8 +395,8 @@ def _surroundings(
 ) -> Surroundings:
     code: tuple[str, ...] = ()
     if prepared.taken is not None:
-        tree = prepared.taken.snapshot.tree
-        code = gaps.attempt("code", lambda: list_paths(prepared.store.git, tree), ())
+        taken = prepared.taken
+        code = gaps.attempt("code", lambda: files_of(prepared.store.git, taken), ())
     return Surroundings(
         project=str(prepared.root),
         home=environment.get("HOME", ""),

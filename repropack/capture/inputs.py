@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +14,7 @@ from repropack import digest
 from repropack.agent.log import Content
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.materials import Candidate, DataRoot
+from repropack.capture.parallel import each
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.model import Evidence, Material, Origin
 from repropack.placeholders import Recording
@@ -177,8 +177,11 @@ def _hash_all(
         except OSError:
             return None
 
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        results = list(pool.map(one, paths, stamps))
+    results = each(
+        lambda pair: one(*pair),
+        list(zip(paths, stamps, strict=True)),
+        workers=len(os.sched_getaffinity(0)),
+    )
     kept = {
         path: content
         for path, hashed in zip(paths, results, strict=True)

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from repropack.agent import DIRECTORY
 from repropack.agent.log import ProcessObservation
-from repropack.capture.trace_log import UNTRACED, TracedFiles
+from repropack.capture.traced_files import UNTRACED, TracedFiles
 from repropack.model import Evidence
 
 __all__ = [

@@ -6,7 +6,6 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from threading import Timer
 from typing import Final, NamedTuple
 
@@ -15,6 +14,7 @@ from msgspec import Struct
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import hash_path
 from repropack.capture.interruption import Interruption
+from repropack.capture.parallel import each
 from repropack.capture.preparation import Prepared, recorded_path
 from repropack.model import Product
 from repropack.store import HashedFile
@@ -124,8 +124,7 @@ def keep_products(
     slow.daemon = True
     slow.start()
     try:
-        with ThreadPoolExecutor(max_workers=WRITERS) as pool:
-            results = list(pool.map(one, chosen))
+        results = each(one, chosen, workers=WRITERS)
     finally:
         slow.cancel()
     missed = [

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -24,12 +25,15 @@ from repropack.capture.interruption import Interruption
 from repropack.capture.preparation import Prepared
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import CommandNotStartedError, ProcessEnd, run_command
-from repropack.capture.trace_log import UNTRACED, TracedFiles, TraceReader
+from repropack.capture.traced_files import UNTRACED, TracedFiles
 from repropack.capture.tracing import TraceMode, is_python, traced, why_not_traced, with_rights
 from repropack.errors import RepropackError, UsageError
 from repropack.metric_log import VARIABLE as METRICS_VARIABLE
 from repropack.model import Gap
 from repropack.store import now
+
+if TYPE_CHECKING:
+    from repropack.capture.trace_log import TraceReader
 
 __all__ = ["Recorded", "RunRequest", "record"]
 
@@ -89,7 +93,7 @@ def record(
         return Recorded(end=end, run_id=None)
     agent_output = prepared.run.place / "agent"
     trace_log = prepared.run.place / TRACE_LOG
-    reader = TraceReader(trace_log, str(directory)) if untraced is None else None
+    reader = _reader(trace_log, str(directory)) if untraced is None else None
     # While the command runs, `run_command` has handlers of its own.
     with Interruption() as interruption:
         try:
@@ -157,6 +161,13 @@ def _why_untraced(
     ):
         return ""
     return why_not_traced(request.argv, directory, environment) or None
+
+
+def _reader(log: Path, directory: str) -> TraceReader:
+    # With ctypes some 10 ms, which a Python command does without.
+    from repropack.capture.trace_log import TraceReader
+
+    return TraceReader(log, directory)
 
 
 def _read_trace(reader: TraceReader | None, untraced: str | None, gaps: Gaps) -> TracedFiles:

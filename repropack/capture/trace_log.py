@@ -20,15 +20,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
+from repropack.capture.traced_files import TracedFiles
 
-__all__ = ["CALLS", "UNTRACED", "TraceLog", "TraceReader", "TracedFiles"]
-
-CALLS: Final = (
-    "open", "openat", "openat2", "creat", "truncate", "rename", "renameat", "renameat2",
-    "execve", "execveat", "chdir", "fchdir",
-)  # fmt: skip
-"""The calls that open or replace a file, and those that say what a relative path means."""
+__all__ = ["TraceLog", "TraceReader"]
 
 LINE_LIMIT: Final = 256 * 1024
 """Bytes: two paths of 4,096 bytes, four characters each, and 32 shortened arguments fit well."""
@@ -75,27 +69,6 @@ _UNFINISHED: Final = b" <unfinished ...>"
 _FLAG: Final = re.compile(rb"O_[A-Z_]+")
 _ESCAPED: Final = re.compile(rb"\\(x[0-9a-f]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
-
-
-class TracedFiles(Struct, frozen=True, kw_only=True):
-    """What a trace tells. Paths are absolute, in order of first use.
-
-    Attributes:
-        read: Files that were opened for reading, or executed, before the command replaced them.
-        written: Files that were opened for writing, truncated, or that another was renamed to.
-        created: Those of them whose earlier content, if any, the command did not read.
-        programs: Programs that were executed.
-        whole: Whether it tells of the end of the command and every line could be read.
-    """
-
-    read: tuple[str, ...] = ()
-    written: tuple[str, ...] = ()
-    created: tuple[str, ...] = ()
-    programs: tuple[str, ...] = ()
-    whole: bool = False
-
-
-UNTRACED: Final = TracedFiles()
 
 
 class TraceLog:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from repropack import process
-from repropack.capture.trace_log import CALLS
+from repropack.capture.traced_files import CALLS
 from repropack.capture.unobserved import head_of, runs_python
 
 __all__ = ["TraceMode", "is_python", "place_of", "traced", "why_not_traced", "with_rights"]

@@ -39,13 +39,16 @@ from repropack.source.private import (
     private_repository,
     remove_stale_indexes,
 )
+from repropack.source.reading import list_paths
 from repropack.source.trees import GITLINK, link_defect, path_defect, recorded_name
 
 __all__ = [
     "UNTRACKED_LIMIT",
+    "Place",
     "Taken",
     "changed_since",
     "converted",
+    "files_of",
     "find_root",
     "preserve",
     "take",
@@ -70,6 +73,16 @@ _ENVIRONMENT_MARKS: Final = (b"/pyvenv.cfg", b"/conda-meta/history")
 _NORMAL: Final = (b"H 100644 ", b"H 100755 ", b"H 120000 ")
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """Where the parts of an author's repository are, and its object format."""
+
+    index: Path
+    objects: Path
+    object_format: str
+    drivers: tuple[str, ...] = ()
+    converts: bool = False
+
+
 class Taken(Struct, frozen=True, kw_only=True):
     """A snapshot, and what is needed to ask later what has changed since.
 
@@ -81,6 +94,8 @@ class Taken(Struct, frozen=True, kw_only=True):
         filtered: Changed files that a filter applies to. Their content on the disk is not in the
             tree, so `changed_since` cannot tell whether they have changed again.
         converts: Whether git may store files otherwise than they lie on the disk.
+        place: Where the author's repository was found; None without one.
+        paths: The files of the tree, where it is that of the author's index; else None.
     """
 
     snapshot: SourceSnapshot
@@ -90,16 +105,8 @@ class Taken(Struct, frozen=True, kw_only=True):
     submodules: tuple[str, ...] = ()
     filtered: frozenset[str] = frozenset()
     converts: bool = False
-
-
-class _Place(Struct, frozen=True, kw_only=True):
-    """Where the parts of an author's repository are, and its object format."""
-
-    index: Path
-    objects: Path
-    object_format: str
-    drivers: tuple[str, ...] = ()
-    converts: bool = False
+    place: Place | None = None
+    paths: tuple[str, ...] | None = None
 
 
 class _Dirt(Struct, kw_only=True):
@@ -189,8 +196,9 @@ def take(
         excluded: list[UncapturedFile] = []
         removals: list[bytes] = []
         gitlinks = attributes = False
+        listed: list[bytes] = []
         if place:
-            removals, gitlinks, attributes = _normalise(git, root)
+            listed, removals, gitlinks, attributes = _normalise(git, root)
         dirt = _status(git, versioned=versioned)
         candidates = dirt.untracked if versioned else dirt.untracked + dirt.modified
         included, refused = _choose(root, candidates, products, untracked_limit, before_ns)
@@ -246,6 +254,11 @@ def take(
         submodules=tuple(os.fsdecode(path) for path in submodules),
         filtered=frozenset(recorded_name(path) for path in held),
         converts=place is not None and (place.converts or attributes),
+        place=place,
+        # Spares `files_of` a call of git.
+        paths=tuple(map(recorded_name, listed))
+        if place and not (removals or additions or dirt.unmerged)
+        else None,
     )
 
 
@@ -274,7 +287,7 @@ def converted(
     if not taken.converts:
         return (), ()
     private = private_repository(store, taken.object_format)
-    place = _locate(root)
+    place = taken.place or _locate(root)
     git = own(root, alternates=(private / "objects",), options=off(place.drivers))
     return converted_files(git, taken.snapshot.tree, sizes, chosen)
 
@@ -321,7 +334,7 @@ def changed_since(root: Path, store: Path, taken: Taken) -> tuple[str, ...]:
     Raises:
         RepropackError: git failed.
     """
-    place = _locate(root) if taken.snapshot.versioned else None
+    place = taken.place
     private = private_repository(store, taken.object_format)
     kept = private / taken.index
     index = kept if kept.exists() else new_index(private)
@@ -344,11 +357,27 @@ def changed_since(root: Path, store: Path, taken: Taken) -> tuple[str, ...]:
     return tuple(recorded_name(path) for path in sorted(_records(output)))
 
 
-def preserve(root: Path, store: Path, tree: str, *, versioned: bool, object_format: str) -> None:
+def preserve(
+    root: Path,
+    store: Path,
+    tree: str,
+    *,
+    versioned: bool,
+    object_format: str,
+    place: Place | None = None,
+) -> None:
     """Copies all objects of a snapshot into the private repository.
 
     Until then it borrows the unchanged ones from the author's repository, whose `git gc` or rebase
     may drop them. A tree that was preserved before costs nothing.
+
+    Args:
+        root: The work tree.
+        store: The directory of the private repository.
+        tree: The tree's id.
+        versioned: Whether git tracks the root.
+        object_format: Of the tree.
+        place: Where the author's repository was found, if that is known.
 
     Raises:
         RepropackError: Objects are missing (a partial clone), or git failed.
@@ -356,12 +385,21 @@ def preserve(root: Path, store: Path, tree: str, *, versioned: bool, object_form
     """
     if versioned:
         private = private_repository(store, object_format)
-        preserve_tree(private, tree, (_locate(root, filters=False).objects,))
+        preserve_tree(private, tree, ((place or _locate(root)).objects,))
 
 
-def _locate(root: Path, *, filters: bool = True) -> _Place:
+def files_of(store: Path, taken: Taken) -> tuple[str, ...]:
+    """The files of a snapshot, by path below its root.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    return list_paths(store, taken.snapshot.tree) if taken.paths is None else taken.paths
+
+
+def _locate(root: Path) -> Place:
     git = own(root)
-    names, converts = drivers(git) if filters else ((), False)
+    names, converts = drivers(git)
     output = git.call(
         "rev-parse",
         "--show-object-format",
@@ -370,7 +408,7 @@ def _locate(root: Path, *, filters: bool = True) -> _Place:
         *("--git-path", "info/attributes"),
     )
     object_format, index, objects, attributes = output.stdout.removesuffix(b"\n").split(b"\n")
-    return _Place(
+    return Place(
         index=root / os.fsdecode(index),
         objects=root / os.fsdecode(objects),
         object_format=object_format.decode("ascii"),
@@ -379,7 +417,7 @@ def _locate(root: Path, *, filters: bool = True) -> _Place:
     )
 
 
-def _session(root: Path, private: Path, index: Path, place: _Place | None) -> Git:
+def _session(root: Path, private: Path, index: Path, place: Place | None) -> Git:
     """Runs git on the work tree, with our index, writing into the private object store."""
     if place is None:
         return bare(private, work_tree=root, index=index)
@@ -442,11 +480,12 @@ def _refuse_home(root: Path) -> None:
         )
 
 
-def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool, bool]:
+def _normalise(git: Git, root: Path) -> tuple[list[bytes], list[bytes], bool, bool]:
     """Makes the copied index honest.
 
     Returns:
-        Tracked files to leave out; whether there are submodules, and files of attributes.
+        The paths of the index; tracked files to leave out; whether there are submodules, and
+        files of attributes.
 
     `assume-unchanged` and `skip-worktree` tell git not to look at a file. People set them on files
     that they keep changed locally: exactly those have to be looked at. An entry without remembered
@@ -454,13 +493,15 @@ def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool, bool]:
     """
     output = git.call("ls-files", "-z", "-v", "--stage").stdout
     suspicious = _STORE_NAME in output
+    listed: list[bytes] = []
     stale: list[bytes] = []
     removals: list[bytes] = []
     gitlinks = False
     for record in _records(output):
-        if record.startswith(_NORMAL) and not suspicious:
-            continue
         meta, _, path = record.partition(b"\t")
+        listed.append(path)
+        if meta.startswith(_NORMAL) and not suspicious:
+            continue
         tag, mode, oid, _stage = meta.split(b" ")
         if _STORE_NAME in path.split(b"/"):
             removals.append(path)
@@ -470,7 +511,7 @@ def _normalise(git: Git, root: Path) -> tuple[list[bytes], bool, bool]:
             stale.append(b"%s %s 0\t%s\0" % (mode, oid, path))
     if stale:
         git.call("update-index", "-z", "--index-info", stdin=b"".join(stale))
-    return removals, gitlinks, b".gitattributes" in output
+    return listed, removals, gitlinks, b".gitattributes" in output
 
 
 def _submodules(git: Git) -> list[bytes]:

@@ -596,3 +596,14 @@ def test_each_library_that_computes_is_told_by_its_file(bench: Bench) -> None:
         assert told["version"].startswith("OpenBLAS ")
         assert int(told["num_threads"]) >= 1
     assert process.numerics["python"]["sys_version"] == sys.version
+
+
+def test_whether_the_global_generator_of_numpy_was_seeded(bench: Bench) -> None:
+    pytest.importorskip("numpy")
+    for script, told in (
+        ("import numpy; numpy.random.default_rng(0).random()", None),
+        ("import numpy; numpy.random.seed(3); numpy.random.random()", "seeded"),
+        ("import numpy; numpy.random.random()", "used without a seed"),
+    ):
+        bench.quiet(script)
+        assert bench.seen[-1].numerics["numpy"].get("global_generator") == told

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from repropack.capture.trace_log import TracedFiles, TraceLog, TraceReader
+from repropack.capture.trace_log import TraceLog, TraceReader
+from repropack.capture.traced_files import TracedFiles
 from repropack.capture.tracing import traced
 
 START = '7 execve("/bin/sh", ["sh", "-c", "echo \\") = 0"...], 0x7ffc /* 35 vars */) = 0'

@@ -535,6 +535,22 @@ def _flat(text):
     return "; ".join(line for line in words if line)
 
 
+def _global_generator(_numpy):
+    """Whether `numpy.random.seed` was called; None where the global generator was not used.
+
+    The seed itself is nowhere kept; what a bit generator was made of is.
+    """
+    module = sys.modules.get("numpy.random.mtrand")
+    if module is None:
+        return None
+    generator = module._rand._bit_generator
+    state = generator.state["state"]
+    if generator._seed_seq is None:
+        return "seeded"
+    # As it was made, before the first number was drawn.
+    return None if state.get("pos") == 623 else "used without a seed"
+
+
 def _named(dependency):
     return "%s %s" % (dependency.get("name"), dependency.get("version"))
 
@@ -668,6 +684,7 @@ def _numerics():
             # What a local build says of its paths stays out.
             "blas": lambda m: _named(m.show_config(mode="dicts")["Build Dependencies"]["blas"]),
             "lapack": lambda m: _named(m.show_config(mode="dicts")["Build Dependencies"]["lapack"]),
+            "global_generator": _global_generator,
             "simd": lambda m: " ".join(
                 m.show_config(mode="dicts")["SIMD Extensions"].get("found", ())
             ),
@@ -750,6 +767,9 @@ def _numerics():
             "inter_op_threads": lambda m: m.config.threading.get_inter_op_parallelism_threads(),
             "tf32": lambda m: m.config.experimental.tensor_float_32_execution_enabled(),
             "deterministic_ops": lambda m: m.config.experimental.is_op_determinism_enabled(),
+            "global_seed": lambda m: (
+                m.__name__ and sys.modules["tensorflow.python.eager.context"].global_seed()
+            ),
             "cuda": lambda m: m.sysconfig.get_build_info().get("cuda_version"),
             "cudnn": lambda m: m.sysconfig.get_build_info().get("cudnn_version"),
         },
