@@ -14,6 +14,8 @@ TABLE = {
     "container": "benchmarks.container",
     "archivers": "benchmarks.archivers",
     "recording": "benchmarks.recording",
+    "recorders": "benchmarks.recorders",
+    "hashing": "benchmarks.hashing",
     "leaks": "benchmarks.leaks",
 }
 """Each module has `measure(scratch: Path) -> str`, which returns a Markdown section."""
