@@ -302,7 +302,8 @@ def _training(place: _Place, present: Mapping[str, Recorder], python: str) -> li
     names = ("bare", OWN, "strace -f", "reprozip trace")
     chosen = {name: present[name] for name in names if name in present}
     project = place.project("bare", present["bare"], [python, "training.py"])
-    speed = float(place.shell(f"{python} training.py calibrate", project).stdout)
+    said = place.shell(f"{python} training.py calibrate", project).stdout
+    speed = float(said.splitlines()[-1])
     steps = str(int(speed * TRAINING_SECONDS))
     found = place.times(chosen, [python, "training.py", steps], 1)
     rows = [

@@ -38,6 +38,7 @@ from repropack.export import (
     prepare,
 )
 from repropack.export.anonymity import anonymise
+from repropack.export.environments import public_wheels
 from repropack.export.gate import clear, look
 from repropack.export.identity import own_terms
 from repropack.export.private_code import Withholding
@@ -216,6 +217,7 @@ def command(
             if asked is None or made is None
             else terms_to_search(store, asked, made),
             anonymous=anonymous,
+            public=public_wheels(planned.environments),
         )
         if anonymous:
             scanned = stricter(scanned)

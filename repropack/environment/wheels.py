@@ -30,7 +30,7 @@ from repropack.errors import RepropackError
 from repropack.escaping import show
 from repropack.model import Distribution, Machine, Python, Wheel
 
-__all__ = ["FetchedWheel", "fetch_wheels", "installed_wheel"]
+__all__ = ["FetchedWheel", "fetch_wheels", "installed_wheel", "wheel_place"]
 
 DOWNLOAD_SECONDS: Final = 7200.0
 """Time for downloads: 3 GiB of CUDA wheels at 1 MiB/s take 50 minutes."""
@@ -114,7 +114,7 @@ def fetch_wheels(
                 if found != wheel.sha256:
                     reasons[entry.name] = f"{wheel.filename} came with another name or digest"
                     continue
-                target = _place(store, wheel)
+                target = wheel_place(store, wheel)
                 target.parent.mkdir(exist_ok=True)
                 os.replace(place, target)
                 fetched = _look(store, entry.name, wheel)
@@ -123,13 +123,14 @@ def fetch_wheels(
     return tuple(present[e.name] for e, _ in wanted if e.name in present), reasons
 
 
-def _place(store: Path, wheel: Wheel) -> Path:
+def wheel_place(store: Path, wheel: Wheel) -> Path:
+    """Where a wheel is kept in a folder of ours."""
     return store / wheel.sha256 / wheel.filename
 
 
 def _look(store: Path, package: str, wheel: Wheel) -> FetchedWheel | None:
     """A wheel that was fetched before, if it still is what it was."""
-    place = _place(store, wheel)
+    place = wheel_place(store, wheel)
     if not place.is_file():
         return None
     digest, size = hash_file(place)

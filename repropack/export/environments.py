@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import msgspec
 
+from repropack.environment.cache import cache_directory
 from repropack.environment.index import IndexSettings, load_index_settings
+from repropack.environment.installation import site_packages
 from repropack.environment.lock import LockedPackage, select
+from repropack.environment.repacking import repack
 from repropack.environment.uv import Uv, find_uv, find_wheels
 from repropack.environment.wheels import FetchedWheel, fetch_wheels, installed_wheel
 from repropack.errors import UsageError
 from repropack.export.chain import ChainedRun
 from repropack.export.planned import PlannedEnvironment
-from repropack.model import Environment
+from repropack.model import Distribution, Environment, Python
 from repropack.store import Store
 
-__all__ = ["merge", "plan_environments"]
+__all__ = ["merge", "plan_environments", "public_wheels"]
 
 
 def plan_environments(
@@ -58,6 +62,7 @@ def plan_environments(
         directory_of.update(dict.fromkeys(members, directory))
         locked: tuple[LockedPackage, ...] = ()
         unlocked: tuple[str, ...] = ()
+        built: tuple[FetchedWheel, ...] = ()
         if environment.python is not None:
             uv = uv or find_uv(variables, load_index_settings(variables))
             in_code = {
@@ -75,8 +80,10 @@ def plan_environments(
                 if one.name not in in_code
             )
             locked, unlocked = find_wheels(uv, chosen, environment.python)
+            places = _installed_in(store, chain, members, environment.python)
+            built, locked, unlocked = _built(chosen, locked, unlocked, places, variables)
         fetched, absent = (
-            _fetch(environment, locked, uv.settings, variables, fetching)
+            _fetch(environment, _apart(locked, built), uv.settings, variables, fetching)
             if uv is not None and fetching is not None
             else ((), {})
         )
@@ -86,11 +93,72 @@ def plan_environments(
                 environment=environment,
                 locked=locked,
                 unlocked=unlocked,
-                wheels=fetched,
+                wheels=(*fetched, *built),
+                built=tuple(one.package for one in built),
                 absent=absent,
             )
         )
     return tuple(planned), directory_of
+
+
+def public_wheels(environments: Iterable[PlannedEnvironment]) -> frozenset[str]:
+    """The members that are wheels of the package index."""
+    return frozenset(
+        f"{one.directory}/wheels/{fetched.wheel.filename}"
+        for one in environments
+        for fetched in one.wheels
+        if fetched.package not in one.built
+    )
+
+
+def _installed_in(
+    store: Store, chain: tuple[ChainedRun, ...], members: list[str], python: Python
+) -> list[str]:
+    """Where the recorded packages of some runs are on this machine, if they still are."""
+    found: dict[str, None] = {}
+    for chained in chain:
+        if chained.record.id in members:
+            prefixes = store.private(store.run(chained.record.id)).prefixes
+            for place, name in prefixes.items():
+                if name == "env":
+                    found[str(site_packages(Path(place), python))] = None
+    return list(found)
+
+
+def _built(
+    chosen: tuple[Distribution, ...],
+    locked: tuple[LockedPackage, ...],
+    unlocked: tuple[str, ...],
+    places: list[str],
+    variables: Mapping[str, str],
+) -> tuple[tuple[FetchedWheel, ...], tuple[LockedPackage, ...], tuple[str, ...]]:
+    """Wheels for packages that were imported and of which the index has none."""
+    made: list[FetchedWheel] = []
+    entries = list(locked)
+    for distribution in chosen:
+        # Where nothing is locked, no index was reached, and it may have all of them.
+        if locked and distribution.name in unlocked and distribution.imported:
+            wheel, _ = repack(distribution, places, cache_directory(variables) / "wheels")
+            if wheel is not None:
+                made.append(wheel)
+                entries.append(
+                    LockedPackage(
+                        name=distribution.name, version=distribution.version, wheels=(wheel.wheel,)
+                    )
+                )
+    names = {one.package for one in made}
+    return (
+        tuple(made),
+        tuple(sorted(entries, key=lambda entry: entry.name)),
+        tuple(name for name in unlocked if name not in names),
+    )
+
+
+def _apart(
+    locked: tuple[LockedPackage, ...], built: tuple[FetchedWheel, ...]
+) -> tuple[LockedPackage, ...]:
+    names = {one.package for one in built}
+    return tuple(entry for entry in locked if entry.name not in names)
 
 
 def _fetch(

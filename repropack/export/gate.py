@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The leak gate: every member is searched before a bundle gets its name.
 
-Wheels are not: they are those of the author's package index, by digest, and public.
+Wheels of the author's package index, by digest, are not: they are public.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -45,6 +45,7 @@ def look(
     terms: Sequence[Term],
     *,
     anonymous: bool = False,
+    public: Collection[str] = (),
 ) -> Scanned:
     """Searches all members.
 
@@ -53,6 +54,7 @@ def look(
         places: What the author calls a member, where she has another name for it.
         terms: Her own.
         anonymous: Whether her name is unwanted also where authors are named.
+        public: Members that everybody has: wheels of the package index.
 
     Raises:
         RepropackError: A file cannot be read.
@@ -66,7 +68,7 @@ def look(
                 content=source.content,
             )
             for source in sources
-            if not source.path.endswith(".whl")
+            if source.path not in public
         ],
         terms,
         anonymous=anonymous,

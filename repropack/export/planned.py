@@ -40,6 +40,8 @@ class PlannedEnvironment(Struct, frozen=True, kw_only=True):
         directory: Its member directory.
         unlocked: Distributions for which no digest was found in the author's package index.
         wheels: The wheels that are packed.
+        built: Packages of which no index has a wheel, with wheels that were made of what is
+            installed.
         absent: For each locked package whose wheel was wanted and not to be had, the reason.
     """
 
@@ -48,6 +50,7 @@ class PlannedEnvironment(Struct, frozen=True, kw_only=True):
     locked: tuple[LockedPackage, ...]
     unlocked: tuple[str, ...]
     wheels: tuple[FetchedWheel, ...] = ()
+    built: tuple[str, ...] = ()
     absent: dict[str, str] = {}
 
 

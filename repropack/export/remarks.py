@@ -121,6 +121,10 @@ def warnings(
             )
             continue
         lines += [
+            f"{name}: no index has it as a wheel; one was made of what is installed, and is packed"
+            for name in environment.built
+        ]
+        lines += [
             _unlocked_note(d)
             for d in environment.environment.distributions
             if d.name in environment.unlocked

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from repropack.findings import Code, DefectError, Finding
+from repropack.importers.recurring import is_random, natural_order, place_of
 from repropack.model import Material, Segment
 from repropack.paths import descend_beneath, open_beneath
 from repropack.placeholders import PROJECT_DATA, split_data
@@ -129,6 +130,25 @@ def _maker(repeated: Sequence[MadeFiles], path: str, sha256: str | None) -> Made
     )
 
 
+def _named_anew(maker: MadeFiles, recorded: str) -> str | None:
+    """Where a repetition has what it names by time or number: `outputs/2026-01-02/03-04-05/x.pt`.
+
+    Of several such files it is the one at the same place in their order, if there are as many.
+    """
+    pattern = place_of(recorded)
+    if pattern == recorded:
+        return None
+    then = sorted(
+        {p.path for p in maker.segment.products if place_of(p.path) == pattern}, key=natural_order
+    )
+    if recorded not in then or (len(then) > 1 and is_random(recorded)):
+        return None
+    now = [p for p in ("{project}/" + name for name in maker.names) if place_of(p) == pattern]
+    if len(now) != len(then):
+        return None
+    return sorted(now, key=natural_order)[then.index(recorded)].removeprefix("{project}/")
+
+
 def _number(run_id: str, conditions: Conditions) -> int:
     return next(r.number for r in conditions.release.runs if r.packed.record.id == run_id)
 
@@ -145,8 +165,15 @@ def _open_material(
     if origin is not None and (repeated := made.get(origin.run)):
         # Made anew by this repetition, at the place where the segment that wrote it left it.
         path = filled(origin.path.removeprefix("{project}/"), values, run)
+        maker = _maker(repeated, origin.path, material.sha256)
         try:
-            return open_beneath(_maker(repeated, origin.path, material.sha256).project, path)
+            try:
+                return open_beneath(maker.project, path)
+            except FileNotFoundError:
+                anew = _named_anew(maker, origin.path)
+                if anew is None:
+                    raise
+                return open_beneath(maker.project, anew)
         except OSError as error:
             raise RepetitionFailedError(
                 Finding(

@@ -184,3 +184,24 @@ def test_a_command_that_does_not_exist_adds_no_segment(project: Project) -> None
     assert project.repropack("run", "--resume", "one", "--", "no-such-command").returncode == 127
     assert len(project.show("one")["run"]["segments"]) == 1
     assert "has no end" not in project.ok("show", "one")
+
+
+def test_outputs_in_folders_named_by_time_are_found_by_the_next_run(project: Project) -> None:
+    # As Hydra names them; each second another.
+    project.write(
+        "dated.py",
+        "import os, random, time\n"
+        "place = time.strftime('outputs/%Y-%m-%d/%H-%M-%S')\n"
+        "os.makedirs(place)\n"
+        "open(f'{place}/model.bin', 'w').write('0.5')\n",
+    )
+    project.write("use.py", "import sys\nprint('accuracy:', float(open(sys.argv[1]).read()))\n")
+    project.write(".gitignore", "outputs/\n")
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "dated.py")
+    (model,) = (project.root / "outputs").glob("*/*/model.bin")
+    project.ok("run", "--", "python", "use.py", str(model.relative_to(project.root)))
+    project.write("repropack.yaml", "claims:\n  - metric: accuracy\n    retrain: {exact: true}\n")
+    done = _verify(project, _exported(project), "--retrain")
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("REPRODUCED")
