@@ -39,6 +39,14 @@ def _run(document: str, project: Project, place: Path) -> str:
     return done.stdout
 
 
+def test_a_key_from_its_making_to_its_end(project: Project, tmp_path: Path) -> None:
+    told = _run("keys.md", project, tmp_path)
+    assert "known by rotation" in told
+    assert "THE KEY IS REVOKED" in told
+    assert "expected digest" in told
+    assert "not accepted any more" in told
+
+
 def test_a_double_blind_submission(project: Project, tmp_path: Path) -> None:
     project.write("eval.py", "# by Zoe Private\n" + EVAL)
     project.write("LICENSE", "Copyright (c) 2026 Zoe Private\n")

@@ -88,11 +88,19 @@ def load_keys(named: tuple[str, ...]) -> tuple[Signer, ...]:
     """The keys to sign with, each once; the default key where none is named.
 
     Raises:
-        UsageError: There is none, or one cannot be used.
+        UsageError: There is none, one cannot be used, or one is revoked.
     """
     keys: dict[PublicKey, Signer] = {}
+    keyring = read_keyring(key_statements())
     for name in named or (None,):
         key = load_key(name)
+        revocations = keyring.revocations(key.public.fingerprint)
+        if revocations:
+            raise UsageError(
+                f"the key {key.public.fingerprint} is revoked ({revocations[0].reason.value}): "
+                "readers refuse what it signs",
+                advice="name another key with --key",
+            )
         keys.setdefault(key.public, key)
     return tuple(keys.values())
 

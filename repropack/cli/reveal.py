@@ -19,7 +19,7 @@ from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, say, tell
 from repropack.errors import UsageError
 from repropack.escaping import show
-from repropack.model import Authorship, CommitReveal, OpenedCommit, SignerStatus
+from repropack.model import Authorship, CommitReveal, OpenedCommit, RevocationReason
 from repropack.reports.text import describe_signer
 from repropack.signing.dsse import read_envelope, seal
 from repropack.signing.keys import PublicKey, SigningKey, read_small
@@ -186,8 +186,14 @@ def _check_author(
     say(f"{dim('signed by')}  {describe_signer(checked.signed.signer)}")
     say(f"{dim('author')}     {bold(show(revealed.author.name))}")
     say(f"{dim('her key')}    {describe_signer(standing)}")
-    known = standing.status in (SignerStatus.TRUSTED, SignerStatus.PINNED)
-    if not known and (policy.required or policy.unusable):
+    compromised = RevocationReason.COMPROMISED
+    if any(one.reason is compromised for one in policy.keyring.revocations(own)):
+        raise RevealRefusedError(
+            f"{name}: the author's key {own} is revoked ({standing.note}): who has stolen it could "
+            "reveal a bundle of his own as hers"
+        )
+    known = standing.status.established
+    if not known and own not in policy.required and (policy.required or policy.unusable):
         raise RevealRefusedError(f"{name}: the author's key is {own}, not one that you named")
     say("PROVEN: both keys say so, and the bundle was sealed to this author when it was signed")
     if known or allow_unknown:

@@ -162,6 +162,23 @@ class Keyring(Struct, frozen=True, kw_only=True):
                     wanted.append(rotation.old)
         return tuple(found)
 
+    def same_holder(self, key: str) -> frozenset[str]:
+        """The key and all that rotations join it with: they are one party, whether trusted or not.
+
+        Both keys of a rotation sign it, so that nobody is joined against her will.
+        """
+        joined = {key}
+        grown = True
+        while grown:
+            grown = False
+            for one in self.known:
+                if isinstance(one.statement, CheckedRotation):
+                    pair = {one.statement.old, one.statement.new}
+                    if pair & joined and not pair <= joined:
+                        joined |= pair
+                        grown = True
+        return frozenset(joined)
+
     def revocations(self, key: str) -> tuple[CheckedRevocation, ...]:
         """What is known to revoke a key, the hardest first: compromised, then the earliest."""
         found = [

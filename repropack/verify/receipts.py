@@ -63,7 +63,9 @@ class CheckedReceipt(Struct, frozen=True, kw_only=True):
     Attributes:
         name: The file it came from.
         signers: The keys whose signatures hold, as the reader's policy sees them.
-        own: Those of them that signed the bundle too: no independent party.
+        own: Those of them that signed the bundle too, or that rotations join with one that did: no
+            independent party.
+        parties: Whose they are: the same name for keys that rotations join, by fingerprint.
     """
 
     name: str
@@ -71,10 +73,12 @@ class CheckedReceipt(Struct, frozen=True, kw_only=True):
     facts: ReceiptFacts
     signers: tuple[SignerReport, ...]
     own: frozenset[str] = frozenset()
+    parties: dict[str, str] = {}
 
 
 class Stack(Struct, frozen=True, kw_only=True):
-    """What several receipts of one bundle come to. Keys are counted, each once.
+    """What several receipts of one bundle come to. Keys are counted, each once; keys of one holder
+    as one, by the first of them.
 
     Attributes:
         reproduced: Independent keys of which every receipt says REPRODUCED.
@@ -198,12 +202,14 @@ def read_receipt(
             expected=f"sha256:{manifest_sha256}",
         )
     holding = tuple(s for s in authenticated.signers if s.status is not SignerStatus.INVALID)
+    holders = {s.fingerprint: policy.keyring.same_holder(s.fingerprint) for s in holding}
     return CheckedReceipt(
         name=show(name),
         result=receipt.predicate,
         facts=facts,
         signers=holding,
-        own=frozenset(s.fingerprint for s in holding) & bundle_signers,
+        own=frozenset(key for key, holder in holders.items() if holder & bundle_signers),
+        parties={key: min(holder) for key, holder in holders.items()},
     )
 
 
@@ -251,19 +257,23 @@ def stack(receipts: Sequence[CheckedReceipt]) -> Stack:
 
     What a revoked key says does not count: anybody may have it by now.
     """
+    first: dict[str, str] = {}
     said: dict[str, set[Verdict]] = {}
     own: set[str] = set()
     known: set[str] = set()
     platforms: dict[str, list[str]] = {}
     for receipt in receipts:
-        own |= receipt.own
         for signer in receipt.signers:
             if signer.status is SignerStatus.REVOKED:
                 continue
-            said.setdefault(signer.fingerprint, set()).add(receipt.facts.verdict)
+            party = receipt.parties.get(signer.fingerprint, signer.fingerprint)
+            key = first.setdefault(party, signer.fingerprint)
+            if signer.fingerprint in receipt.own:
+                own.add(key)
+            said.setdefault(key, set()).add(receipt.facts.verdict)
             if signer.status.established:
-                known.add(signer.fingerprint)
-            platforms.setdefault(signer.fingerprint, []).append(receipt.facts.platform)
+                known.add(key)
+            platforms.setdefault(key, []).append(receipt.facts.platform)
     failed = tuple(key for key, words in said.items() if Verdict.NOT_REPRODUCED in words)
     good = [key for key, words in said.items() if words == {Verdict.REPRODUCED}]
     independent = tuple(key for key in said if key not in own)

@@ -440,6 +440,26 @@ def test_the_author_reveals_herself(pair: tuple[Project, Path, Path], reveal: Pa
     assert "not one that you named" in done.stderr
 
 
+def test_a_key_that_is_revoked_reveals_nobody(
+    pair: tuple[Project, Path, Path], reveal: Path, tmp_path: Path
+) -> None:
+    project, first, _ = pair
+    key = project.root.parent / "home/settings/key"
+    arguments = ("reveal", "check", str(first), str(reveal), "--signer", f"{key}.pub")
+    for reason, status, words in (("retired", 4, "retired"), ("compromised", 1, "is revoked")):
+        statement = tmp_path / f"{reason}.json"
+        apart = {"REPROPACK_HOME": str(tmp_path / f"author-{reason}")}
+        project.ok(
+            "key", "revoke", "--key", str(key), "--reason", reason, "-o", str(statement),
+            variables=apart,
+        )  # fmt: skip
+        reader = {"REPROPACK_HOME": str(tmp_path / "reader")}
+        project.ok("key", "import", str(statement), variables=reader)
+        done = project.repropack(*arguments, variables=reader)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert words in done.stdout + done.stderr
+
+
 def test_a_replay_for_another_bundle_fails(pair: tuple[Project, Path, Path], reveal: Path) -> None:
     project, _, second = pair
     done = project.repropack("reveal", "check", str(second), str(reveal))

@@ -89,6 +89,10 @@ def test_a_compromised_key_is_refused_loudly_but_its_known_digest_is_not(desk: P
     assert status == 0
     assert "expected digest" in screen
     assert "revoked: compromised" in desk.ok("key", "list")
+    # The author is kept from signing with it by mistake.
+    signing = desk.repropack("sign", "new.rpk", "--key", "old", variables=author(desk))
+    assert signing.returncode == 2
+    assert "is revoked (compromised)" in signing.stderr
     again = desk.repropack("key", "trust", "old.pub", "--name", "again")
     assert "does not count" in again.stderr
     assert check(desk, "old.rpk")[0] == 1

@@ -37,13 +37,14 @@ from repropack.model import (
 )
 from repropack.schema import schema
 from repropack.signing.dsse import seal
-from repropack.signing.key_statements import read_key_statement, revocation
+from repropack.signing.key_statements import read_key_statement, revocation, rotation
 from repropack.signing.keyring import Keyring
 from repropack.signing.keys import SigningKey
 from repropack.signing.policy import TrustPolicy
 from repropack.signing.trusted import TrustedSigner
 from repropack.verify.receipts import (
     CheckedReceipt,
+    Stack,
     is_receiptable,
     platform_class,
     read_receipt,
@@ -314,3 +315,36 @@ def test_what_a_revoked_key_says_counts_neither_way(
     result = stack([checked])
     assert (result.reproduced, result.failed, result.independent) == ((), (), ())
     assert result.verdict is Verdict.INCONCLUSIVE
+
+
+def _joined(*pairs: tuple[SigningKey, SigningKey]) -> Keyring:
+    known = Keyring()
+    for old, new in pairs:
+        envelope = rotation(old, new, NOW)
+        known = known.add(read_key_statement(envelope, "it"), now=NOW, envelope=envelope)
+    return known
+
+
+def test_keys_of_one_holder_are_one_party() -> None:
+    trust = (TrustedSigner(name="lab", fingerprint=A.public.fingerprint),)
+
+    def stacked(known: Keyring, own: SigningKey | None = None) -> Stack:
+        policy = TrustPolicy(trusted=trust, keyring=known)
+        signers = frozenset() if own is None else frozenset({own.public.fingerprint})
+        return stack(
+            [
+                read_receipt(
+                    receipt(key), "a", policy, manifest_sha256=DIGEST, bundle_signers=signers
+                )
+                for key in (A, B)
+            ]
+        )
+
+    assert len(stacked(Keyring()).independent) == 2
+    joined = stacked(_joined((A, B)))
+    assert joined.reproduced == joined.established == (A.public.fingerprint,)
+    # Nor does an author become independent of her own release by changing her key.
+    for pairs in (((A, B), (B, C)), ((C, A), (A, B)), ((A, C), (B, C))):
+        found = stacked(_joined(*pairs), own=C)
+        assert (found.independent, found.reproduced) == ((), ())
+        assert found.verdict is Verdict.INCONCLUSIVE
