@@ -164,9 +164,10 @@ def command(
     \b
     Exit status:
       0  the file is written (or could be: --dry-run)
-      1  something was found that must not go out; nothing is written
+      1  something was found that must not go out, or what would be signed does not give the
+         claimed numbers; nothing is written
       2  wrong usage
-      3  it could not be done
+      3  it could not be done, or not be evaluated
     """
     store = Store.find(Path.cwd())
     store.share()
@@ -221,7 +222,7 @@ def command(
         )
         if anonymous:
             scanned = stricter(scanned)
-        pending = made is not None and made.changed and not unevaluated
+        pending = made is not None and made.changed and not unevaluated and calibrate is None
         leaks, passed = waive(store, scanned.leaks, waived)
         stopped = any(leak.blocks for leak in leaks)
         screen = ExportScreen(
@@ -295,6 +296,7 @@ def _calibrated(
                 policy=TrustPolicy(),
                 runs=runs,
                 allow_unknown_signer=True,
+                data=planned.data_at_hand(),
             ),
             quiet=quiet,
         )

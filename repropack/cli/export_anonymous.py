@@ -84,38 +84,45 @@ def terms_to_search(store: Store, asked: Anonymity, made: Anonymised) -> tuple[T
     Raises:
         RepropackError: git failed.
     """
-    roots = {store.project}
-    for chained in made.plan.chain:
-        roots |= {
-            store.project / root.root.removeprefix("{project}/")
-            for segment in (chained.stored.record.segments if chained.stored.record else ())
-            for root in segment.roots
-            if root.root.startswith("{project}/")
-        }
-        private = store.private(chained.stored)
-        roots |= {
-            Path(place)
-            for place, name in private.prefixes.items()
-            if name.startswith("code:") and os.path.isabs(place)
-        }
     return anonymous_terms(
-        sorted(roots),
+        store.project,
+        _further_code(store, made.plan),
         read_project_file(store.project),
         asked.author.name,
         made.secret_terms(asked),
     )
 
 
+def _further_code(store: Store, planned: ExportPlan) -> list[Path]:
+    """Repositories beside the project's own that the runs used."""
+    found = set()
+    for chained in planned.chain:
+        found |= {
+            store.project / root.root.removeprefix("{project}/")
+            for segment in (chained.stored.record.segments if chained.stored.record else ())
+            for root in segment.roots
+            if root.root.startswith("{project}/")
+        }
+        found |= {
+            Path(place)
+            for place, name in store.private(chained.stored).prefixes.items()
+            if name.startswith("code:") and os.path.isabs(place)
+        }
+    return sorted(found)
+
+
 def stricter(scanned: Scanned) -> Scanned:
     """The same findings; those that tell who somebody is stop an anonymous export.
 
-    Not in data sets: whose addresses they hold is another question.
+    Not in data sets and wheels: whose addresses they hold is another question.
     """
     return replace(
         scanned,
         leaks=tuple(
             replace(leak, blocks=True)
-            if leak.rule in TELLING and not leak.member.startswith("data/")
+            if leak.rule in TELLING
+            and not leak.member.startswith("data/")
+            and not leak.member.endswith(".whl")
             else leak
             for leak in scanned.leaks
         ),
@@ -156,11 +163,7 @@ def evaluate_again(prepared: Prepared, variables: Mapping[str, str], *, quiet: b
                     policy=TrustPolicy(),
                     allow_unknown_signer=True,
                     offline=_is_complete(planned),
-                    data={
-                        one.manifest.name: one.directory
-                        for one in planned.data
-                        if one.manifest.included is None and one.directory.is_dir()
-                    },
+                    data=planned.data_at_hand(),
                 ),
                 variables,
                 Observer(tell=line.tell, advance=line.advance, live=line.live),

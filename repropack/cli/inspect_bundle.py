@@ -13,6 +13,7 @@ from repropack.escaping import show
 from repropack.model import Role
 from repropack.reports.text import describe_signer
 from repropack.verify.integrity import read_signed
+from repropack.verify.release import AUTHORSHIP
 
 __all__ = ["command"]
 
@@ -49,6 +50,8 @@ def command(bundle: str, show_all: bool, as_json: bool) -> int:
         say(f"{bold(show(location.name))}  {human_size(opened.size)}")
     for number, signer in enumerate(signed.signers):
         say(f"{dim(('signed by' if number == 0 else '').ljust(10))} {describe_signer(signer)}")
+    if any(member.path == AUTHORSHIP for member in members):
+        say(f"{dim('anonymous')}  its author is to stay unknown until she reveals herself")
     say(f"{dim('digest')}     sha256:{signed.listed.manifest_sha256}")
     say(f"{dim('made by')}    {show(predicate.tool)}, run {show(predicate.run)}")
     for number, claim in enumerate(predicate.claims):

@@ -22,6 +22,7 @@ from repropack.model import SignerStatus
 from repropack.reports.text import describe_signer
 from repropack.signing.dsse import add_signature, read_envelope
 from repropack.verify.integrity import read_signed
+from repropack.verify.reveal.authors import read_authorship
 
 __all__ = ["command"]
 
@@ -80,6 +81,13 @@ def command(
         if not new and output is None:
             say("it has this signature already; nothing was changed")
             return 0
+        if not yes and new and read_authorship(verified) is not None:
+            raise UsageError(
+                f"{bundle} is anonymous, and a signature would tell that its key's owner has to do "
+                "with it",
+                advice="after the decision, `repropack reveal` proves who made it; if you mean to "
+                "sign it all the same, say --yes",
+            )
         if not yes and sys.stdin.isatty():
             click.confirm("Sign it?", default=True, abort=True, err=True)
         attestation = opened.attestation

@@ -22,9 +22,9 @@ from msgspec.structs import replace
 
 from repropack import canonical
 from repropack.digest import sha256_hex
+from repropack.environment.coarsening import coarse_environment, coarse_variables, private_paths
 from repropack.errors import UsageError
 from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
-from repropack.export.coarsening import coarse_environment, coarse_variables, private_paths
 from repropack.export.data import ChosenData
 from repropack.export.licences import licences_of
 from repropack.export.planned import ExportPlan, PlannedEnvironment
@@ -158,7 +158,8 @@ def anonymise(
         left_out=_left_out(planned, plan),
         replaced=maker.told(),
         remarks=_remarks(plan),
-        changed=_is_changed(planned, plan),
+        # Where names of metrics were replaced, the code may still give the old ones.
+        changed=bool(asked.replacements) or _is_changed(planned, plan),
     )
 
 

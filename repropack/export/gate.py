@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The leak gate: every member is searched before a bundle gets its name.
 
-Wheels of the author's package index, by digest, are not: they are public.
+Wheels of the author's package index, by digest, are not: they are public. Only for an anonymous
+release they are searched, for the author's terms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,9 +17,13 @@ from repropack.errors import RepropackError
 from repropack.model import Role
 from repropack.privacy.terms import Term
 from repropack.privacy.waivers import Waiver, unwaived
-from repropack.privacy.walk import Leak, Scanned, Target, scan
+from repropack.privacy.walk import Leak, Scanned, Target, Unsearched, scan
 
 __all__ = ["Cleared", "LeakError", "clear", "look"]
+
+MAX_WHEEL: Final = 32 * 1024 * 1024
+"""Bytes of a wheel that is searched for an anonymous release: a laboratory's own has less, and what
+has more is the framework that everybody uses."""
 
 
 class LeakError(RepropackError):
@@ -53,13 +59,14 @@ def look(
         sources: What goes out.
         places: What the author calls a member, where she has another name for it.
         terms: Her own.
-        anonymous: Whether her name is unwanted also where authors are named.
+        anonymous: Whether her name is unwanted also where authors are named. Public wheels are
+            then searched for her terms, for the index may be her laboratory's.
         public: Members that everybody has: wheels of the package index.
 
     Raises:
         RepropackError: A file cannot be read.
     """
-    return scan(
+    searched = scan(
         [
             # A file of the code has its own path in the bundle of git, which she does not know.
             Target(
@@ -73,6 +80,40 @@ def look(
         terms,
         anonymous=anonymous,
     )
+    wheels = [source for source in sources if source.path in public] if anonymous else []
+    return _with_wheels(searched, wheels, terms) if wheels else searched
+
+
+def _with_wheels(
+    searched: Scanned, wheels: Sequence[MemberSource], terms: Sequence[Term]
+) -> Scanned:
+    """The search together with what wheels hold of the author's terms; of large ones nothing."""
+    small = [wheel for wheel in wheels if _size(wheel) <= MAX_WHEEL]
+    large = [wheel for wheel in wheels if wheel not in small]
+    found = scan(
+        [Target(place=one.path, member=one.path, content=one.content) for one in small],
+        terms,
+        anonymous=True,
+    )
+    return Scanned(
+        files=searched.files + found.files,
+        size=searched.size + found.size,
+        # What is no term of hers is for whoever published the wheel.
+        leaks=(*searched.leaks, *(x for x in found.leaks if x.rule.startswith("term: "))),
+        unsearched=(
+            *searched.unsearched,
+            *(Unsearched(place=one.path, reason="a large wheel, not searched") for one in large),
+        ),
+    )
+
+
+def _size(source: MemberSource) -> int:
+    if isinstance(source.content, bytes):
+        return len(source.content)
+    try:
+        return source.content.stat().st_size
+    except OSError as error:
+        raise RepropackError(f"{source.content}: cannot be read: {error.strerror}") from error
 
 
 def clear(scanned: Scanned, waivers: Sequence[Waiver]) -> Cleared:

@@ -14,7 +14,12 @@ import msgspec
 
 from repropack.privacy.terms import Identity, Term, terms_of
 from repropack.project_file import ProjectFile
-from repropack.source.people import people_of, remotes_of
+from repropack.source.people import (
+    committers_of,
+    configured_person,
+    people_of,
+    remotes_of,
+)
 
 __all__ = ["anonymous_terms", "author_of", "identity_of", "own_terms"]
 
@@ -33,12 +38,18 @@ def own_terms(roots: Iterable[Path], declared: ProjectFile) -> tuple[Term, ...]:
 
 
 def anonymous_terms(
-    roots: Iterable[Path], declared: ProjectFile, author: str, secrets: Iterable[str]
+    project: Path,
+    further: Iterable[Path],
+    declared: ProjectFile,
+    author: str,
+    secrets: Iterable[str],
 ) -> tuple[Term, ...]:
     """The author's terms where nothing may tell who she is: also where she is.
 
     Args:
-        roots: Directories of her code.
+        project: Her project.
+        further: Other repositories that it uses. Of those in which she has committed, the owners
+            of the remotes are terms; their other authors are not she.
         declared: What `repropack.yaml` says.
         author: What she calls herself, such as `Name <mail>`.
         secrets: Further texts that must stand nowhere.
@@ -46,13 +57,20 @@ def anonymous_terms(
     Raises:
         RepropackError: git failed.
     """
-    known = identity_of(roots, declared)
-    name, _, mail = author.partition("<")
+    known = identity_of([project], declared)
+    name, _, mail = (part.strip(" >") for part in author.partition("<"))
+    mails = {mail, *(other for _, other in known.people)} - {""}
+    hers = [
+        root
+        for root in further
+        if root.is_dir() and mails & {other for _, other in committers_of(root)}
+    ]
     clusters = {os.environ.get(variable, "") for variable in _CLUSTERS}
     return terms_of(
         msgspec.structs.replace(
             known,
-            people=((name.strip(), mail.strip(" >")), *known.people),
+            people=((name, mail), *known.people),
+            remotes=(*known.remotes, *(each for root in hers for each in remotes_of(root))),
             hosts=(*known.hosts, *sorted(clusters - {""})),
             declared=tuple(dict.fromkeys((*secrets, *_time_zones()))),
         )
@@ -87,8 +105,7 @@ def author_of(project: Path, variables: Mapping[str, str]) -> str | None:
     Raises:
         RepropackError: git failed.
     """
-    known = people_of(project, configured_only=True)
-    name, mail = known[0] if known else ("", "")
+    name, mail = configured_person(project) or ("", "")
     name = variables.get("GIT_AUTHOR_NAME") or name
     mail = variables.get("GIT_AUTHOR_EMAIL") or mail
     return (f"{name} <{mail}>" if mail else name) if name else None

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from repropack.environment.lock import LockedPackage
@@ -76,3 +78,11 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
     held_back: tuple[str, ...]
     warnings: tuple[str, ...]
     authorship: Authorship | None = None
+
+    def data_at_hand(self) -> dict[str, Path]:
+        """Where the author has the data sets that are not packed, for an evaluation by herself."""
+        return {
+            one.manifest.name: one.directory
+            for one in self.data
+            if one.manifest.included is None and one.directory.is_dir()
+        }

@@ -8,35 +8,47 @@ from pathlib import Path
 from repropack.process import ProcessFailedError, find_program
 from repropack.source.git import own
 
-__all__ = ["people_of", "remotes_of"]
+__all__ = ["committers_of", "configured_person", "people_of", "remotes_of"]
 
 
-def people_of(root: Path, *, configured_only: bool = False) -> tuple[tuple[str, str], ...]:
+def people_of(root: Path) -> tuple[tuple[str, str], ...]:
     """Name and mail address of authors and committers of all commits, and of git's configuration.
+
+    Empty where there is no repository or no git.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    configured = configured_person(root)
+    return tuple(dict.fromkeys((*((configured,) if configured else ()), *committers_of(root))))
+
+
+def configured_person(root: Path) -> tuple[str, str] | None:
+    """Name and mail address in git's configuration; None where it has neither.
+
+    Raises:
+        RepropackError: git failed.
+    """
+    if find_program("git") is None:
+        return None
+    git = own(root)
+    name, mail = (
+        git.call("config", "--get", key, accept=(0, 1, 128)).stdout.decode("utf-8", "replace")
+        for key in ("user.name", "user.email")
+    )
+    return (name.strip(), mail.strip()) if name.strip() or mail.strip() else None
+
+
+def committers_of(root: Path) -> tuple[tuple[str, str], ...]:
+    """Name and mail address of authors and committers of all commits.
 
     Also of commits that only a stash, a note or a tag reaches. As written, not as a mailmap has it.
     Empty where there is no repository or no git.
-
-    Args:
-        root: A directory of the repository.
-        configured_only: Only whom git's configuration names.
 
     Raises:
         RepropackError: git failed.
     """
     found: dict[tuple[str, str], None] = {}
-    if find_program("git") is None:
-        return ()
-    git = own(root)
-    configured = [
-        git.call("config", "--get", key, accept=(0, 1, 128)).stdout.decode("utf-8", "replace")
-        for key in ("user.name", "user.email")
-    ]
-    name, mail = (text.strip() for text in configured)
-    if name or mail:
-        found[name, mail] = None
-    if configured_only:
-        return tuple(found)
     for line in _lines(
         root, "log", "--all", "--reflog", "--format=%an%x00%ae%n%cn%x00%ce", "--no-mailmap"
     ):

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from packaging.utils import canonicalize_name
 
+from repropack.environment.coarsening import coarse_machine
 from repropack.environment.conda import needs_conda
 from repropack.environment.index import load_index_settings
 from repropack.environment.installation import site_packages
@@ -89,10 +90,11 @@ def build_environments(
     differences: list[Difference] = []
     findings: list[Finding] = []
     here = describe_machine(variables)
+    compared = coarse_machine(here) if release.anonymous else here
     uv: Uv | None = None
     for number, directory in enumerate(needed, 1):
         specification = release.environments[directory]
-        differences += _machine_differences(specification.environment.machine, here)
+        differences += _machine_differences(specification.environment.machine, compared)
         if specification.environment.python is None:
             built[directory] = BuiltEnvironment(
                 directory=None, interpreter_prefix=None, recorded=specification.environment

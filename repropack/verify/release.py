@@ -34,7 +34,17 @@ from repropack.paths import PathRefusedError, to_logical_path
 from repropack.placeholders import PROJECT_DATA, split_code, split_data
 from repropack.source.trees import path_defect
 
-__all__ = ["Release", "ReleaseEnvironment", "ReleaseRun", "data_member", "read_release"]
+__all__ = [
+    "AUTHORSHIP",
+    "Release",
+    "ReleaseEnvironment",
+    "ReleaseRun",
+    "data_member",
+    "read_release",
+]
+
+AUTHORSHIP: Final = "authorship.json"
+"""The member by which a bundle is anonymous (specification, section 19)."""
 
 MAX_RECORD: Final = 256 * 1024 * 1024
 """Bytes of one record: the data manifest of a million files has about 150 MiB."""
@@ -88,6 +98,7 @@ class Release(Struct, frozen=True, kw_only=True):
 
     Attributes:
         artifacts: The members that hold files of runs, by run id, recorded path and digest.
+        anonymous: Whether its author is to stay unknown: facts of machines are coarse then.
     """
 
     claims: ClaimSet
@@ -95,6 +106,7 @@ class Release(Struct, frozen=True, kw_only=True):
     data: dict[str, DataManifest]
     environments: dict[str, ReleaseEnvironment]
     artifacts: dict[tuple[str, str, str], str]
+    anonymous: bool = False
 
     @property
     def claimed(self) -> ReleaseRun:
@@ -184,6 +196,7 @@ def read_release(bundle: VerifiedBundle, statement: Statement) -> Release:
             for run in runs
             for artifact in run.packed.artifacts
         },
+        anonymous=AUTHORSHIP in members,
     )
     digests = {path: member.sha256 for path, member in members.items()}
     seen: set[str] = set()

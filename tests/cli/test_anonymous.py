@@ -136,6 +136,8 @@ def test_no_planted_word_is_in_any_byte(bare_project: Project, tmp_path: Path) -
     report = json.loads(done.stdout)
     assert (report["verdict"], done.returncode) == ("REPRODUCED", 4), report["reason"]
     assert report["signer"]["status"].startswith("anonymous")
+    # It is compared with this machine as coarsely as it tells its own.
+    assert report.get("differences", []) == []
 
 
 SPOTS: dict[str, tuple[str, bytes]] = {
@@ -364,6 +366,7 @@ def test_a_reviewer_is_told_and_not_frightened(pair: tuple[Project, Path, Path])
     assert "every byte is what the anonymous author signed" in done.stdout
     assert "not established" not in done.stdout + done.stderr
     assert "--expect" in done.stderr
+    assert "anonymous  its author is to stay unknown" in project.ok("inspect", str(first))
     digest = json.loads(project.ok("inspect", str(first), "--json"))["manifest_sha256"]
     project.ok("verify", str(first), "--no-run", "--expect", f"sha256:{digest}")
     report = project.root / "report.html"
@@ -380,6 +383,20 @@ def test_its_key_is_never_remembered(pair: tuple[Project, Path, Path]) -> None:
     assert done.returncode == 4
     assert "reviewer-7 is not remembered" in done.stderr
     assert project.ok("key", "list") == before
+
+
+def test_its_author_does_not_sign_it_by_mistake(
+    pair: tuple[Project, Path, Path], tmp_path: Path
+) -> None:
+    project, first, _ = pair
+    done = project.repropack("sign", str(first), "-o", str(tmp_path / "s.rpk"))
+    assert done.returncode == 2
+    assert "is anonymous, and a signature would tell" in done.stderr
+    assert not (tmp_path / "s.rpk").exists()
+    project.ok("sign", str(first), "-o", str(tmp_path / "s.rpk"), "--yes")
+    done = project.repropack("verify", str(tmp_path / "s.rpk"), "--no-run")
+    assert done.returncode == 0
+    assert "anonymous: the key was made for this bundle alone" in done.stdout
 
 
 def _resigned(project: Project, bundle: Path, place: Path, key: SigningKey) -> Path:

@@ -34,10 +34,10 @@ from repropack.signing.commitments import SALT_SIZE, author_commitment
 from repropack.signing.dsse import check_signatures, read_envelope
 from repropack.signing.keys import PublicKey, WeakKeyError
 from repropack.verify.integrity import Signed
+from repropack.verify.release import AUTHORSHIP
 from repropack.verify.reveal.refusal import RevealRefusedError
 
 __all__ = [
-    "AUTHORSHIP",
     "Revealed",
     "check_author_reveal",
     "is_envelope",
@@ -45,8 +45,6 @@ __all__ = [
     "reveal_payload",
     "with_authorship",
 ]
-
-AUTHORSHIP: Final = "authorship.json"
 
 MAX_AUTHORSHIP: Final = 4096
 """Bytes: ours have 230."""

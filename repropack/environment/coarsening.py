@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from repropack.environment.lock import select
 from repropack.model import CondaPackage, Distribution, Environment, Machine, Python
 
-__all__ = ["coarse_environment", "coarse_variables", "private_paths"]
+__all__ = ["coarse_environment", "coarse_machine", "coarse_variables", "private_paths"]
 
 KEPT_FACTS: Final = frozenset({"cpu vendor", "cpu family", "cpu model"})
 """Facts of the platform by which libraries choose kernels and of which millions of machines have
@@ -82,7 +82,7 @@ def coarse_environment(environment: Environment) -> Environment:
         )
     return replace(
         environment,
-        machine=_coarse_machine(environment.machine),
+        machine=coarse_machine(environment.machine),
         python=None if environment.python is None else _coarse_python(environment.python),
         distributions=distributions,
         conda=tuple(_coarse_conda(package) for package in environment.conda),
@@ -94,7 +94,8 @@ def coarse_environment(environment: Environment) -> Environment:
     )
 
 
-def _coarse_machine(machine: Machine) -> Machine:
+def coarse_machine(machine: Machine) -> Machine:
+    """A machine as an anonymous release tells it; a reader compares hers in the same form."""
     return Machine(
         system=machine.system,
         architecture=machine.architecture,
