@@ -261,7 +261,8 @@ def command(
                 advance,
                 volume_size=volume_size,
                 keep=None if made is None else keeper(store, made),
-                frame_notes=frame_notes(),
+                # How an earlier bundle was compressed is nothing that this one should show.
+                frame_notes=None if anonymous else frame_notes(),
             )
         if as_json:
             written = _facts(exported)
