@@ -17,6 +17,7 @@ TABLE = {
     "recorders": "benchmarks.recorders",
     "hashing": "benchmarks.hashing",
     "leaks": "benchmarks.leaks",
+    "verdict": "benchmarks.verdict",
 }
 """Each module has `measure(scratch: Path) -> str`, which returns a Markdown section."""
 

@@ -53,6 +53,7 @@ if [ "$group" = bench ]; then
     need zip zip
     need borg borgbackup
     need restic restic
+    need git-annex git-annex
 fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
