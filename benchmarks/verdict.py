@@ -168,6 +168,7 @@ class Place:
             "venv/bin/python eval.py out/model.joblib"
         )
         datalad = f"PATH={q['tools']}:$PATH {q['tools']}/datalad"
+        reprounzip = f"{q['tools']}/reprounzip directory"
         lines = {
             INSIDE: f"{verify} --offline {q['full']} > {q['work']}",
             COLD: f"{verify} {q['plain']} > {q['work']}",
@@ -175,8 +176,10 @@ class Place:
             f"{BY_HAND}, cold": by_hand,
             f"{BY_HAND}, warm": by_hand,
             "reprounzip directory": (
-                f"REPROZIP_USAGE_STATS=off {q['tools']}/reprounzip directory setup {q['rpz']} "
-                f"{q['work']} && {q['tools']}/reprounzip directory run {q['work']}"
+                # It refuses to run where Ctrl-C is ignored, as it is in the background of a shell.
+                "export REPROZIP_USAGE_STATS=off; "
+                f"{reprounzip} setup {q['rpz']} {q['work']} && "
+                f"env --default-signal=INT {reprounzip} run {q['work']}"
             ),
             "datalad rerun": (
                 f"export HOME={shlex.quote(self.variables['HOME'])}; "

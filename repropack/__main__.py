@@ -65,6 +65,10 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("REPROPACK_DEBUG"):
             raise
+        if isinstance(error, RuntimeError) and "home directory" in str(error):
+            # From `Path.expanduser`: every command takes paths, and has places below the home.
+            complain("no home directory is known", "set HOME, or name the place without `~`")
+            sys.exit(2)
         complain(
             f"this is a defect of repropack: {type(error).__name__}: {error}",
             "set REPROPACK_DEBUG=1 to see where, and please report it",

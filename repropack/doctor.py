@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import importlib.util
 import os
+import platform
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +62,7 @@ class Check(Struct, frozen=True, kw_only=True):
     Attributes:
         found: What is there, or why it does not work.
         purpose: What needs it.
-        advice: How to get it; empty where it is there.
+        advice: How to get it, one way a line; empty where it is there.
     """
 
     name: str
@@ -142,7 +143,7 @@ def _sandbox() -> Check:
             state=State.MISSING,
             found="; ".join(found.reasons),
             purpose=purpose,
-            advice="; ".join(_sandbox_advice()),
+            advice="\n".join(_sandbox_advice()),
         )
     text, advice = found.kind, ""
     if found.kind != "bubblewrap":
@@ -238,12 +239,12 @@ def _pythons(uv: Uv) -> Check:
         }
     except (canonical.NotCanonicalError, KeyError, TypeError):
         found = set()
+    found.add(platform.python_version())
     return Check(
         name="Python",
-        state=State.GOOD if found else State.OPTIONAL,
-        found=", ".join(sorted(found, key=_by_number)) or "none found",
+        state=State.GOOD,
+        found=", ".join(sorted(found, key=_by_number)),
         purpose="bundles of the same X.Y; others: uv python install X.Y.Z",
-        advice="" if found else "uv python install 3.12",
     )
 
 

@@ -58,6 +58,6 @@ def _key() -> str:
 def _say_check(check: Check) -> None:
     mark = _MARKS[check.state].ljust(8)
     shown = bold(mark) if check.state is State.MISSING else mark
-    say(f"{shown} {check.name.ljust(9)} {show(check.found, limit=300)}  {dim(check.purpose)}")
-    if check.advice:
-        say(f"{' ' * 18} → {show(check.advice, limit=500)}")
+    say(f"{shown} {check.name.ljust(9)} {dim(check.purpose + ':')} {show(check.found, limit=300)}")
+    for line in check.advice.splitlines():
+        say(f"{' ' * 18} → {show(line, limit=500)}")

@@ -47,8 +47,8 @@ class Cached(Struct, frozen=True, kw_only=True):
 
 def cache_directory(environ: Mapping[str, str]) -> Path:
     """Where it is: in the user's own cache (XDG Base Directory Specification)."""
-    home = environ.get("HOME") or os.path.expanduser("~")
-    return Path(environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "repropack")
+    cache = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME") or "~", ".cache"))
+    return cache.expanduser() / "repropack"
 
 
 def mark_used(file: Path) -> None:

@@ -64,6 +64,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(bare_project: Project, tmp_
         "sandbox",
     }
     assert checks["git"]["advice"] == "apt install git"
+    assert "{}.{}.{}".format(*sys.version_info) in checks["Python"]["found"]
     assert "Landlock" in checks["sandbox"]["found"]
     assert "namespaces" in checks["sandbox"]["advice"]
     assert checks["strace"]["state"] == "optional"
@@ -75,3 +76,24 @@ def test_no_password_of_an_index_is_shown(bare_project: Project) -> None:
     text = bare_project.ok("doctor", variables={"UV_DEFAULT_INDEX": address})
     assert "packages.example.org" in text
     assert "hunter2" not in text
+
+
+def test_a_user_without_a_home_is_told() -> None:
+    """As in a container that was started with a number for a user."""
+    bubblewrap = find_bubblewrap()
+    assert bubblewrap is not None
+    done = subprocess.run(
+        [bubblewrap.path, "--unshare-user", "--uid", "54321", "--dev-bind", "/", "/", "--",
+         sys.executable, "-m", "repropack", "key", "show"],
+        cwd="/", env={}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "repropack: no home directory is known; set HOME, or name the place without `~`\n"
+    )
+
+
+def test_a_path_of_a_user_who_is_not_there_is_no_defect(bare_project: Project) -> None:
+    done = bare_project.repropack("inspect", "~nosuchuser/x.rpk")
+    assert done.returncode == 2
+    assert "name the place without `~`" in done.stderr

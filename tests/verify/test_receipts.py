@@ -269,6 +269,22 @@ def test_three_parties_on_two_platforms() -> None:
     assert set(result.established) == {A.public.fingerprint, C.public.fingerprint}
 
 
+def test_a_key_that_signs_one_receipt_thrice_counts_once() -> None:
+    thrice = seal(receipt_payload(report(), HERE, NOW), A, A, A)
+    assert len(stack([read(thrice)]).reproduced) == 1
+
+
+def test_a_signature_of_one_under_the_name_of_another_does_not_count() -> None:
+    mine, theirs = json.loads(receipt(A)), json.loads(receipt(B))
+    forged = {**mine["signatures"][0], "keyid": theirs["signatures"][0]["keyid"]}
+    both = canonical.encode({**mine, "signatures": [mine["signatures"][0], forged]})
+    assert stack([read(both)]).reproduced == (A.public.fingerprint,)
+    alone = canonical.encode({**mine, "signatures": [forged]})
+    with pytest.raises(DefectError) as caught:
+        read(alone)
+    assert caught.value.finding.code is Code.SIGNATURE
+
+
 def test_the_authors_own_receipt_is_no_independent_one() -> None:
     result = stack([read(receipt(A), trusted=(A,), own=(A,))])
     assert result.verdict is Verdict.INCONCLUSIVE
