@@ -110,7 +110,8 @@ def _extract_into(
         needed = sum(member.size for member, _ in chosen)
         if needed > room.f_bavail * room.f_frsize:
             raise RepropackError(
-                f"there is no room for {needed} bytes", advice="choose another directory"
+                f"{directory.parent} has no room for {needed} bytes",
+                advice="choose another directory; for verify, TMPDIR names it",
             )
         for path, content in extra:
             with os.fdopen(create_beneath(root, path, executable=False), "wb") as file:

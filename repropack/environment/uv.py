@@ -69,6 +69,8 @@ _UNSOLVABLE: Final = re.compile(
 _LOCK_FILE: Final = {".lock": f"sha256 {sha256_hex(b'')}"}
 """uv locks what it installs into by an empty file, which stays."""
 
+_NO_ROOM: Final = "no room on the disk"
+
 _NOT_FOUND: Final = 1
 """uv's status where the index was reached and does not have what was asked for."""
 
@@ -335,9 +337,9 @@ def build(
             into = ["--python", str(target.absolute() / "bin" / "python")]
             try:
                 _install(uv, entries, into, wheels=wheels, offline=offline or from_bundle)
-            except EnvironmentNotBuiltError:
+            except EnvironmentNotBuiltError as error:
                 # The wheels of another platform are no use here; the lock names those of this one.
-                if offline or not from_bundle:
+                if offline or not from_bundle or error.finding.found.startswith(_NO_ROOM):
                     raise
                 progress(f"installing {len(entries)} packages from the package index")
                 _install(uv, entries, into, wheels=wheels, offline=False)
@@ -424,8 +426,9 @@ def _install(
             finding=Finding(
                 code=Code.PACKAGE_MISSING,
                 subject=subject,
-                found=f"{reason}: {said}",
-                expected=entry.wheels[0].filename if entry else "",
+                # Where, is not known: in the environment, or in the cache.
+                found=reason if reason == _NO_ROOM else f"{reason}: {said}",
+                expected="" if not entry or reason == _NO_ROOM else entry.wheels[0].filename,
             ),
             advice=advice,
         ) from None
@@ -439,7 +442,7 @@ def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
     """Why uv did not install, and what can be done about it. uv has no codes, only words."""
     if b"No space left on device" in stderr or b"Disk quota exceeded" in stderr:
         return (
-            "no room on the disk",
+            _NO_ROOM,
             "make room, or name other directories by TMPDIR and XDG_CACHE_HOME",
         )
     if b"Hash mismatch" in stderr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -63,6 +64,13 @@ WALL_MAXIMUM: Final = 20.0 * 24 * 3600
 
 LEAST_ROOM: Final = 2 * 1024**3
 """Bytes that a repetition leaves free on the disk, or half of what is free when it starts."""
+
+
+FULL: Final = 1024**2
+"""Bytes: what is left of a disk when a program could not write its next block."""
+
+
+_NO_SPACE: Final = re.compile(r"No space left on device|Disk quota exceeded|Errno 28\b")
 
 
 SHELL_SIGNAL: Final = 128
@@ -235,8 +243,15 @@ def _started(conditions: Conditions, run: ReleaseRun, job: Job) -> JobEnd:
     try:
         return conditions.executor.execute(job)
     except RepropackError as error:
+        full = _is_full(conditions.work)
         raise RepetitionFailedError(
-            Finding(code=Code.RUN_FAILED, subject=f"run {run.number}", found=error.message)
+            Finding(
+                # The output is kept on the same disk.
+                code=Code.NO_ROOM if full else Code.RUN_FAILED,
+                subject=f"run {run.number}",
+                found=error.message,
+                expected=_more_room(conditions.work) if full else "",
+            )
         ) from error
 
 
@@ -299,8 +314,21 @@ def _wall_limit(segment: Segment) -> float:
     return min(max(WALL_MINIMUM, WALL_FACTOR * took.total_seconds()), WALL_MAXIMUM)
 
 
-def check_end(which: str, segment: Segment, end: JobEnd, logs: tuple[Path, Path]) -> None:
-    """A repetition must end as the recorded run did, whatever that was."""
+def check_end(
+    which: str, segment: Segment, end: JobEnd, logs: tuple[Path, Path], work: Path
+) -> None:
+    """A repetition must end as the recorded run did, whatever that was.
+
+    Args:
+        which: The run, in words.
+        segment: What was repeated.
+        end: How the repetition ended.
+        logs: Its standard output and standard error.
+        work: The work directory, whose disk may be full.
+
+    Raises:
+        RepetitionFailedError: It ended otherwise.
+    """
     if end.timed_out:
         raise RepetitionFailedError(
             Finding(code=Code.TIMED_OUT, subject=which, found=f"{end.seconds:.0f} s")
@@ -311,7 +339,7 @@ def check_end(which: str, segment: Segment, end: JobEnd, logs: tuple[Path, Path]
                 code=Code.NO_ROOM,
                 subject=which,
                 found=f"ended after {end.seconds:.0f} s",
-                expected="more room where the work directory is; TMPDIR names another place",
+                expected=_more_room(work),
             )
         )
     recorded = segment.outcome
@@ -322,15 +350,42 @@ def check_end(which: str, segment: Segment, end: JobEnd, logs: tuple[Path, Path]
     elif end.signal is None and end.status == recorded.status:
         return
     found = f"signal {end.signal}" if end.signal else f"status {end.status}"
+    said = _last_words(logs[1]) or _last_words(logs[0]) or "no output"
+    if (full := _is_full(work)) or _NO_SPACE.search(said):
+        raise RepetitionFailedError(
+            Finding(
+                code=Code.NO_ROOM,
+                subject=which,
+                found=f"{found}: {said}",
+                expected=_more_room(work)
+                if full
+                else "more room in the sandbox's /tmp, which is in memory: --memory bounds both",
+            )
+        )
     raise RepetitionFailedError(
         Finding(
             code=Code.RUN_FAILED,
             subject=which,
-            found=f"{found}: {_last_words(logs[1]) or _last_words(logs[0]) or 'no output'}",
+            found=f"{found}: {said}",
             expected=f"signal {recorded.signal}"
             if recorded.signal
             else f"status {recorded.status}",
         )
+    )
+
+
+def _is_full(work: Path) -> bool:
+    """Whether nothing worth mentioning can be written any more."""
+    found = os.statvfs(work)
+    return found.f_bavail * found.f_frsize < FULL or (found.f_files > 0 and found.f_favail == 0)
+
+
+def _more_room(work: Path) -> str:
+    found = os.statvfs(work)
+    free, whole = (n * found.f_frsize // 2**20 for n in (found.f_bavail, found.f_blocks))
+    return (
+        f"more room on the disk of {work.parent}, where {free} MiB of {whole} are free; TMPDIR "
+        "names another place"
     )
 
 

@@ -210,7 +210,7 @@ def _repeat_segment(
         else None,
     )
     if not end.enough:
-        check_end(which, segment, end, logs)
+        check_end(which, segment, end, logs, conditions.work)
     try:
         after = scan(project)
     except OSError as error:

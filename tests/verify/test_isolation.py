@@ -75,22 +75,43 @@ def test_a_training_that_takes_all_memory_is_ended(tmp_path: Path) -> None:
         assert report.verdict is verdict
 
 
-def test_a_run_that_fills_the_disk_is_ended_before_it_is_full(tmp_path: Path) -> None:
+def verify_on_a_small_disk(place: Path, script: str, size: int) -> subprocess.CompletedProcess[str]:
     bubblewrap = find_bubblewrap()
     assert bubblewrap is not None
-    script = "head -c 40000000 /dev/zero > big; sleep 20\n" + metrics("0.91")
-    bundle = simple(tmp_path, script).write()
-    small = tmp_path / "small"
+    bundle = simple(place, script, files={"ballast": os.urandom(600_000).hex()}).write()
+    small = place / "small"
     small.mkdir()
-    done = subprocess.run(
-        [bubblewrap.path, "--dev-bind", "/", "/", "--size", "64000000", "--tmpfs", small, "--",
+    return subprocess.run(
+        [bubblewrap.path, "--dev-bind", "/", "/", "--size", str(size), "--tmpfs", small, "--",
          sys.executable, "-m", "repropack", "verify", bundle,
          "--signer", AUTHOR.public.fingerprint],
         env={**os.environ, "TMPDIR": str(small)},
         cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        # Ended by us while it writes, and by itself when it could write no more.
+        "head -c 40000000 /dev/zero > big; sleep 20\n",
+        "head -c 90000000 /dev/zero > big || exit 1\n",
+    ],
+)
+def test_a_run_that_fills_the_disk_is_no_failure_of_the_claim(tmp_path: Path, fill: str) -> None:
+    done = verify_on_a_small_disk(tmp_path, fill + metrics("0.91"), 64_000_000)
     assert done.returncode == 3, done.stdout + done.stderr
-    assert Code.NO_ROOM.title in done.stdout.splitlines()[-1]
+    last = done.stdout.splitlines()[-1]
+    assert Code.NO_ROOM.title in last
+    assert str(tmp_path / "small") in last
+    assert "TMPDIR" in last
+
+
+def test_a_disk_that_does_not_hold_the_bundle_is_named(tmp_path: Path) -> None:
+    done = verify_on_a_small_disk(tmp_path, metrics("0.91"), 100_000)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert str(tmp_path / "small") in done.stderr
+    assert "TMPDIR" in done.stderr
 
 
 @pytest.mark.parametrize("claimed", [True, False])
