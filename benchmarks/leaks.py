@@ -62,7 +62,8 @@ def measure(scratch: Path) -> str:
             ]
         )
     start = time.perf_counter()
-    leaks = scan([Target(place=str(path), content=path) for path in clean], own_terms()).leaks
+    targets = [Target(place=str(path), content=path) for path in clean]
+    leaks = scan(targets, own_terms(), second=False).leaks
     seconds = time.perf_counter() - start
     rules: dict[str, set[str]] = {}
     for leak in leaks:
@@ -81,7 +82,7 @@ def measure(scratch: Path) -> str:
             *table(["tool", "secrets", "everyday files", "terms", "false flags", "MB/s"], rows),
             "",
             f"Planted in {kinds} kinds of files; everyday files are {len(EVERYDAY)} files of other "
-            f"programs with {len(SEEDS)} values each, in {len(WRAPPINGS)} wrappings. False flags "
+            f"programs with {len(SEEDS)} values each, in {len(KINDS)} wrappings. False flags "
             "and speed in the table are those of a sample. repropack on all "
             f"{len(clean):,} files of the environment ({size_of(clean) / 1e6:.0f} MB): "
             f"{len(rules)} flagged, {1000 * len(rules) / len(clean):.2f} in 1,000 ({by_rule}), "
@@ -96,13 +97,16 @@ def make_everyday(directory: Path) -> list[Path]:
     paths = []
     for seed in SEEDS:
         for number, one in enumerate(draw(seed)):
-            kind = list(WRAPPINGS)[(number + seed * 6) % len(WRAPPINGS)]
+            kind = KINDS[(number + seed * 6) % len(KINDS)]
             path = directory / f"{seed}-{number}" / (Path(one.name).name + ENDINGS.get(kind, ""))
             path.parent.mkdir(parents=True)
             path.write_bytes(WRAPPINGS[kind](one.name, one.text.encode()))
             paths.append(path)
     return paths
 
+
+KINDS = [kind for kind in WRAPPINGS if kind != "past a megabyte of text"]
+"""detect-secrets would need minutes for such a file."""
 
 ENDINGS = {
     "gz": ".gz", "bz2": ".bz2", "xz": ".xz", "zst": ".zst", "tar": ".tar", "tar.gz": ".tar.gz",
@@ -123,7 +127,7 @@ def size_of(files: Iterable[Path]) -> int:
 
 def repropack(files: list[Path]) -> Flagged:
     targets = [Target(place=str(path), content=path) for path in files]
-    found = scan(targets, own_terms()).leaks
+    found = scan(targets, own_terms(), second=False).leaks
     return {leak.place.split(" » ")[0] for leak in found if leak.blocks}
 
 

@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from repropack.digest import sha256_hex
 from repropack.errors import RepropackError
+from repropack.privacy.betterleaks import BetterleaksError, Found, Texts, location
 from repropack.privacy.containers import (
     CHUNK,
     COVERED,
@@ -32,7 +33,7 @@ from repropack.privacy.containers import (
     container_for,
     plain_kind,
 )
-from repropack.privacy.search import CONTEXT, Hit, Searcher, is_binary
+from repropack.privacy.search import CONTEXT, Hit, Searcher, fingerprint, is_binary, masked
 from repropack.privacy.terms import Term
 
 __all__ = ["Leak", "Scanned", "Target", "scan"]
@@ -120,12 +121,30 @@ class Scanned(Struct, frozen=True, kw_only=True):
         size: and their bytes.
         leaks: What was found, by place; each finding once in a place.
         unsearched: What could not be looked into, and why.
+        betterleaks: Whether betterleaks was asked too.
     """
 
     files: int
     size: int
     leaks: tuple[Leak, ...] = ()
     unsearched: tuple[Unsearched, ...] = ()
+    betterleaks: bool = False
+
+
+BETTERLEAKS: Final = "betterleaks: "
+"""What its rules are called here begins with this."""
+
+
+class _How(Struct, frozen=True, kw_only=True):
+    """What is searched for, and by whom.
+
+    Attributes:
+        betterleaks: Where it is, or an empty text.
+    """
+
+    terms: Sequence[Term]
+    anonymous: bool
+    betterleaks: str
 
 
 class _Part(Struct, frozen=True, kw_only=True):
@@ -150,6 +169,7 @@ def scan(
     *,
     anonymous: bool = False,
     workers: int | None = None,
+    second: bool = True,
 ) -> Scanned:
     """Searches files, on several processors where there is much to search.
 
@@ -158,26 +178,32 @@ def scan(
         terms: The author's own.
         anonymous: Whether her name is unwanted also where authors are named.
         workers: Processes; None for one for each processor.
+        second: Whether betterleaks searches too, where it is installed.
 
     Raises:
         RepropackError: A file cannot be read.
     """
     sizes = [_size(target) for target in targets]
     count = workers or len(os.sched_getaffinity(0))
+    how = _How(terms=terms, anonymous=anonymous, betterleaks=location() if second else "")
     if count < 2 or sum(sizes) < PARALLEL_FROM:
         parts = [_Part(target=t, size=s) for t, s in zip(targets, sizes, strict=True)]
-        results = [_scan_some(parts, terms, anonymous)]
+        results = [_scan_some(parts, how)]
     else:
         parts = [part for t, s in zip(targets, sizes, strict=True) for part in _parts_of(t, s)]
-        results = _scan_in_processes(parts, terms, anonymous, count)
+        results = _scan_in_processes(parts, how, count)
     leaks = {(leak.id, leak.member): leak for result in results for leak in result.leaks}
     return Scanned(
         files=len(targets),
         size=sum(sizes),
         leaks=tuple(sorted(leaks.values(), key=lambda x: (not x.blocks, x.place, x.rule, x.id))),
         unsearched=tuple(
-            sorted((u for r in results for u in r.unsearched), key=lambda x: (x.place, x.reason))
+            sorted(
+                {u for result in results for u in result.unsearched},
+                key=lambda x: (x.place, x.reason),
+            )
         ),
+        betterleaks=bool(how.betterleaks),
     )
 
 
@@ -193,9 +219,7 @@ def _parts_of(target: Target, size: int) -> Iterator[_Part]:
     yield _Part(target=target, size=size, within=True)
 
 
-def _scan_in_processes(
-    parts: Sequence[_Part], terms: Sequence[Term], anonymous: bool, count: int
-) -> list[Scanned]:
+def _scan_in_processes(parts: Sequence[_Part], how: _How, count: int) -> list[Scanned]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
@@ -208,12 +232,30 @@ def _scan_in_processes(
     # A fresh interpreter: this one may have threads, whose locks a fork would copy.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, mp_context=context) as pool:
-        jobs = [pool.submit(_scan_some, share, terms, anonymous) for _, share in shares if share]
+        jobs = [pool.submit(_scan_some, share, how) for _, share in shares if share]
         return [job.result() for job in jobs]
 
 
-def _scan_some(parts: Sequence[_Part], terms: Sequence[Term], anonymous: bool) -> Scanned:
-    walk = _Walk(Searcher(terms, anonymous=anonymous))
+def _scan_some(parts: Sequence[_Part], how: _How) -> Scanned:
+    texts = Texts(how.betterleaks) if how.betterleaks else None
+    walk = _Walk(Searcher(how.terms, anonymous=how.anonymous), texts)
+    try:
+        _look_into(walk, parts)
+        walk.end()
+    finally:
+        if texts is not None:
+            texts.close()
+    return Scanned(
+        files=0,
+        size=0,
+        leaks=tuple(walk.leaks.values()),
+        unsearched=tuple(
+            Unsearched(place=place, reason=reason) for place, reason in walk.unsearched
+        ),
+    )
+
+
+def _look_into(walk: _Walk, parts: Sequence[_Part]) -> None:
     for part in parts:
         try:
             walk.part(part)
@@ -223,14 +265,6 @@ def _scan_some(parts: Sequence[_Part], terms: Sequence[Term], anonymous: bool) -
                 f"cannot read {content if isinstance(content, Path) else ''}: "
                 f"{error.strerror or error}"
             ) from error
-    return Scanned(
-        files=0,
-        size=0,
-        leaks=tuple(walk.leaks.values()),
-        unsearched=tuple(
-            Unsearched(place=place, reason=reason) for place, reason in walk.unsearched
-        ),
-    )
 
 
 def _size(target: Target) -> int:
@@ -261,8 +295,9 @@ class _OverLimitError(Exception):
 class _Walk:
     """Collects what is found in files, one after the other."""
 
-    def __init__(self, searcher: Searcher) -> None:
+    def __init__(self, searcher: Searcher, texts: Texts | None) -> None:
         self._searcher = searcher
+        self._texts = texts
         self.leaks: dict[tuple[str, str], Leak] = {}
         self.unsearched: dict[tuple[str, str], None] = {}
         self._member = ""
@@ -327,6 +362,7 @@ class _Walk:
         elif size <= IN_MEMORY * 4 and depth < MAX_DEPTH:
             file.seek(0)
             text = file.read()
+            self._also(text, place)
             if not any(mark in text for mark in _EMBEDDED_MARKS):
                 return
             for number, match in enumerate(_EMBEDDED.finditer(text)):
@@ -344,6 +380,8 @@ class _Walk:
             self._found(self._searcher.search(name.encode("utf-8", "replace"), place), place)
             if not seen:
                 self._bytes(itertools.chain((first,), content), place)
+            elif not is_binary(first[:HEAD]):
+                self._also(first + b"".join(content), place)
             if first and is_binary(first[:HEAD]) and plain_kind(first[:HEAD], place) is None:
                 self._note(place, "searched as bytes: an unknown binary format")
             return
@@ -390,20 +428,49 @@ class _Walk:
         if last > at:
             self._found(self._searcher.search(data, place, start=at, stop=last), place)
 
-    def _found(self, hits: Iterable[Hit], place: str) -> None:
+    def _found(self, hits: Iterable[Hit], place: str, member: str | None = None) -> None:
+        member = self._member if member is None else member
         for hit in hits:
             key = sha256_hex(f"{place}\0{hit.rule}\0{hit.sha256}".encode("utf-8", "replace"))[:12]
-            if (key, self._member) not in self.leaks and len(self.leaks) < MAX_LISTED:
-                self.leaks[key, self._member] = Leak(
+            if (key, member) not in self.leaks and len(self.leaks) < MAX_LISTED:
+                self.leaks[key, member] = Leak(
                     id=key,
                     place=place,
-                    member=self._member,
+                    member=member,
                     rule=hit.rule,
                     shown=hit.shown,
                     sha256=hit.sha256,
                     blocks=hit.blocks,
                     why=hit.why,
                 )
+
+    def _also(self, text: bytes, place: str) -> None:
+        """Has betterleaks search a text too."""
+        if self._texts is not None:
+            self._second(self._texts.add(place, self._member, text))
+
+    def end(self) -> None:
+        """Says what betterleaks found in the last texts."""
+        if self._texts is not None:
+            self._second(self._texts.search())
+
+    def _second(self, found: Iterator[Found]) -> None:
+        try:
+            for one in found:
+                rule = BETTERLEAKS + one.rule
+                hit = Hit(rule, masked(one.secret), fingerprint(rule, one.secret), True, one.why)
+                if not self._is_known(hit, one):
+                    self._found((hit,), one.place, one.member)
+        except BetterleaksError as error:
+            self._note("", f"betterleaks did not search: {error}")
+            self._texts = None
+
+    def _is_known(self, hit: Hit, found: Found) -> bool:
+        """Whether we found the same in the same place: what is shown says so."""
+        return any(
+            leak.place == found.place and leak.shown == hit.shown and leak.blocks
+            for leak in self.leaks.values()
+        )
 
     def _note(self, place: str, reason: str) -> None:
         if len(self.unsearched) < MAX_LISTED:

@@ -56,7 +56,7 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
         # joblib and torch before 1.6 put raw arrays behind the opcodes: their bytes were searched.
         reason = "" if strings or blobs else "no sound pickle"
     text = "\n".join(strings).encode("utf-8", "surrogatepass")
-    yield Piece("", iter((text,)))
+    yield Piece("strings", iter((text,)))
     for number, blob in enumerate(blobs):
         yield Piece(f"bytes {number}", iter((blob,)), seen=True)
     if reason:
