@@ -162,6 +162,7 @@ def screen_facts(screen: ExportScreen) -> dict[str, object]:
         "leaks": list(screen.leaks),
         "waived": list(screen.waived),
         "unsearched": list(screen.scanned.unsearched),
+        "betterleaks": screen.scanned.betterleaks,
     } | _anonymity_facts(screen)
 
 

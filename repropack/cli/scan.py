@@ -78,6 +78,7 @@ def command(
                     "leaks": leaks,
                     "waived": let_pass,
                     "unsearched": scanned.unsearched,
+                    "betterleaks": scanned.betterleaks,
                 }
             ).decode()
         )
@@ -85,6 +86,8 @@ def command(
     for line in leak_lines(leaks, scanned.unsearched, let_pass, show_all=show_all):
         say(line)
     searched = f"{plural(scanned.files, 'file')}, {human_size(scanned.size)}"
+    if scanned.betterleaks:
+        searched += ", by betterleaks too"
     if blocking:
         say(
             f"{bold('FOUND')}: {plural(len(blocking), 'finding')} in {searched}; remove them, or "
