@@ -6,7 +6,7 @@ Pure records in, pure records out; trees are written into the store's own reposi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from repropack.errors import UsageError
 from repropack.export.chain import ChainedRun
-from repropack.model import CodeRoot, Segment, SourceSnapshot, Withheld
+from repropack.model import Segment, SourceSnapshot, Withheld
 from repropack.signing.commitments import commit_commitment
 from repropack.source.commits import read_commit, tree_of_commit
 from repropack.source.withholding import matches, without
@@ -82,27 +82,31 @@ class _Reducer:
     def segment(self, segment: Segment) -> Segment:
         assert segment.source is not None
         roots = []
+        positions = {one.root: one.position for one in segment.roots}
         for one in segment.roots:
-            inside = one.root.partition("/")[2]
-            place = f"{inside}/" if one.root.startswith("{project}/") else ""
-            gone = [p for p in self._asked.patterns if place and matches(inside, p)]
+            names = _names(one.root, positions)
+            # What lies in another tree may go as a whole: that tree then declares it.
+            gone = [
+                pattern
+                for pattern in self._asked.patterns
+                if "/" in one.root and any(matches(name, pattern) for name in names)
+            ]
             self.used.update(gone)
             if not gone:
-                roots.append(self._root(one, place))
+                prefixes = tuple(f"{name}/" if name else "" for name in names)
+                source = self._snapshot(one.source, prefixes)
+                roots.append(msgspec.structs.replace(one, source=source))
         return msgspec.structs.replace(
-            segment, source=self._snapshot(segment.source, ""), roots=tuple(roots)
+            segment, source=self._snapshot(segment.source, ("",)), roots=tuple(roots)
         )
 
-    def _root(self, root: CodeRoot, place: str) -> CodeRoot:
-        return msgspec.structs.replace(root, source=self._snapshot(root.source, place))
-
-    def _snapshot(self, source: SourceSnapshot, prefix: str) -> SourceSnapshot:
+    def _snapshot(self, source: SourceSnapshot, prefixes: Sequence[str]) -> SourceSnapshot:
         asked = self._asked
         reduced = without(
             self._git,
             source.tree,
             asked.patterns,
-            prefix=prefix,
+            prefixes=prefixes,
             export_ignore=asked.export_ignore,
         )
         self.used |= reduced.used
@@ -110,13 +114,13 @@ class _Reducer:
             return source
         if not reduced.left:
             raise UsageError(
-                f"nothing would be left of the code{f' in {prefix}' if prefix else ''}",
+                f"nothing would be left of the code{f' in {prefixes[-1]}' if prefixes[-1] else ''}",
                 advice="withhold less",
             )
         gone = frozenset(reduced.paths)
         patterns = tuple(p for p in asked.patterns if p in reduced.used)
         by_attribute = asked.export_ignore and any(
-            not any(matches(prefix + path, p) for p in patterns) for path in gone
+            not any(_fits(prefixes, path, p) for p in patterns) for path in gone
         )
         return msgspec.structs.replace(
             source,
@@ -129,7 +133,7 @@ class _Reducer:
             excluded=tuple(
                 one
                 for one in source.excluded
-                if not any(matches(prefix + one.path, p) for p in asked.patterns)
+                if not any(_fits(prefixes, one.path, p) for p in asked.patterns)
             ),
             withheld=Withheld(
                 tree=source.tree,
@@ -138,6 +142,24 @@ class _Reducer:
                 paths=reduced.paths if asked.tell_paths else (),
             ),
         )
+
+
+def _names(root: str, positions: Mapping[str, str | None]) -> tuple[str, ...]:
+    """What may stand for a code root in a pattern.
+
+    In the project it is its path there. Beside it, it is what records call it and, as people type
+    it, the way there from the project; paths may also begin in the root itself.
+    """
+    top, _, inside = root.partition("/")
+    if top == "{project}":
+        return (inside,)
+    position = positions.get(top)
+    ways = (position, top) if position is not None else (top,)
+    return (inside, *(f"{way}/{inside}" if inside else way for way in ways))
+
+
+def _fits(prefixes: Sequence[str], path: str, pattern: str) -> bool:
+    return any(matches(prefix + path, pattern) for prefix in prefixes)
 
 
 def _others(paths: tuple[str, ...], gone: frozenset[str]) -> tuple[str, ...]:

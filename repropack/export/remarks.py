@@ -17,17 +17,18 @@ __all__ = ["held_back", "warnings", "withheld"]
 def withheld(chain: tuple[ChainedRun, ...]) -> tuple[str, ...]:
     """Which files of the code stay, in words."""
     found = {
-        source.tree: source.withheld
+        (root, source.tree): source.withheld
         for chained in chain
         for segment in chained.record.segments
-        for _, source in code_of(segment)
+        for root, source in code_of(segment)
         if source.withheld is not None
     }
     return tuple(
-        f"code: {one.files} of the files of tree {(one.tree or '')[:12]} "
+        f"code{'' if root == '{project}' else f' in {root}'}: "
+        f"{one.files} of the files of tree {(one.tree or '')[:12]} "
         f"({', '.join(one.patterns)}); "
         f"the release says how many, and has tree {tree[:12]}"
-        for tree, one in found.items()
+        for (root, tree), one in found.items()
     )
 
 

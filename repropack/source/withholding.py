@@ -46,7 +46,12 @@ def matches(path: str, pattern: str) -> bool:
 
 
 def without(
-    store: Path, tree: str, patterns: Sequence[str], *, prefix: str = "", export_ignore: bool
+    store: Path,
+    tree: str,
+    patterns: Sequence[str],
+    *,
+    prefixes: Sequence[str] = ("",),
+    export_ignore: bool,
 ) -> Reduced:
     """Writes the tree without the files that a pattern names.
 
@@ -54,7 +59,8 @@ def without(
         store: The directory of the private repository.
         tree: The tree id.
         patterns: See `matches`.
-        prefix: Where the tree lies in the project, ending with a slash; patterns are from there.
+        prefixes: What may stand before a path in a pattern, ending with a slash: where the tree
+            lies in the project, or beside it.
         export_ignore: Leave out too what the tree's own `.gitattributes` give `export-ignore`
             (gitattributes(5)), as `git archive` does.
 
@@ -71,8 +77,12 @@ def without(
         used: set[str] = set()
         gone = []
         for path in every:
-            name = prefix + recorded_name(path)
-            fitting = [pattern for pattern in patterns if matches(name, pattern)]
+            name = recorded_name(path)
+            fitting = [
+                pattern
+                for pattern in patterns
+                if any(matches(prefix + name, pattern) for prefix in prefixes)
+            ]
             used.update(fitting)
             if fitting or path in ignored:
                 gone.append(path)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
 import socket
@@ -157,14 +156,15 @@ def test_the_real_one_finds_what_we_have_no_rule_for_and_makes_no_socket(
     (project / ".betterleaks.toml").write_text('[allowlist]\npaths = [".*"]\n')
     (project / ".gitleaks.toml").write_text('[allowlist]\npaths = [".*"]\n')
     trace = tmp_path / "trace"
-    command = [sys.executable, "-m", "repropack", "scan", ".", "--no-own-terms", "--all"]
+    # Where it is installed beside repropack; what PYTHONPATH names is the user's, not ours.
+    start = f"import sys; sys.path.append({str(installed)!r}); import repropack.__main__ as r; "
+    command = [sys.executable, "-c", start + "sys.exit(r.main())", "scan", ".", "--no-own-terms"]
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("no strace here to watch the system calls")
     done = subprocess.run(
         [strace, "-f", "-qq", "-e", "trace=%network,unshare", "-o", str(trace), *command],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(installed)},
         capture_output=True,
         text=True,
         check=False,
