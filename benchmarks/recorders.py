@@ -138,7 +138,9 @@ RECORDERS = {
     "reprozip trace": Recorder("{place}/bin/reprozip trace --overwrite -d ../rz {}", slow=True),
     "guild run": Recorder(
         "{place}/bin/guild run -y bench",
-        "mkdir -p $GUILD_HOME; printf 'bench:\n  exec: {}\n  sourcecode: no\n' > guild.yml",
+        "mkdir -p $GUILD_HOME; "
+        "printf 'bench:\n  exec: {program} {project}/{script} {arguments}\n  sourcecode: no\n' "
+        "> guild.yml",
     ),
     "dvc exp run": Recorder(
         "{place}/bin/dvc exp run --force",
@@ -208,15 +210,19 @@ class _Place:
 
     def project(self, name: str, recorder: Recorder, command: list[str]) -> Path:
         """A project of the recorder's own in which the scripts are committed."""
-        project = self.scratch / f"project-{''.join(filter(str.isalnum, name))}"
+        project = self.place_of(name)
         if not project.exists():
             project.mkdir()
             for file, text in (("empty", EMPTY), ("opening", OPENING), ("training", TRAINING)):
                 (project / f"{file}.py").write_text(text, encoding="ascii")
+            (project / ".gitignore").write_text(".smt\n", encoding="ascii")
             self.shell("git init -q . && git add -A && git commit -q -m scripts", project)
         if recorder.prepare:
             self.shell(self.filled(name, recorder.prepare, command), project)
         return project
+
+    def place_of(self, name: str) -> Path:
+        return self.scratch / f"project-{''.join(filter(str.isalnum, name))}"
 
     def filled(self, name: str, line: str, command: list[str]) -> str:
         program, script, *arguments = command
@@ -226,6 +232,7 @@ class _Place:
             .replace("{program}", program)
             .replace("{script}", script)
             .replace("{arguments}", " ".join(arguments))
+            .replace("{project}", str(self.place_of(name)))
         )
 
     def shell(self, line: str, project: Path) -> subprocess.CompletedProcess[str]:
@@ -286,7 +293,7 @@ def _scripts(place: _Place, present: Mapping[str, Recorder], python: str, data: 
         rows.append(
             [
                 name,
-                f"{1000 * empty[name]:.0f} ms" if name == "bare" else f"+{added:.0f} ms",
+                f"{1000 * empty[name]:.0f} ms" if name == "bare" else f"{added:+.0f} ms",
                 f"{1000 * some[name]:.0f} ms",
                 f"{some[name] / some['bare']:.2f}",
                 "" if name == "bare" else f"{opened:.0f}",

@@ -23,7 +23,7 @@ from repropack.capture.asked import (
 from repropack.capture.beginning import METRIC_LOG
 from repropack.capture.code_roots import FoundCode, find_code
 from repropack.capture.gaps import Gaps, some
-from repropack.capture.inputs import materials_inside, materials_outside, present_products
+from repropack.capture.inputs import Hashing, materials_inside, materials_outside, present_products
 from repropack.capture.interpreter import (
     describe_environment,
     interpreter_prefixes,
@@ -43,6 +43,7 @@ from repropack.capture.materials import (
 )
 from repropack.capture.observed import is_input, with_natively_read, with_unread, without_others
 from repropack.capture.outputs import keep_products
+from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, mask, plain, recorded_path
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import ProcessEnd
@@ -132,7 +133,8 @@ def conclude(
     for part in unseen:
         gaps.add("inputs", part)
     told = _told(argv, processes, trace, directory, environment)
-    changed = compare(prepared.before, scan(root)).written
+    with Patience(finishing.tell, "looking at what the command wrote"):
+        changed = compare(prepared.before, scan(root)).written
     written = without_others(changed, prepared, processes, gaps)
     products, stamps = keep_products(
         written,
@@ -203,11 +205,12 @@ def conclude(
         for process in reversed(processes)
         for path, content in process.replaced.items()
     }
-    materials = materials_inside(inside, prepared, set(changed), replaced, gaps)
+    hashing = Hashing(gaps=gaps, interruption=finishing.interruption, tell=finishing.tell)
+    materials = materials_inside(inside, prepared, set(changed), replaced, hashing)
     if unseen:
         seen = {material.path for material in materials}
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
-    materials += materials_outside(data, evidence, prepared, paths, replaced, gaps)
+    materials += materials_outside(data, evidence, prepared, paths, replaced, hashing)
 
     for remark in _seen_resumes(request, prepared, materials):
         finishing.tell(remark)

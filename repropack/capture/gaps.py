@@ -33,7 +33,10 @@ class Gaps:
 
     def add(self, code: str, message: str) -> None:
         """Notes something that the record does not hold."""
-        self.found.append(Gap(code=code, message=message))
+        gap = Gap(code=code, message=message)
+        if gap not in self.found:
+            # A git that is missing, or a full disk, is met more than once.
+            self.found.append(gap)
 
     def attempt(self, code: str, action: Callable[[], T], otherwise: T) -> T:
         """The result of `action`; if it fails, a gap and `otherwise`."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,16 +13,32 @@ import msgspec
 from repropack import digest
 from repropack.agent.log import Content
 from repropack.capture.gaps import Gaps, some
+from repropack.capture.interruption import Interruption
 from repropack.capture.materials import Candidate, DataRoot
 from repropack.capture.parallel import each
+from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.model import Evidence, Material, Origin
-from repropack.placeholders import Recording
+from repropack.placeholders import Recording, data_placeholder
 from repropack.store import FileStamp, HashedFile
 from repropack.store.contents import stamp_of
 from repropack.worktree import Stamp
 
-__all__ = ["hash_path", "materials_inside", "materials_outside", "present_products"]
+__all__ = ["Hashing", "hash_path", "materials_inside", "materials_outside", "present_products"]
+
+
+class Hashing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hashing of inputs has at hand.
+
+    Attributes:
+        gaps: Told what is not known.
+        interruption: Once it is requested, no further file is read.
+        tell: Told in one line that this takes long.
+    """
+
+    gaps: Gaps
+    interruption: Interruption
+    tell: Callable[[str], None]
 
 
 def materials_inside(
@@ -30,7 +46,7 @@ def materials_inside(
     prepared: Prepared,
     written: set[str],
     replaced: Mapping[str, Content],
-    gaps: Gaps,
+    hashing: Hashing,
 ) -> list[Material]:
     """Files of the work tree that are not code: git-ignored data, outputs of earlier runs.
 
@@ -39,8 +55,9 @@ def materials_inside(
         prepared: The recording.
         written: What the run changed, relative to the project.
         replaced: What files held that the agent saw being replaced, by real path.
-        gaps: Told what is not known.
+        hashing: How contents are hashed.
     """
+    gaps = hashing.gaps
     before = prepared.before.files
     unchanged: list[tuple[Candidate, str]] = []
     materials = []
@@ -53,7 +70,7 @@ def materials_inside(
             # A file behind a link that leaves the project is seen by no scan. What is inside and
             # was not there when the run began is the run's own output.
             unchanged.append((candidate, relative))
-    hashed_files = _hash_all([c.path for c, _ in unchanged], prepared, gaps)
+    hashed_files = _hash_all([c.path for c, _ in unchanged], prepared, hashing)
     for (candidate, relative), (size, sha256) in zip(unchanged, hashed_files, strict=True):
         materials.append(
             Material(
@@ -132,14 +149,26 @@ def materials_outside(
     prepared: Prepared,
     paths: Recording,
     replaced: Mapping[str, Content],
-    gaps: Gaps,
+    hashing: Hashing,
 ) -> list[Material]:
     """Files of data sets outside the project, hashed."""
     places = [os.path.join(root.directory, file) for root in data for file in root.files]
+    # Every path begins with `/`, so that no text has it replaced.
+    of_top = {
+        f"/{file}": f"{{{data_placeholder(root.name)}}}"
+        for root in data
+        if root.directory == "/"
+        for file in root.files
+    }
     return [
-        Material(path=paths.text(plain(place)), size=size, sha256=sha256, evidence=evidence[place])
+        Material(
+            path=of_top.get(place, "") + paths.text(plain(place)),
+            size=size,
+            sha256=sha256,
+            evidence=evidence[place],
+        )
         for place, (size, sha256) in zip(
-            places, _hash_all(places, prepared, gaps, replaced), strict=True
+            places, _hash_all(places, prepared, hashing, replaced), strict=True
         )
     ]
 
@@ -147,14 +176,16 @@ def materials_outside(
 def _hash_all(
     paths: list[str],
     prepared: Prepared,
-    gaps: Gaps,
+    hashing: Hashing,
     replaced: Mapping[str, Content] = MappingProxyType({}),
 ) -> list[tuple[int, str | None]]:
     """Sizes and digests of files, in parallel; one that was hashed before costs a stat.
 
     The digest is None where the file is not what the run began with: gone, or written since.
     """
-    stamps = [_stamp(path) for path in paths]
+    gaps = hashing.gaps
+    with Patience(hashing.tell, f"looking at {len(paths)} inputs"):
+        stamps = [_stamp(path) for path in paths]
     present = [s for s in stamps if s is not None]
     nothing: list[str | None] = [None] * len(present)
     known = dict(
@@ -172,16 +203,25 @@ def _hash_all(
         sha256 = known[stamp]
         if sha256 is not None:
             return HashedFile(sha256=sha256, size=stamp.size, stamp=stamp)
+        if hashing.interruption.requested:
+            return None
         try:
             return hash_path(Path(path))
         except OSError:
             return None
+        finally:
+            patience.advance(stamp.size)
 
-    results = each(
-        lambda pair: one(*pair),
-        list(zip(paths, stamps, strict=True)),
-        workers=len(os.sched_getaffinity(0)),
-    )
+    new = [s for s in present if known[s] is None]
+    size = sum(s.size for s in new)
+    patience = Patience(hashing.tell, f"hashing inputs: {len(new)} files, {size} bytes", size)
+
+    with patience:
+        results = each(
+            lambda pair: one(*pair),
+            list(zip(paths, stamps, strict=True)),
+            workers=len(os.sched_getaffinity(0)),
+        )
     kept = {
         path: content
         for path, hashed in zip(paths, results, strict=True)
@@ -197,7 +237,9 @@ def _hash_all(
     if lost:
         gaps.add(
             "inputs",
-            "what these files held when they were read is not known, for they were written, "
+            "interrupted, so what these files hold is not known: " + some(lost)
+            if hashing.interruption.requested
+            else "what these files held when they were read is not known, for they were written, "
             f"removed or unreadable afterwards: {some(lost)}",
         )
     prepared.store.remember_digests(h for h in results if h is not None)

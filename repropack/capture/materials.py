@@ -468,6 +468,8 @@ def public_name(directory: str, around: Surroundings) -> str:
     """The last part of a directory, but for that of the home: it is the user's name."""
     if directory == around.home:
         return "home"
+    if directory == "/":
+        return "root"
     name = os.path.basename(directory)
     return "data" if around.home and name == os.path.basename(around.home) else name
 

@@ -44,18 +44,20 @@ def without_others(
     )
     if not others:
         return written
-    gaps.add(
-        "outputs",
-        f"run {some(_ids(others, prepared.store))} went on at the same time: a file that no "
-        "Python process was seen writing may be the output of either",
-    )
     theirs: set[str] = set()
     unread: tuple[ProcessObservation, ...] = ()
     for other in others:
         seen = gaps.attempt("outputs", partial(read_agent_logs, other / "agent"), unread)
         theirs |= {os.path.realpath(path) for process in seen for path in process.opened_written}
     ours = {os.path.realpath(path) for process in processes for path in process.opened_written}
-    return tuple(path for path in written if str(prepared.root / path) not in theirs - ours)
+    kept = tuple(path for path in written if str(prepared.root / path) not in theirs - ours)
+    if unclear := [path for path in kept if str(prepared.root / path) not in ours]:
+        gaps.add(
+            "outputs",
+            f"run {some(_ids(others, prepared.store))} went on at the same time, and no Python "
+            f"process was seen writing {some(unclear)}: it may be the output of either",
+        )
+    return kept
 
 
 def _ids(places: Iterable[Path], store: Store) -> list[str]:

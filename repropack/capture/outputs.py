@@ -6,7 +6,6 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections.abc import Callable
-from threading import Timer
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -15,6 +14,7 @@ from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import hash_path
 from repropack.capture.interruption import Interruption
 from repropack.capture.parallel import each
+from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, recorded_path
 from repropack.model import Product
 from repropack.store import HashedFile
@@ -27,9 +27,6 @@ optimiser; above it the disk of a work station fills within days. Larger ones ke
 
 KEEP_RUN_LIMIT: Final = 32 * 2**30
 """Bytes of all products of one run that are kept."""
-
-PATIENCE: Final = 1.0
-"""Seconds after which we say why we are not done."""
 
 WRITERS: Final = 16
 """Threads: each waits for the disk to confirm a file, and a disk confirms many at once."""
@@ -120,13 +117,8 @@ def keep_products(
             return _Outcome(None, f"{relative} is not recorded: {error.strerror or error}")
 
     total = sum(status.st_size for _, status, _ in chosen)
-    slow = Timer(PATIENCE, tell, (f"keeping outputs: {len(chosen)} files, {total} bytes …",))
-    slow.daemon = True
-    slow.start()
-    try:
+    with Patience(tell, f"keeping outputs: {len(chosen)} files, {total} bytes"):
         results = each(one, chosen, workers=WRITERS)
-    finally:
-        slow.cancel()
     missed = [
         relative for (relative, _, _), found in zip(chosen, results, strict=True) if not found
     ]

@@ -22,6 +22,7 @@ from repropack.capture.beginning import METRIC_LOG, prepare
 from repropack.capture.conclusion import TRACE_LOG, Finishing, conclude
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.interruption import Interruption
+from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import CommandNotStartedError, ProcessEnd, run_command
@@ -79,7 +80,10 @@ def record(
             f"--trace strace: {untraced}",
             advice="make it available, or leave the option out: what cannot be seen is then said",
         )
-    prepared = gaps.attempt("start", lambda: prepare(request, directory, environment, gaps), None)
+    with Patience(warn, "taking the code and looking at the project's files"):
+        prepared = gaps.attempt(
+            "start", lambda: prepare(request, directory, environment, gaps), None
+        )
     if prepared is None:
         for gap in gaps.found:
             warn(f"this run is not recorded: {gap.message}")

@@ -44,6 +44,9 @@ _SHELLS: Final = frozenset({"sh", "bash", "dash", "zsh", "ksh", "fish", "csh", "
 _DESCRIBING: Final = frozenset({"git", "hostname", "ldconfig", "lscpu", "nvidia-smi", "uname"})
 """Programs that libraries start to learn about the machine or the code; they read no data."""
 
+_OTHER_LANGUAGES: Final = frozenset({"R", "java", "julia", "node", "octave-cli", "octave-gui"})
+"""Interpreters with packages of their own, as they are called where they are executed."""
+
 _POLYGLOT: Final = b"'''exec'"
 """How the scripts of installers start that are run by `sh` and then at once by Python."""
 
@@ -122,6 +125,11 @@ def unseen_pythons(
         programs: What the trace saw being executed.
     """
     found = []
+    if others := sorted({os.path.basename(p) for p in programs} & _OTHER_LANGUAGES):
+        found.append(
+            f"packages of {some(others)} are not recorded, only those of Python: name their "
+            "versions where a reader finds them, such as in the README of the project"
+        )
     if unobserved := unobserved_interpreters((argv[0], *programs), processes):
         found.append(
             f"{some(sorted(unobserved))} ran without the agent (-I, -E, -S, or PYTHONPATH was "

@@ -14,6 +14,7 @@ from repropack.cli.screen import bold, dim, plural, say
 from repropack.errors import RepropackError
 from repropack.escaping import show
 from repropack.model import Cause, CurveComparison, RunRecord
+from repropack.placeholders import split_data
 from repropack.reports.text import describe_cause, describe_curve
 from repropack.source.private import changed_files, private_repository
 from repropack.store import Store, StoredRun
@@ -22,6 +23,7 @@ from repropack.verify.diagnosis import Facts, diagnose, facts_of
 
 SHOWN_CAUSES: Final = 5
 SHOWN_CURVES: Final = 3
+SHOWN_FILES: Final = 5
 
 __all__ = ["command"]
 
@@ -51,13 +53,38 @@ def command(one: str, other: str, as_json: bool) -> int:
         return 1 if changed else 0
     say(f"{bold(first.id)} → {bold(second.id)}")
     for topic, changes in changed.items():
-        for name, (before, after) in changes.items():
+        alone = _without_sets(first, second, changes) if topic == "read" else changes
+        for name, (before, after) in alone.items():
             label = f"{topic} {show(name)}" if name else topic
             say(f"{dim(label)}  {show(before or 'nothing')} → {show(after or 'nothing')}")
     _say_why(store, first, second, curves, causes)
     total = sum(len(changes) for changes in changed.values())
     say(plural(total, "difference") if total else "nothing differs")
     return 1 if changed else 0
+
+
+def _without_sets(
+    first: StoredRun, second: StoredRun, changes: Mapping[str, tuple[str | None, str | None]]
+) -> dict[str, tuple[str | None, str | None]]:
+    """Says in a line how data sets differ of which many files do; the other files are left."""
+    sets: dict[str, list[str]] = {}
+    for path in changes:
+        if (split := split_data(path)) is not None:
+            sets.setdefault(split[0], []).append(path)
+    alone = dict(changes)
+    for name, paths in sets.items():
+        if len(paths) <= SHOWN_FILES:
+            continue
+        pairs = [alone.pop(path) for path in paths]
+        counts = {
+            "removed": sum(after is None for _, after in pairs),
+            "added": sum(before is None for before, _ in pairs),
+            "changed": sum(None not in pair for pair in pairs),
+        }
+        said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+        hint = bold(f"repropack data diff {first.id} {second.id} --data {name}")
+        say(f"{dim(f'read {show(name)}')}  {said} of its files: {hint}")
+    return alone
 
 
 def _diagnosis(

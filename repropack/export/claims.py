@@ -48,8 +48,8 @@ _NO_RESULT: Final = re.compile(
 _RESULT: Final = re.compile(
     r"(?:^|[\s._/@-])(?:acc|accuracy|m?(?:log)?loss(?:es)?|errors?|err|f1|f[ _-]?score|precision|"
     r"recall|sensitivity|specificity|auc|auroc|auprc|roc|ap|map|mar|iou|miou|dice|jaccard|bleu|"
-    r"rouge(?:-?l(?:sum)?)?|meteor|wer|cer|mse|rmse|rmsle|mae|mape|r2|perplexity|ppl|scores?|"
-    r"rewards?|returns?|psnr|ssim|lpips|fid|likelihood|nll|elbo|entropy|kappa|mcc|corr|correlation|"
+    r"rouge(?:-?l(?:sum)?)?|meteor|wer|cer|mse|rmse|rmsle|mae|mape|r2|r[ _-]?squared|"
+    r"perplexity|ppl|scores?|rewards?|returns?|psnr|ssim|lpips|fid|likelihood|nll|elbo|entropy|kappa|mcc|corr|correlation|"
     r"pearsonr?|spearmanr?|ndcg|mrr|hits?|brier|ece|eer|(?:top|rank)[ _@-]?[0-9]+)[0-9]*"
     r"(?:$|[\s._/@-])",
     re.IGNORECASE,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -176,3 +177,16 @@ def test_homes_of_others_are_not_recorded_as_values_of_variables(beside: Project
     assert recorded["TORCH_MIXED"] == "/opt/x:/srv/z"
     assert "TORCH_HOME" in done.stderr
     assert "someone" not in json.dumps(beside.show()["run"])
+
+
+@pytest.mark.root
+def test_a_file_directly_below_the_top_of_the_system_is_data(beside: Project) -> None:
+    place = Path(f"/repropack-test-{os.urandom(6).hex()}.txt")
+    place.write_text("0.5\n")
+    try:
+        beside.ok("run", "--", "python", "-c", f"print('accuracy:', open('{place}').read())")
+        assert [m["path"] for m in beside.segment()["materials"]] == [f"{{data:root}}{place}"]
+        beside.ok("export", "--run", "last", "-o", "r.rpk", "--yes", "--include-data")
+        assert f"data/root{place}" in beside.ok("inspect", "r.rpk")
+    finally:
+        place.unlink()

@@ -243,6 +243,21 @@ def test_diff_says_what_differs(project: Project) -> None:
     assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing differs")
 
 
+def test_of_a_data_set_diff_counts_the_files(project: Project, tmp_path: Path) -> None:
+    place = tmp_path / "numbers"
+    place.mkdir()
+    for number in range(12):
+        (place / f"{number}.txt").write_text(f"{number} 1 2\n")
+    project.ok("run", "--name", "a", "--", "python", "train.py", "--data", str(place))
+    for number in range(10):
+        (place / f"{number}.txt").unlink()
+    (place / "11.txt").write_text("9 9 9\n")
+    project.ok("run", "--name", "b", "--", "python", "train.py", "--data", str(place))
+    text = project.repropack("diff", "a", "b").stdout
+    assert "read numbers  10 removed, 1 changed of its files: repropack data diff " in text
+    assert "read {data:numbers}" not in text
+
+
 def test_wrong_usage_is_one_line_and_status_2(project: Project) -> None:
     for arguments, words in (
         (("show", "nothing"), "nothing has been recorded"),
