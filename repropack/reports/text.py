@@ -46,8 +46,11 @@ def describe_cause(cause: Cause) -> str:
     """A cause in one line that is safe to print."""
     known = "" if cause.certainty is Certainty.LIKELY else f"{cause.certainty.value}: "
     why = f" ({show(cause.why)})" if cause.why else ""
-    change = f"{show(cause.recorded) or 'nothing'} → {show(cause.present) or 'nothing'}"
-    return f"{known}{cause.kind.value}: {show(cause.subject)}: {change}{why}"
+    change = f": {show(cause.recorded) or 'nothing'} → {show(cause.present) or 'nothing'}"
+    if not (cause.recorded or cause.present):
+        # Only a rerun speaks of it.
+        change = ""
+    return f"{known}{cause.kind.value}: {show(cause.subject)}{change}{why}"
 
 
 def describe_curve(curve: CurveComparison) -> str:

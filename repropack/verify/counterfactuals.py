@@ -264,6 +264,10 @@ def _with(
         return tuple(causes)
     related = [c for c in causes if c.subject.endswith(_RELATED[trial.subject])]
     weight = max((cause.weight for cause in related), default=0.1)
+    # The fact behind it, where one is known.
+    fact = max(
+        (c for c in related if c.recorded and c.present), key=lambda c: c.weight, default=None
+    )
     kept = [
         replace(cause, weight=round(cause.weight / 2, 6))
         if excluded and cause in related
@@ -275,8 +279,8 @@ def _with(
         Cause(
             kind=trial.kind,
             subject=trial.subject,
-            recorded="",
-            present="",
+            recorded=fact.recorded if fact is not None else "",
+            present=fact.present if fact is not None else "",
             weight=round(weight, 6),
             certainty=certainty,
             why=why,

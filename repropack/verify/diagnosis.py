@@ -89,6 +89,9 @@ ROUNDING: Final = 1e-5
 UNUSED: Final = 0.001
 """What is left of a package that the run never imported: it comes last, whatever it is."""
 
+LONG: Final = 100
+"""Characters of a value that is shown whole."""
+
 MAX_CAUSES: Final = 60
 """Causes that a report holds: beyond the first few they only say that much differs."""
 
@@ -100,7 +103,8 @@ _DEVICE_VARIABLE: Final = re.compile(
 )
 _PLATFORM_VARIABLE: Final = re.compile(r"LANG|LC_.*|TZ|PYTHON(?:HASHSEED|UTF8|OPTIMIZE|WARNINGS)")
 _KERNEL_SETTING: Final = re.compile(
-    r"threadpool .*|.* (?:num_threads|num_interop_threads|cpu_capability|\w+_op_threads)"
+    r"threadpool .*"
+    r"|.* (?:num_threads|num_interop_threads|cpu_capability|\w+_op_threads|parallel|config)"
 )
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*(?: \(|$)")
 _FRAMEWORKS: Final = ("numpy", "scipy", "sklearn", "torch", "jax", "tensorflow")
@@ -361,6 +365,7 @@ def _changes(
 def _cause(
     kind: CauseKind, subject: str, then: str, now: str, weight: float, why: str = ""
 ) -> Cause:
+    then, now = _differing(then, now)
     return Cause(
         kind=kind,
         subject=show(subject),
@@ -368,6 +373,17 @@ def _cause(
         present=show(now),
         weight=weight,
         why=why,
+    )
+
+
+def _differing(then: str, now: str) -> tuple[str, str]:
+    """Of two long texts of many parts, those parts that differ."""
+    if max(len(then), len(now)) <= LONG or not (then and now):
+        return then, now
+    parts, others = then.split("; "), now.split("; ")
+    return (
+        "; ".join(part for part in parts if part not in others) or "more",
+        "; ".join(part for part in others if part not in parts) or "more",
     )
 
 
@@ -408,7 +424,8 @@ def _kernel_size(subject: str, then: str, now: str) -> float:
         return 1.0
     if not (then and now):
         return 0.0
-    if subject.endswith(" version"):
+    if subject.endswith((" version", " parallel", " config")):
+        # What a framework tells of itself at length has what matters by name as well.
         return 0.7
     return {"processor": 0.6, "processors": 0.65, "instruction sets": 0.8}.get(subject, 0.9)
 

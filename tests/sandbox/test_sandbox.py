@@ -878,3 +878,129 @@ def test_the_number_of_processes_of_an_ordinary_user_is_bounded(
     assert "Resource temporarily unavailable" in done.stderr
     # bash tries again while earlier ones end, so what it counts is more than ran at one time.
     assert (done.stdout == "") or int(done.stdout) < 300
+
+
+# ---------------------------------------------------------------- further ways out that were tried
+
+
+def test_no_descriptor_of_the_caller_is_inherited(sandbox: Sandbox, work: Path) -> None:
+    """A directory that stays open leads out of any root (openat)."""
+    code = (
+        "import os\n"
+        "for name in os.listdir('/proc/self/fd'):\n"
+        "    try: target = os.readlink('/proc/self/fd/' + name)\n"
+        "    except OSError: continue\n"
+        "    if not target.startswith(('pipe:', '/dev/null')): print(name, target)\n"
+    )
+    inherited = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(inherited, True)
+    try:
+        found = run(sandbox, work, code).stdout
+    finally:
+        os.close(inherited)
+    assert found == ""
+
+
+@pytest.mark.parametrize("door", ["root", "cwd", "root/proc/1/root", "cwd/../../../../../../.."])
+def test_the_first_process_of_the_sandbox_is_no_way_out(
+    sandbox: Sandbox, work: Path, door: str
+) -> None:
+    canary = work.parent / "canary"
+    canary.write_text("secret")
+    code = (
+        "import os\n"
+        f"for name in ('{canary}', '/etc/shadow', '/var/log', '/sys/fs/cgroup'):\n"
+        f"    if os.path.exists('/proc/1/{door}' + name): print(name)\n"
+    )
+    done = run(sandbox, work, code)
+    assert (done.stdout, done.returncode) == ("", 0), done.stderr
+
+
+def test_control_groups_are_out_of_reach(sandbox: Sandbox, work: Path) -> None:
+    """Whoever moves itself into another control group, or raises its own, has no bound."""
+    code = (
+        "import ctypes, os\n"
+        "print(os.path.exists('/sys/fs/cgroup'))\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "for kind in (b'cgroup', b'cgroup2', b'proc', b'sysfs', b'debugfs', b'securityfs'):\n"
+        "    os.makedirs('/work/m', exist_ok=True)\n"
+        "    if libc.mount(kind, b'/work/m', kind, 0, None) == 0: print('mounted', kind)\n"
+    )
+    done = run(sandbox, work, code)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_requests_through_a_ring_are_bounded_like_system_calls(
+    sandbox: Sandbox, work: Path
+) -> None:
+    """io_uring(7) does work in the kernel's name: it must not see more than its process."""
+    source = work / "ring.c"
+    source.write_text(RING)
+    built = subprocess.run(
+        ["cc", "-O1", "-o", work / "ring", source], capture_output=True, text=True, check=False
+    )
+    if built.returncode != 0:
+        pytest.skip(f"no C compiler with the headers of io_uring: {built.stderr[:80]}")
+    canary = work.parent / "canary"
+    canary.write_text("secret")
+    outside = subprocess.run([work / "ring", canary], capture_output=True, text=True, check=False)
+    if outside.stdout.startswith("no ring"):
+        pytest.skip("this kernel has no io_uring for us")
+    assert outside.stdout == "read 6\n", "the attack works where nothing is in its way"
+    inside = run(sandbox, work, "", command=["/work/ring", str(canary)])
+    assert inside.stdout in ("open -2\n", "open -13\n", "no ring\n"), inside.stderr
+    write = run(sandbox, work, "", command=["/work/ring", "/usr/lib/os-release", "w"])
+    assert write.stdout in ("open -30\n", "open -13\n", "no ring\n"), write.stderr
+
+
+RING = r"""
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int submit(int fd, struct io_uring_params *p, char *sq, char *cq,
+                  struct io_uring_sqe *sqe) {
+    unsigned *tail = (unsigned *)(sq + p->sq_off.tail);
+    unsigned *mask = (unsigned *)(sq + p->sq_off.ring_mask);
+    unsigned index = *tail & *mask;
+    struct io_uring_sqe *at = mmap(0, p->sq_entries * sizeof *at, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED, fd, IORING_OFF_SQES);
+    at[index] = *sqe;
+    ((unsigned *)(sq + p->sq_off.array))[index] = index;
+    __atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+    if (syscall(__NR_io_uring_enter, fd, 1, 1, IORING_ENTER_GETEVENTS, 0, 0) < 0) return -999;
+    unsigned *head = (unsigned *)(cq + p->cq_off.head);
+    struct io_uring_cqe *all = (struct io_uring_cqe *)(cq + p->cq_off.cqes);
+    int result = all[*head & *(unsigned *)(cq + p->cq_off.ring_mask)].res;
+    __atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+    return result;
+}
+int main(int argc, char **argv) {
+    struct io_uring_params p = {0};
+    int fd = syscall(__NR_io_uring_setup, 4, &p);
+    if (fd < 0) { puts("no ring"); return 0; }
+    size_t size = p.sq_off.array + p.sq_entries * 4, csize = p.cq_off.cqes + p.cq_entries * 16;
+    if (csize > size) size = csize;
+    char *sq = mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+    char *cq = p.features & IORING_FEAT_SINGLE_MMAP
+        ? sq : mmap(0, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_CQ_RING);
+    struct io_uring_sqe open_it = {0}, read_it = {0};
+    char buffer[64];
+    open_it.opcode = IORING_OP_OPENAT;
+    open_it.fd = AT_FDCWD;
+    open_it.addr = (uintptr_t)argv[1];
+    open_it.open_flags = argc > 2 ? O_WRONLY : O_RDONLY;
+    int file = submit(fd, &p, sq, cq, &open_it);
+    if (file < 0) { printf("open %d\n", file); return 0; }
+    read_it.opcode = IORING_OP_READ;
+    read_it.fd = file;
+    read_it.addr = (uintptr_t)buffer;
+    read_it.len = sizeof buffer;
+    printf("read %d\n", submit(fd, &p, sq, cq, &read_it));
+    return 0;
+}
+"""

@@ -202,3 +202,17 @@ def test_what_was_as_recorded_needs_no_rerun() -> None:
         RANDOMNESS,
         "instruction sets",
     }
+
+
+def test_a_confirmed_cause_has_the_fact_behind_it() -> None:
+    causes = explain(
+        CAUSES,
+        (UNCHANGED, THREADS),
+        metrics(FRESH),
+        world(lambda s: RECORDED if s else FRESH),  # type: ignore[arg-type]
+        seconds=1.0,
+        tell=lambda _: None,
+    )
+    first = causes[0]
+    assert (first.subject, first.certainty) == ("threads", Certainty.CONFIRMED)
+    assert (first.recorded, first.present) == ("2", "8")

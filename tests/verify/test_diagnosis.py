@@ -360,3 +360,16 @@ def test_a_framework_that_nobody_seeded_is_named() -> None:
     other = command("python", "train.py", "--seed", "2", "--lr=0.1", "model.depth=3")
     first, *_ = diagnose(facts(environment=seeded("1")), facts(other, seeded("2")))
     assert first.subject == "--seed"
+
+
+def test_of_a_long_text_only_the_parts_that_differ_are_shown() -> None:
+    def told(threads: str) -> Environment:
+        parts = [f"at::get_num_threads() : {threads}", *(f"library {n} : 1" for n in range(40))]
+        return replace(ENVIRONMENT, numerics={"torch": {"parallel": "; ".join(parts)}})
+
+    (cause,) = diagnose(facts(environment=told("2")), facts(environment=told("1")))
+    assert (cause.kind, cause.recorded, cause.present) == (
+        CauseKind.KERNEL,
+        "at::get_num_threads() : 2",
+        "at::get_num_threads() : 1",
+    )
