@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the benchmarks and prints Markdown: `python -m benchmarks [--scratch DIR] [NAME …]`."""
+"""Runs the benchmarks and prints Markdown: `python -m benchmarks [--scratch DIR] [NAME …]`.
+
+Each section is printed when it is measured. `archivers` means `archivers-1`, `-4` and `-16`.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,39 @@ import platform
 import tempfile
 from pathlib import Path
 
-TABLE = {
-    "container": "benchmarks.container",
-    "archivers": "benchmarks.archivers",
-    "recording": "benchmarks.recording",
-    "recorders": "benchmarks.recorders",
-    "hashing": "benchmarks.hashing",
-    "leaks": "benchmarks.leaks",
-    "verdict": "benchmarks.verdict",
+TABLE: dict[str, tuple[str, tuple[int, ...]]] = {
+    "container": ("benchmarks.container", ()),
+    "archivers-1": ("benchmarks.archivers", (1,)),
+    "archivers-4": ("benchmarks.archivers", (4,)),
+    "archivers-16": ("benchmarks.archivers", (16,)),
+    "recording": ("benchmarks.recording", ()),
+    "recorders": ("benchmarks.recorders", ()),
+    "hashing": ("benchmarks.hashing", ()),
+    "leaks": ("benchmarks.leaks", ()),
+    "verdict": ("benchmarks.verdict", ()),
 }
-"""Each module has `measure(scratch: Path) -> str`, which returns a Markdown section."""
+"""Each module has `measure(scratch: Path, *arguments) -> str`, which returns a Markdown section."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TABLE))
-    parser.add_argument("--scratch", type=Path, help="where temporary files go; 60 GiB are needed")
+    parser.add_argument("--scratch", type=Path, help="where temporary files go; 50 GiB are needed")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - TABLE.keys()
+    chosen = [row for name in arguments.names for row in rows_of(name)] or list(TABLE)
+    unknown = [name for name in arguments.names if not rows_of(name)]
     if unknown:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(TABLE)}")
-    print(machine())
-    for name in arguments.names or TABLE:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(TABLE)}")
+    print(machine(), flush=True)
+    for row in chosen:
+        module, extra = TABLE[row]
         with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.scratch) as scratch:
-            print("\n" + importlib.import_module(TABLE[name]).measure(Path(scratch)))
+            section = importlib.import_module(module).measure(Path(scratch), *extra)
+            print("\n" + section, flush=True)
+
+
+def rows_of(name: str) -> list[str]:
+    return [row for row in TABLE if row == name or row.startswith(name + "-")]
 
 
 def machine() -> str:

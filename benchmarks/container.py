@@ -27,12 +27,17 @@ def measure(scratch: Path) -> str:
     (source / "README.md").write_text("# benchmark\n", encoding="ascii")
     bundle = scratch / "x.rpk"
     archive = scratch / "x.tar.zst"
+    notes = scratch / "notes"
     files = scratch / "files.txt"
     files.write_bytes(b"\0".join(os.fsencode(p) for p in source.rglob("*") if p.is_file()))
     q = {k: shlex.quote(str(v)) for k, v in locals().items() if isinstance(v, Path)}
     product = f"{shlex.quote(sys.executable)} -m benchmarks.product"
     commands = {
-        "export": Command(f"{product} export {q['source']} {q['bundle']}", bundle),
+        "export": Command(
+            f"{product} export {q['source']} {q['bundle']} {q['notes']}",
+            bundle,
+            f"rm -rf {q['notes']} && {product} digests {q['source']} {q['notes']}",
+        ),
         "tar --zstd": Command(f"tar --zstd -cf {q['archive']} -C {q['source']} .", archive),
         "tar, zstd -T0 -3, openssl dgst": Command(
             f"tar -cf - -C {q['source']} . | zstd -T0 -3 -qfo {q['archive']} && "

@@ -37,11 +37,13 @@ class Command(NamedTuple):
     Attributes:
         written: What it writes. It is removed first: each has the same free memory for its file.
         prepare: A command that is not measured and runs before.
+        spent: What nobody needs after it. It is removed, so that sizes fit on a disk one by one.
     """
 
     line: str
     written: Path | None = None
     prepare: str = ""
+    spent: tuple[Path, ...] = ()
 
 
 def take_turns(commands: Mapping[str, Command], rounds: int) -> dict[str, list[Run]]:
@@ -50,6 +52,8 @@ def take_turns(commands: Mapping[str, Command], rounds: int) -> dict[str, list[R
     for _ in range(rounds):
         for name, command in commands.items():
             runs[name].append(run(command))
+            for path in command.spent:
+                remove(path)
     return runs
 
 

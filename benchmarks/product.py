@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""repropack as an archiver: `python -m benchmarks.product export DIR FILE [NOTES] | verify FILE`.
+"""repropack as an archiver: without the squash, the records and the environment of a release.
 
-Without the squash, the records and the environment of a release: what archivers do too. With NOTES,
-a directory, an export knows the digests of its files from an earlier one, as a release does from
-the record, and may copy frames of it.
+    python -m benchmarks.product digests DIR NOTES
+    python -m benchmarks.product export DIR FILE NOTES
+    python -m benchmarks.product verify FILE
+
+`digests` prepares: a release knows the digests of its files from the record, and compares. NOTES is
+a directory for them and for the notes about bundles, so that an export takes notes, as all do, and
+a second one may copy frames of the first.
 """
 
 from __future__ import annotations
@@ -11,10 +15,31 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+README = "README.md"
 
-def export(source: Path, bundle: Path, notes: Path | None = None) -> None:
+
+def files_of(source: Path) -> Iterator[tuple[str, str]]:
+    """Every file, and its path in the bundle."""
+    top = len(os.fspath(source)) + 1
+    for directory, _, names in os.walk(source):
+        for name in names:
+            path = os.path.join(directory, name)
+            yield path, path[top:]
+
+
+def digests(source: Path, notes: Path) -> None:
+    from repropack.digest import hash_file
+
+    # A release writes its README anew.
+    known = {member: hash_file(path)[0] for path, member in files_of(source) if member != README}
+    notes.mkdir()
+    (notes / "digests.json").write_text(json.dumps(known), encoding="utf-8")
+
+
+def export(source: Path, bundle: Path, notes: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from repropack.bundle import MemberSource, write_bundle
@@ -29,20 +54,12 @@ def export(source: Path, bundle: Path, notes: Path | None = None) -> None:
         place.write_text(f"{offset} {len(manifest)}", encoding="ascii")
         return dsse.seal(manifest[:1000], key)
 
-    top = len(os.fspath(source)) + 1
-    known = notes / "digests.json" if notes is not None else None
-    digests = json.loads(known.read_text()) if known is not None and known.exists() else {}
+    known = json.loads((notes / "digests.json").read_text(encoding="utf-8"))
     sources = [
-        MemberSource(
-            path=path[top:], role=Role.DATA, content=Path(path), sha256=digests.get(path[top:])
-        )
-        for directory, _, names in os.walk(source)
-        for path in (os.path.join(directory, name) for name in names)
+        MemberSource(path=member, role=Role.DATA, content=Path(path), sha256=known.get(member))
+        for path, member in files_of(source)
     ]
-    written = write_bundle(bundle, sources, seal=seal, frame_notes=notes and notes / "frames")
-    if known is not None:
-        known.parent.mkdir(exist_ok=True)
-        known.write_text(json.dumps({m.path: m.sha256 for m in written.manifest.members}))
+    written = write_bundle(bundle, sources, seal=seal, frame_notes=notes / "frames")
     place.write_text(f"{place.read_text()} {written.manifest_sha256}", encoding="ascii")
 
 
@@ -56,7 +73,11 @@ def verify(bundle: Path) -> None:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["export", source_path, bundle_path, *notes_path]:
-            export(Path(source_path), Path(bundle_path), *map(Path, notes_path))
+        case ["digests", source_path, notes_path]:
+            digests(Path(source_path), Path(notes_path))
+        case ["export", source_path, bundle_path, notes_path]:
+            export(Path(source_path), Path(bundle_path), Path(notes_path))
         case ["verify", bundle_path]:
             verify(Path(bundle_path))
+        case _:
+            raise SystemExit(__doc__)

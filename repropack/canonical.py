@@ -8,6 +8,7 @@ no lone surrogates, nothing after the value (security rules of docs/spec/rpk-v1.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -64,6 +65,12 @@ def encode(value: object) -> bytes:
         NotCanonicalError: A number is not finite, an integer is beyond 2**53 - 1, or a string
             holds a lone surrogate: RFC 8785 section 3.1 has no form for them.
     """
+    if isinstance(value, msgspec.Struct) and _is_plain(type(value)):
+        # A manifest of many members. What does not have its type takes the other way.
+        with contextlib.suppress(ValueError):
+            data = msgspec.json.encode(value, order="sorted")
+            msgspec.json.decode(data, type=type(value))
+            return data
     pieces: list[str] = []
     try:
         _write(msgspec.to_builtins(value, order="sorted"), pieces)

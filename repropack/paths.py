@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import stat
@@ -239,6 +240,7 @@ def descend_beneath(root: int, components: list[str], *, create: bool) -> int:
     return current
 
 
+@functools.lru_cache(maxsize=1024)  # the same directories stand in many paths
 def _component_defect(component: str, ascii_only: bool) -> str:
     if component in ("", ".", ".."):
         return f"it has a component {component!r}"

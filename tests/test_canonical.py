@@ -264,5 +264,12 @@ MEMBERS = st.builds(
 @given(st.builds(Manifest, format=PATHS, version=st.integers(1, 9), members=st.tuples(MEMBERS)))
 def test_both_writers_agree(manifest: Manifest) -> None:
     data = encode(manifest)
-    assert msgspec.json.encode(manifest, order="sorted") == data
+    assert encode(msgspec.to_builtins(manifest)) == data
     assert decode_canonical(data, Manifest) == manifest
+
+
+@pytest.mark.parametrize(("path", "size"), [("a", 2**53), ("\ud800", 1)])
+def test_a_struct_that_has_no_canonical_form_is_refused(path: str, size: int) -> None:
+    lying = Member(path=path, size=size, sha256="0" * 64, executable=False, role=Role.DATA)
+    with pytest.raises(NotCanonicalError):
+        encode(Manifest(format="rpk", version=1, members=(lying,)))
