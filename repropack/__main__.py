@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import io
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = ["main"]
 
@@ -33,18 +39,19 @@ def main() -> None:
     try:
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-        status = command_line.main(standalone_mode=False)
+        status = _call(command_line)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as ended:
         sys.exit(ended.exit_code)
     except click.UsageError as error:
         hint = f"see `{error.ctx.command_path} --help`" if error.ctx else ""
-        complain(error.format_message().rstrip("."), hint)
+        # Choices come one a line.
+        complain(" ".join(error.format_message().split()).rstrip("."), hint)
         sys.exit(2)
     except click.ClickException as error:
         complain(error.format_message())
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, EOFError, KeyboardInterrupt):
         complain("stopped; nothing was left half-written")
         sys.exit(130)
     except BrokenPipeError:
@@ -76,6 +83,20 @@ def main() -> None:
         sys.exit(3)
 
 
+def _call(command_line: click.Group) -> object:
+    """Runs the command; as `main` of click, which ends with 1 where our reader has gone.
+
+    1 would say that something was checked and does not hold.
+    """
+    asked = os.environ.get("_REPROPACK_COMPLETE")
+    if asked:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(command_line, {}, "repropack", "_REPROPACK_COMPLETE", asked)
+    with command_line.make_context("repropack", sys.argv[1:]) as context:
+        return command_line.invoke(context)
+
+
 def _keep_apart() -> None:
     """Takes the user's own modules off our search path: a `click.py` of hers is for her command."""
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -97,6 +118,16 @@ def _open_standard_files() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for our lifetime
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - for our lifetime
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("repropack", _escape)
+        sys.stdout.reconfigure(errors="repropack")
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """What a locale cannot say, as JSON says it: also right inside a JSON document."""
+    assert isinstance(error, UnicodeEncodeError)
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)), error.end
 
 
 def _end(number: int, frame: object) -> None:

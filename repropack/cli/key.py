@@ -75,7 +75,8 @@ def new(path: str | None, protect: bool, revocation: str | None) -> int:
             TrustedSigner(name=OWN_NAME, fingerprint=key.public.fingerprint),
             add=True,
         )
-    protection = "" if protect else f"; `ssh-keygen -p -f {place}` sets a passphrase"
+    sets = f"; `ssh-keygen -p -f {shlex.quote(str(place))}` sets a passphrase"
+    protection = "" if protect else sets
     say(f"{place}  private: keep it, it cannot be made again{protection}")
     say(f"{place}.pub  public")
     if revocation is not None:

@@ -34,12 +34,10 @@ def existing_bundle(text: str) -> Location:
     if not text:
         raise UsageError("the name of the bundle is empty", advice=_KINDS)
     path = Path(text).expanduser()
-    # The bundle itself may exist in volumes only.
-    if not path.exists() and not path.with_name(f"{path.name}.001").exists():
-        raise UsageError(
-            f"{text}: no such file",
-            advice=_KINDS,
-        )
+    # The bundle itself may exist in volumes only. `os.path.exists` says no to what no file system
+    # takes as a name.
+    if not os.path.exists(path) and not os.path.exists(f"{path}.001"):
+        raise UsageError(f"{show(text, limit=200)}: no such file", advice=_KINDS)
     return path
 
 

@@ -67,7 +67,8 @@ def check(
     \b
     Exit status:
       0  reproduced by at least N signers whom you know
-      1  a receipt is refused, or says that the numbers did not come out, or the bundle is damaged
+      1  a receipt is refused, or says that the numbers did not come out,
+         or the bundle is damaged
       2  wrong usage
       3  no independent receipt says that they did
       4  some do, but fewer than N of their signers are established

@@ -98,7 +98,8 @@ def command(
       0  done, or: it is proven
       1  it is not proven
       2  wrong usage
-      4  it is proven that the holder of a key made the release, but not whose key that is
+      4  it is proven that the holder of a key made the release,
+         but not whose key that is
     """  # noqa: D301 - click wants the character itself, not its name
     if arguments[0] == "check":
         if len(arguments) != 3 or commit or output is not None or key is not None:

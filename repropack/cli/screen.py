@@ -81,6 +81,6 @@ def plural(count: int, noun: str) -> str:
 
 
 def _styled(text: str, style: str, stream: TextIO) -> str:
-    if not stream.isatty() or "NO_COLOR" in os.environ:
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{style}m{text}\x1b[0m"

@@ -104,7 +104,9 @@ def render(report: Report) -> str:
             for number, cause in enumerate(report.causes[:SHOWN_CAUSES], 1)
         ]
     if report.isolation is not None:
-        lines.append(f"isolation: {show(report.isolation.kind)}: {show(report.isolation.summary)}")
+        kind, summary = show(report.isolation.kind), show(report.isolation.summary)
+        # A summary begins with the kind and its version.
+        lines.append(f"isolation: {summary if summary.startswith(kind) else f'{kind}: {summary}'}")
     return "\n".join(lines) + "\n"
 
 

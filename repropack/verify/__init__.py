@@ -445,7 +445,8 @@ def _conclude(ladder: Ladder, *, others: int) -> tuple[Verdict, str]:
     }.get(verdict, StepStatus.UNDECIDED)
     summary = f"{reproduced} of {len(ladder.claims)} reproduced"
     if others:
-        summary += f"; {others} about another kind of repetition were not checked"
+        was = "was" if others == 1 else "were"
+        summary += f"; {others} about another kind of repetition {was} not checked"
     ladder.step("claims", status, summary)
     worst = next(r for r in ladder.claims if r.verdict is verdict)
     if verdict is Verdict.REPRODUCED and len(ladder.claims) > 1:
