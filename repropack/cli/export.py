@@ -42,7 +42,6 @@ from repropack.export.environments import public_wheels
 from repropack.export.gate import clear, look
 from repropack.export.identity import own_terms
 from repropack.export.private_code import Withholding
-from repropack.privacy.waivers import read_waivers
 from repropack.project_file import read_project_file
 from repropack.signing.keys import Signer
 from repropack.store import STORE_NAME, Store
@@ -223,7 +222,7 @@ def command(
         if anonymous:
             scanned = stricter(scanned)
         pending = made is not None and made.changed and not unevaluated and calibrate is None
-        leaks, passed = waive(store, scanned.leaks, waived)
+        leaks, passed, waivers = waive(store, scanned.leaks, waived, keep=not dry_run)
         stopped = any(leak.blocks for leak in leaks)
         screen = ExportScreen(
             prepared=prepared,
@@ -241,7 +240,7 @@ def command(
             say(canonical.encode(screen_facts(screen)).decode())
         if stopped and as_json:
             return 1
-        cleared = clear(scanned, read_waivers(store.directory))
+        cleared = clear(scanned, waivers)
         if dry_run:
             if not as_json:
                 again = [word for word in sys.argv[2:] if word != "--dry-run"]

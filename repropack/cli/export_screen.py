@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from repropack.cli.leaks import leak_lines
-from repropack.cli.screen import bold, dim, human_size, plural, say
+from repropack.cli.screen import bold, dim, folded, human_size, plural, say
 from repropack.escaping import show, show_command
 from repropack.export import ExportPlan, Prepared
 from repropack.export.anonymity import Anonymised
@@ -23,6 +23,9 @@ __all__ = ["ExportScreen", "screen_facts", "show_screen"]
 
 SHOWN = 12
 """Lines of one section; a screen holds them all."""
+
+LABEL = 11
+"""Columns before the text of a section."""
 
 TREE = 40
 """Lines of the tree of members."""
@@ -117,7 +120,7 @@ def show_screen(screen: ExportScreen) -> None:
     _section("goes out", list(_tree(screen.prepared.sizes())), limit=TREE)
     _section("hosts", list(host_notes(screen.size, screen.volume_size)))
     for line in leak_lines(screen.leaks, screen.scanned.unsearched, screen.waived):
-        say(line)
+        say(folded(line, 14))
 
 
 def _show_anonymity(screen: ExportScreen, made: Anonymised) -> None:
@@ -229,6 +232,7 @@ def _code_lines(planned: ExportPlan) -> list[str]:
 
 def _section(label: str, lines: list[str], limit: int = SHOWN) -> None:
     for number, line in enumerate(lines[:limit]):
-        say(f"{dim((label if number == 0 else '').ljust(10))} {show(line, limit=300)}")
+        head = dim((label if number == 0 else "").ljust(10))
+        say(folded(f"{head} {show(line, limit=300)}", LABEL + 2))
     if len(lines) > limit:
         say(f"{' ' * 10} … and {len(lines) - limit} more")

@@ -9,7 +9,7 @@ from pathlib import Path
 from repropack.cli.screen import dim
 from repropack.errors import UsageError
 from repropack.escaping import show
-from repropack.privacy.waivers import add_waivers, unwaived
+from repropack.privacy.waivers import Waiver, add_waivers, unwaived
 from repropack.privacy.walk import Leak, Unsearched
 from repropack.store import STORE_NAME, Store
 
@@ -19,9 +19,15 @@ SHOWN = 30
 
 
 def waive(
-    store: Store | None, leaks: Sequence[Leak], ids: Sequence[str]
-) -> tuple[tuple[Leak, ...], tuple[Leak, ...]]:
+    store: Store | None, leaks: Sequence[Leak], ids: Sequence[str], *, keep: bool = True
+) -> tuple[tuple[Leak, ...], tuple[Leak, ...], tuple[Waiver, ...]]:
     """Adds waivers, and divides findings into those that stand and those that may pass.
+
+    Args:
+        store: The project's, if there is one.
+        leaks: The findings.
+        ids: Those that may pass.
+        keep: Whether they may also pass the next time.
 
     Raises:
         UsageError: An id is no finding's, or there is no project whose list it could be on.
@@ -32,10 +38,11 @@ def waive(
                 f"there is no {STORE_NAME} in {Path.cwd()} or above to keep the waiver in",
                 advice="record a run first",
             )
-        return tuple(leaks), ()
-    standing = unwaived(leaks, add_waivers(store.directory, leaks, ids))
+        return tuple(leaks), (), ()
+    waivers = add_waivers(store.directory, leaks, ids, keep=keep)
+    standing = unwaived(leaks, waivers)
     known = {id(leak) for leak in standing}
-    return standing, tuple(leak for leak in leaks if id(leak) not in known)
+    return standing, tuple(leak for leak in leaks if id(leak) not in known), waivers
 
 
 def leak_lines(

@@ -12,7 +12,7 @@ import click
 
 from repropack import canonical
 from repropack.cli.leaks import leak_lines, waive
-from repropack.cli.screen import bold, human_size, plural, say, tell
+from repropack.cli.screen import bold, folded, human_size, plural, say, tell
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.export.identity import own_terms
@@ -67,7 +67,7 @@ def command(
     if not as_json:
         tell(f"repropack: searching {plural(len(targets), 'file')}")
     scanned = scan(targets, terms, anonymous=anonymous)
-    leaks, let_pass = waive(store, scanned.leaks, waived)
+    leaks, let_pass, _ = waive(store, scanned.leaks, waived)
     blocking = [leak for leak in leaks if leak.blocks]
     if as_json:
         say(
@@ -84,7 +84,7 @@ def command(
         )
         return 1 if blocking else 0
     for line in leak_lines(leaks, scanned.unsearched, let_pass, show_all=show_all):
-        say(line)
+        say(folded(line, 14))
     searched = f"{plural(scanned.files, 'file')}, {human_size(scanned.size)}"
     if scanned.betterleaks:
         searched += ", by betterleaks too"

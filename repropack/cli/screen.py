@@ -5,13 +5,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import sys
-from typing import TextIO
+from typing import Final, TextIO
 
 from repropack.escaping import show
 from repropack.model import Verdict
 
-__all__ = ["bold", "complain", "dim", "human_size", "plural", "say", "tell", "verdict_line"]
+__all__ = [
+    "bold",
+    "complain",
+    "dim",
+    "folded",
+    "human_size",
+    "plural",
+    "say",
+    "tell",
+    "verdict_line",
+]
+
+MIN_WIDTH: Final = 40
+"""Columns of a terminal below which lines are not broken further."""
+
+_STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
 
 _STYLES = {
     Verdict.REPRODUCED: "1;32",
@@ -58,6 +75,26 @@ def bold(text: str, stream: TextIO | None = None) -> str:
 def dim(text: str, stream: TextIO | None = None) -> str:
     """Text that stands back on a terminal."""
     return _styled(text, "2", stream or sys.stdout)
+
+
+def folded(text: str, indent: int = 0) -> str:
+    """Text in lines that fit a terminal, the later ones indented; as it is where it is piped.
+
+    Only spaces are broken at, so that digests, paths and commands can be copied.
+    """
+    if not sys.stdout.isatty():
+        return text
+    width = max(shutil.get_terminal_size().columns, MIN_WIDTH)
+    lines: list[str] = []
+    line = ""
+    for number, word in enumerate(text.split(" ")):
+        longer = f"{line} {word}" if number else word
+        if line.strip() and len(_STYLE.sub("", longer)) > width:
+            lines.append(line.rstrip(" "))
+            line = " " * indent + word
+        else:
+            line = longer
+    return "\n".join((*lines, line))
 
 
 def verdict_line(verdict: Verdict, reason: str) -> str:

@@ -19,7 +19,7 @@ from repropack.cli.location import existing_bundle
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
-from repropack.cli.screen import bold, complain, say, tell, verdict_line
+from repropack.cli.screen import bold, complain, folded, say, tell, verdict_line
 from repropack.cli.sizes import parse_size
 from repropack.cli.timestamp import read_stamp
 from repropack.environment.machine import describe_machine
@@ -40,6 +40,9 @@ from repropack.verify.receipts import is_receiptable, receipt_payload
 
 __all__ = ["command", "parse_digest"]
 
+
+HANGING = 5
+"""Columns before what belongs to the line above; as wide as `ok` and `FAIL`."""
 
 MIN_MEMORY = 64 * 1024 * 1024
 """Bytes: with less, not even an interpreter starts."""
@@ -220,7 +223,8 @@ def command(
     if as_json:
         say(render("json", result).rstrip("\n"))
     else:
-        say(render("text", result).rstrip("\n"))
+        for one in render("text", result).rstrip("\n").split("\n"):
+            say(folded(one, HANGING))
         if report_path is not None and not unwritten:
             say(f"report: {report_path}")
         if badge_path is not None and not undrawn:

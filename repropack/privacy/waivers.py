@@ -54,8 +54,16 @@ def read_waivers(directory: Path) -> tuple[Waiver, ...]:
         raise UsageError(f"{path}: {error}", advice="mend or remove it") from error
 
 
-def add_waivers(directory: Path, leaks: Iterable[Leak], ids: Iterable[str]) -> tuple[Waiver, ...]:
+def add_waivers(
+    directory: Path, leaks: Iterable[Leak], ids: Iterable[str], *, keep: bool = True
+) -> tuple[Waiver, ...]:
     """Adds findings to the list by their ids, and returns all of it.
+
+    Args:
+        directory: The project's `.repropack`.
+        leaks: The findings.
+        ids: Those that may pass.
+        keep: Whether they may also pass the next time.
 
     Raises:
         UsageError: An id is none of these findings and no waiver.
@@ -77,8 +85,9 @@ def add_waivers(directory: Path, leaks: Iterable[Leak], ids: Iterable[str]) -> t
     }
     if new:
         waivers = tuple(sorted((present | new).values(), key=lambda w: (w.place, w.rule, w.id)))
-        with replacing(directory / WAIVERS) as file:
-            file.write(canonical.encode(_Waivers(version=1, waivers=waivers)))
+        if keep:
+            with replacing(directory / WAIVERS) as file:
+                file.write(canonical.encode(_Waivers(version=1, waivers=waivers)))
         return waivers
     return tuple(present.values())
 

@@ -3,7 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -41,8 +49,20 @@ def test_an_export_stops_and_a_waiver_lets_it_pass(leaky: Project) -> None:
     assert leaky.repropack("scan", "x.rpk").returncode == 1
 
 
+def own_files(project: Project) -> dict[str, bytes]:
+    """Everything below and beside the project but what is only kept to be quicker or to lock."""
+    top = project.root.parent
+    return {
+        str(path.relative_to(top)): path.read_bytes()
+        for path in sorted(top.rglob("*"))
+        if path.is_file()
+        and not {"git", ".cache", "cache"} & set(path.relative_to(top).parts)
+        and path.name not in ("lock", "index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
+    }
+
+
 def test_a_dry_run_shows_everything_and_writes_nothing(leaky: Project) -> None:
-    before = sorted(p for p in leaky.root.rglob("*") if ".repropack" not in p.parts)
+    before = own_files(leaky)
     done = leaky.repropack("export", "-o", "x.rpk", "--dry-run", "--json")
     assert done.returncode == 1
     facts = json.loads(done.stdout)
@@ -55,8 +75,58 @@ def test_a_dry_run_shows_everything_and_writes_nothing(leaky: Project) -> None:
     (found,) = (leak["id"] for leak in facts["leaks"] if leak["blocks"])
     text = leaky.ok("export", "-o", "x.rpk", "--dry-run", "--waive", found)
     assert "before compression" in text
-    assert text.splitlines()[-1].startswith("nothing was written")
-    assert sorted(p for p in leaky.root.rglob("*") if ".repropack" not in p.parts) == before
+    last = text.splitlines()[-1]
+    assert last == (
+        f"nothing was written (--dry-run); next: repropack export -o x.rpk --waive {found}"
+    )
+    after = own_files(leaky)
+    assert after.keys() - before.keys() <= {name for name in after if "opening" in name}
+    assert {name: after[name] for name in before} == before
+    # What was let pass then is not let pass for ever.
+    assert leaky.repropack("export", "-o", "x.rpk", "--yes").returncode == 1
+
+
+def test_programs_and_people_are_told_the_same_before_and_when_it_is_written(
+    leaky: Project,
+) -> None:
+    found = json.loads(leaky.repropack("export", "--dry-run", "--json").stdout)["leaks"][0]["id"]
+    options = ("export", "-o", "x.rpk", "--waive", found)
+    shown = json.loads(leaky.ok(*options, "--dry-run", "--json"))
+    written = json.loads(leaky.ok(*options, "--json"))
+    # What is written has digests too.
+    written["members"] = [
+        {key: member[key] for key in ("path", "size", "role")} for member in written["members"]
+    ]
+    assert {key: written[key] for key in shown} == shown
+    text = leaky.ok("export", "-o", "y.rpk", "--dry-run")
+    listed = [*(m["path"] for m in shown["members"]), *shown["held_back"], *shown["hosts"]]
+    for words in (*listed, *shown["signers"], *(u["reason"] for u in shown["unsearched"])):
+        assert words in text
+    assert "1 more may pass: you waived them" in text
+
+
+def test_on_a_terminal_lines_are_broken_between_words(leaky: Project) -> None:
+    controller, terminal = pty.openpty()
+    with os.fdopen(controller, "rb", buffering=0) as screen:
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "repropack", "export", "--dry-run"],
+            cwd=leaky.root,
+            env={**leaky.environment, "NO_COLOR": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=terminal,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(terminal)
+        text = b""
+        with contextlib.suppress(OSError):  # the end of a terminal that nobody has open
+            while data := screen.read(65536):
+                text += data
+        assert process.wait() == 1
+    lines = text.decode().replace("\r\n", "\n").split("\n")
+    assert any(line.startswith("stays here ") for line in lines)
+    for line in lines:
+        assert len(line) <= 80 or " " not in line.strip(), line
 
 
 def test_scan_of_a_run_a_directory_and_a_file(leaky: Project, tmp_path: Path) -> None:
