@@ -51,7 +51,8 @@ def command(
     r"""Search files for secrets and for what tells who you are.
 
     A directory or a file, what is recorded of a run, or a bundle. Archives, checkpoints, pickles,
-    databases, images and git objects are looked into; nothing is executed or unpickled.
+    databases, images and git objects are looked into; nothing is executed or unpickled. With the
+    extra `scan` (pip install 'repropack[scan]'), betterleaks searches too, without network.
 
     \b
     Exit status:
