@@ -52,12 +52,25 @@ class _LazyGroup(click.Group):
         if cmd_name not in TABLE:
             return None
         loaded: click.Command = importlib.import_module(TABLE[cmd_name][0]).command
+        _lay_out(loaded)
         return loaded
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in TABLE.items()])
+
+
+def _lay_out(command: click.Command) -> None:
+    r"""Keeps lists in help texts as they stand.
+
+    click's mark for that is a backspace; in a raw docstring it is the two characters `\b`.
+    """
+    if command.help is not None:
+        command.help = command.help.replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            _lay_out(one)
 
 
 @click.group(

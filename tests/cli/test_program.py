@@ -153,3 +153,12 @@ main()
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("name", ["export", "scan", "verify", "reveal"])
+def test_each_exit_status_has_a_line_in_the_help(project: Project, name: str) -> None:
+    lines = project.ok(name, "--help").splitlines()
+    assert not any("\\b" in line for line in lines)
+    at = lines.index("  Exit status:")
+    assert lines[at + 1].startswith("    0  ")
+    assert any(line.startswith("    1  ") for line in lines[at:])
