@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from repropack.cli.places import load_keys
 from repropack.cli.progress import ProgressLine
 from repropack.cli.screen import tell
+from repropack.digest import sha256_hex
 from repropack.errors import CannotDecideError, RepropackError, UsageError
 from repropack.export import ExportPlan, Prepared, build
 from repropack.export.anonymity import Anonymised, Anonymity
@@ -21,7 +22,7 @@ from repropack.export.identity import anonymous_terms, author_of
 from repropack.model import Author, Verdict
 from repropack.privacy.replacement import ReplacementError, parse_replacements
 from repropack.privacy.terms import Term
-from repropack.privacy.walk import Scanned
+from repropack.privacy.walk import Leak, Scanned
 from repropack.project_file import read_project_file
 from repropack.signing.policy import TrustPolicy
 from repropack.store import Store, now
@@ -114,18 +115,22 @@ def _further_code(store: Store, planned: ExportPlan) -> list[Path]:
 def stricter(scanned: Scanned) -> Scanned:
     """The same findings; those that tell who somebody is stop an anonymous export.
 
-    Not in data sets and wheels: whose addresses they hold is another question.
+    Not in data sets and wheels: whose addresses they hold is another question. A finding that the
+    author let pass under her own name is another one here, and has to be let pass anew.
     """
+    return replace(scanned, leaks=tuple(_stricter(leak) for leak in scanned.leaks))
+
+
+def _stricter(leak: Leak) -> Leak:
+    if leak.rule not in TELLING and not leak.rule.startswith("term: "):
+        return leak
+    sha256 = sha256_hex(b"anonymous\0" + leak.sha256.encode("ascii"))
+    others = leak.member.startswith("data/") or leak.member.endswith(".whl")
     return replace(
-        scanned,
-        leaks=tuple(
-            replace(leak, blocks=True)
-            if leak.rule in TELLING
-            and not leak.member.startswith("data/")
-            and not leak.member.endswith(".whl")
-            else leak
-            for leak in scanned.leaks
-        ),
+        leak,
+        id=sha256_hex(f"{leak.place}\0{leak.rule}\0{sha256}".encode())[:12],
+        sha256=sha256,
+        blocks=leak.blocks or not others,
     )
 
 

@@ -17,7 +17,13 @@ from msgspec.structs import replace
 from repropack.environment.lock import select
 from repropack.model import CondaPackage, Distribution, Environment, Machine, Python
 
-__all__ = ["coarse_environment", "coarse_machine", "coarse_variables", "private_paths"]
+__all__ = [
+    "coarse_environment",
+    "coarse_machine",
+    "coarse_variables",
+    "private_paths",
+    "without_private_paths",
+]
 
 KEPT_FACTS: Final = frozenset({"cpu vendor", "cpu family", "cpu model"})
 """Facts of the platform by which libraries choose kernels and of which millions of machines have
@@ -36,7 +42,9 @@ COMMON_LOCALES: Final = frozenset({"", "C", "POSIX", "C.UTF-8", "C.utf8", "en_US
 _SYSTEM: Final = ("/usr/", "/bin/", "/sbin/", "/lib", "/dev/", "/proc/", "/etc/", "/tmp/")  # noqa: S108
 """Where paths begin that are the same on every machine."""
 
-_ABSOLUTE: Final = re.compile(r"(?<![\w.})\]/:-])/[\w.-]+/[\w./-]+")
+_PLACE_NAMED: Final = re.compile(
+    r"(?<![\w.})\]/:-])/[\w.-]+/[\w./-]+|\{(?:home|tmp)\}(?:/[\w./-]*)?"
+)
 
 _LOCALE: Final = re.compile(r"LANG|LC_[A-Z]+")
 _UTC: Final = frozenset({"", "UTC", "UTC0", "Etc/UTC", "GMT"})
@@ -64,8 +72,17 @@ def coarse_variables(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def private_paths(text: str) -> tuple[str, ...]:
-    """The absolute paths in a text that are no places of the system and no placeholders."""
-    return tuple(path for path in _ABSOLUTE.findall(text) if not path.startswith((*_SYSTEM, "//")))
+    """The places of a machine that a text names, but for those of the system and of the project."""
+    return tuple(
+        path for path in _PLACE_NAMED.findall(text) if not path.startswith((*_SYSTEM, "//"))
+    )
+
+
+def without_private_paths(text: str) -> str:
+    """A text for people without the places of a machine that it names."""
+    for path in private_paths(text):
+        text = text.replace(path, "…")
+    return text
 
 
 def coarse_environment(environment: Environment) -> Environment:
@@ -86,6 +103,8 @@ def coarse_environment(environment: Environment) -> Environment:
         python=None if environment.python is None else _coarse_python(environment.python),
         distributions=distributions,
         conda=tuple(_coarse_conda(package) for package in environment.conda),
+        # Of packages and code in the bundle they say nothing new; of others, the names.
+        modules=(),
         numerics={
             # `sys.version` has the second in which an interpreter was built.
             library: {k: v for k, v in settings.items() if k != "sys_version"}

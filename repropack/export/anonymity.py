@@ -22,7 +22,12 @@ from msgspec.structs import replace
 
 from repropack import canonical
 from repropack.digest import sha256_hex
-from repropack.environment.coarsening import coarse_environment, coarse_variables, private_paths
+from repropack.environment.coarsening import (
+    coarse_environment,
+    coarse_variables,
+    private_paths,
+    without_private_paths,
+)
 from repropack.errors import UsageError
 from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
 from repropack.export.data import ChosenData
@@ -303,6 +308,9 @@ class _Maker:
             roots=tuple(self._root(root) for root in segment.roots),
             materials=tuple(self._material(material) for material in segment.materials),
             environment=self._digests[directory] if segment.environment == last else None,
+            gaps=tuple(
+                replace(gap, message=without_private_paths(gap.message)) for gap in changed.gaps
+            ),
             started=EPOCH,
             ended=_after(segment.started, segment.ended),
         )
@@ -436,7 +444,6 @@ class _Maker:
             planned,
             environment=replace(
                 environment,
-                modules=tuple(self._text(module) for module in environment.modules),
                 distributions=tuple(
                     self._spelled(one) if self._text(one.name) in in_code else one
                     for one in environment.distributions
@@ -583,6 +590,17 @@ def _remarks(plan: ExportPlan) -> tuple[str, ...]:
                 for argument in segment.invocation.argv
                 for path in private_paths(argument)
             ]
+    lines += [
+        f"package {one.name}: it is from no index, and its name goes out"
+        for environment in plan.environments
+        for one in environment.environment.distributions
+        if one.origin in ("local", "url", "vcs")
+    ]
+    lines += [
+        f"package {name}: its wheel was made on this machine; another release with it has the same"
+        for environment in plan.environments
+        for name in environment.built
+    ]
     lines += [
         f"{one.member}: its name holds a time"
         for one in plan.artifacts

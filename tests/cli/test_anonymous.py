@@ -173,6 +173,27 @@ def test_what_tells_in_the_code_stops_the_export(project: Project) -> None:
     assert all("LICENSE" not in leak["place"] for leak in named["leaks"] if leak["blocks"])
 
 
+def test_what_passed_under_her_name_does_not_pass_here(project: Project) -> None:
+    project.write("model.py", "# by Zoe Private\n")
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "train.py")
+
+    def found(*options: str) -> set[str]:
+        done = project.repropack("export", *options, "--dry-run", "--json")
+        return {leak["id"] for leak in json.loads(done.stdout)["leaks"] if leak["blocks"]}
+
+    named = found()
+    project.ok("export", "--dry-run", *(w for one in named for w in ("--waive", one)))
+    assert found() == set()
+    anonymous = found("--anonymous")
+    assert anonymous
+    assert not anonymous & named
+    project.ok(
+        "export", "--anonymous", "--unevaluated", "-o", "b.rpk", "--yes",
+        *(w for one in anonymous for w in ("--waive", one)),
+    )  # fmt: skip
+
+
 # ---------------------------------------------------------------- two of them are not linked
 
 COMMON = {

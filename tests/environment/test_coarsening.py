@@ -12,6 +12,7 @@ from repropack.environment.coarsening import (
     coarse_machine,
     coarse_variables,
     private_paths,
+    without_private_paths,
 )
 from repropack.model import CondaPackage, Distribution, Environment, Machine, Python, Wheel
 
@@ -95,7 +96,7 @@ def test_variables_that_tell_places_and_times_are_left_out() -> None:
             "NCCL_IB_HCA": "mlx5_2",
             "NCCL_ALGO": "Ring",
             "OMP_NUM_THREADS": "8",
-            "PYTHONPATH": "{project}/src:/cluster/lab17/tools:/usr/share/x",
+            "PYTHONPATH": "{project}/src:/cluster/lab17/tools:/usr/share/x:{home}/lib:{tmp}/x",
             "LD_PRELOAD": "/cluster/lab17/libfast.so",
             "CUDA_HOME": "/usr/local/cuda-12.4",
             "HYDRA_FULL_ERROR": "1",
@@ -121,10 +122,21 @@ def test_variables_that_tell_places_and_times_are_left_out() -> None:
         ("https://example.org/a/b", ()),
         ("/usr/bin/python3", ()),
         ("a/b/c", ()),
+        ("{home}/tools/x.py", ("{home}/tools/x.py",)),
+        ("{tmp}", ("{tmp}",)),
     ],
 )
 def test_paths_of_a_machine_are_told_from_others(text: str, found: tuple[str, ...]) -> None:
     assert private_paths(text) == found
+
+
+def test_remarks_for_people_lose_the_places_that_they_name() -> None:
+    assert without_private_paths("`{home}/bin/tool` is no Python program: /cluster/x/y has it") == (
+        "`…` is no Python program: … has it"
+    )
+    assert without_private_paths("`{project}/run.sh` at /usr/bin/env") == (
+        "`{project}/run.sh` at /usr/bin/env"
+    )
 
 
 def test_packages_that_no_run_needed_and_digests_of_installations_are_left_out() -> None:
@@ -148,6 +160,7 @@ def test_packages_that_no_run_needed_and_digests_of_installations_are_left_out()
             one("sixish", origin="local", archive=wheel),
             one("mine", imported=True, editable=True, origin="local"),
         ),
+        modules=("numpy", "__editable___labtools_finder"),
         numerics={"python": {"sys_version": "3.11.7 (main, May  9 2026)", "gil": "True"}},
         conda=(
             CondaPackage(name="a", version="1", channel="conda-forge", sha256=DIGEST),
@@ -160,6 +173,7 @@ def test_packages_that_no_run_needed_and_digests_of_installations_are_left_out()
     assert [one.archive for one in coarse.distributions] == [wheel, None, None]
     assert coarse.python is not None
     assert (coarse.python.build, coarse.python.compiler) == ("", "GCC 12.2.0")
+    assert coarse.modules == ()
     assert coarse.numerics == {"python": {"gil": "True"}}
     assert coarse.conda[0].sha256 == DIGEST
     private = coarse.conda[1]
