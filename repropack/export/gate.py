@@ -11,11 +11,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from repropack.bundle import MemberSource
 from repropack.errors import RepropackError
 from repropack.model import Role
-from repropack.privacy.terms import Term
+from repropack.privacy.terms import Term, TermKind
 from repropack.privacy.waivers import Waiver, unwaived
 from repropack.privacy.walk import Leak, Scanned, Target, Unsearched, scan
 
@@ -24,6 +25,11 @@ __all__ = ["Cleared", "LeakError", "clear", "look"]
 MAX_WHEEL: Final = 32 * 1024 * 1024
 """Bytes of a wheel that is searched for an anonymous release: a laboratory's own has less, and what
 has more is the framework that everybody uses."""
+
+
+SHARED: Final = frozenset({f"term: {TermKind.NAME.value}", f"term: {TermKind.USER.value}"})
+"""Terms that others have too: among the authors of a hundred public packages is every family name.
+In a wheel they are shown and stop nothing."""
 
 
 class LeakError(RepropackError):
@@ -99,7 +105,14 @@ def _with_wheels(
         files=searched.files + found.files,
         size=searched.size + found.size,
         # What is no term of hers is for whoever published the wheel.
-        leaks=(*searched.leaks, *(x for x in found.leaks if x.rule.startswith("term: "))),
+        leaks=(
+            *searched.leaks,
+            *(
+                replace(leak, blocks=leak.blocks and leak.rule not in SHARED)
+                for leak in found.leaks
+                if leak.rule.startswith("term: ")
+            ),
+        ),
         unsearched=(
             *searched.unsearched,
             *(Unsearched(place=one.path, reason="a large wheel, not searched") for one in large),
