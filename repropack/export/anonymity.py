@@ -25,10 +25,10 @@ from repropack.digest import sha256_hex
 from repropack.environment.coarsening import (
     coarse_environment,
     coarse_variables,
-    private_paths,
     without_private_paths,
 )
 from repropack.errors import UsageError
+from repropack.export.anonymity_remarks import coarsened, left_out, remarks
 from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
 from repropack.export.data import ChosenData
 from repropack.export.licences import licences_of
@@ -62,9 +62,6 @@ EPOCH: Final = "1970-01-01T00:00:00Z"
 
 _ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _DATA_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}", re.ASCII)
-_DATED: Final = re.compile(r"(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|(?<!\d)1[67]\d{8}(?!\d)")
-"""A day, or seconds since 1970, in a name."""
-
 _FORM: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 T = TypeVar("T")
@@ -159,10 +156,10 @@ def anonymise(
             openings=openings,
             runs={new: old for old, new in maker.ids.items()},
         ),
-        coarsened=_coarsened(planned, plan),
-        left_out=_left_out(planned, plan),
+        coarsened=coarsened(planned, plan),
+        left_out=left_out(planned, plan),
         replaced=maker.told(),
-        remarks=_remarks(plan),
+        remarks=remarks(plan),
         # Where names of metrics were replaced, the code may still give the old ones.
         changed=bool(asked.replacements) or _is_changed(planned, plan),
     )
@@ -294,9 +291,7 @@ class _Maker:
                 source=None,
                 roots=(),
                 materials=(),
-                products=tuple(
-                    replace(p, kept=True) for p in segment.products if (p.path, p.sha256) in packed
-                ),
+                products=tuple(p for p in segment.products if (p.path, p.sha256) in packed),
             )
         )
         return replace(
@@ -508,108 +503,3 @@ def _what_is_repeated(planned: ExportPlan) -> object:
         for chained in planned.chain
         for segment in chained.record.segments
     ]
-
-
-# ---------------------------------------------------------------- what the author should know
-
-
-def _coarsened(before: ExportPlan, after: ExportPlan) -> tuple[str, ...]:
-    lines = [
-        "run ids: new ones, of this release alone",
-        f"times: every run starts at {EPOCH}; how long it took is kept",
-    ]
-    for old, new in zip(before.environments, after.environments, strict=True):
-        was, now = old.environment.machine, new.environment.machine
-        changes = [
-            f"{name} {then} → {here}"
-            for name, then, here in (
-                ("kernel", was.kernel, now.kernel),
-                ("memory", was.memory, now.memory),
-                ("locale", was.locale, now.locale),
-                ("accelerators", ", ".join(was.accelerators), ", ".join(now.accelerators)),
-            )
-            if then != here
-        ]
-        if changes:
-            lines.append(f"machine: {'; '.join(changes)}")
-    for one, other in zip(_variables(before), _variables(after), strict=True):
-        lines += [
-            f"variables: {name}={value} → {other[name]}"
-            for name, value in one.items()
-            if name in other and other[name] != value
-        ]
-    return tuple(dict.fromkeys(lines))
-
-
-def _variables(planned: ExportPlan) -> list[dict[str, str]]:
-    return [
-        segment.invocation.variables
-        for chained in planned.chain
-        for segment in chained.record.segments
-    ]
-
-
-def _left_out(before: ExportPlan, after: ExportPlan) -> tuple[str, ...]:
-    lines = ["names of runs, names of files that are not packed, the ids of trees that are not"]
-    for old, new in zip(before.environments, after.environments, strict=True):
-        facts = len(old.environment.machine.facts) - len(new.environment.machine.facts)
-        packages = len(old.environment.distributions) - len(new.environment.distributions)
-        lines.append(
-            f"{old.directory}: {facts} facts of the machine, {packages} packages that no run "
-            "needed, the build of Python, digests of installations"
-        )
-    gone = {
-        name
-        for one, other in zip(_variables(before), _variables(after), strict=True)
-        for name in one.keys() - other.keys()
-    }
-    if gone:
-        lines.append(f"variables: {', '.join(sorted(gone))}")
-    paths = [d.manifest.name for d in before.data if d.manifest.recorded_path is not None]
-    if paths:
-        lines.append(f"where the data lay: {', '.join(paths)}")
-    return tuple(lines)
-
-
-def _remarks(plan: ExportPlan) -> tuple[str, ...]:
-    """What may tell something and cannot be taken out."""
-    lines = [
-        f"data set {d.manifest.name}: its address goes out: {d.manifest.address}"
-        for d in plan.data
-        if d.manifest.address is not None
-    ]
-    for chained in plan.chain:
-        for segment in chained.record.segments:
-            lines += [
-                f"{path}: a submodule; who knows a public repository with its commit finds it"
-                for root, source in code_of(segment)
-                for path in source.submodules
-            ]
-            lines += [
-                f"the command of run {chained.number} names {path}, a place on your machine"
-                for argument in segment.invocation.argv
-                for path in private_paths(argument)
-            ]
-    lines += [
-        f"package {one.name}: it is from no index, and its name goes out"
-        for environment in plan.environments
-        for one in environment.environment.distributions
-        if one.origin in ("local", "url", "vcs")
-    ]
-    lines += [
-        f"package {name}: its wheel was made on this machine; another release with it has the same"
-        for environment in plan.environments
-        for name in environment.built
-    ]
-    lines += [
-        f"{one.member}: its name holds a time"
-        for one in plan.artifacts
-        if _DATED.search(one.member)
-    ]
-    if any(one.absent or one.unlocked for one in plan.environments) or any(
-        one.locked and not one.wheels for one in plan.environments
-    ):
-        lines.append(
-            "packages: not all are inside, so that a reviewer needs an index, which sees who asks"
-        )
-    return tuple(dict.fromkeys(lines))
