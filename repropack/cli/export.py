@@ -233,6 +233,7 @@ def command(
             volume_size=volume_size,
             anonymised=made,
             pending=pending,
+            calibrated=calibrate is not None,
         )
         if not as_json:
             show_screen(screen)

@@ -42,6 +42,7 @@ class ExportScreen(Struct, frozen=True, kw_only=True):
         volume_size: Bytes of one volume, or None for one file.
         anonymised: What was done to make it anonymous; None if it is not.
         pending: Whether it will be evaluated before it is signed.
+        calibrated: Whether that has been done already.
     """
 
     prepared: Prepared
@@ -52,6 +53,7 @@ class ExportScreen(Struct, frozen=True, kw_only=True):
     volume_size: int | None
     anonymised: Anonymised | None = None
     pending: bool = False
+    calibrated: bool = False
 
     @property
     def size(self) -> int:
@@ -138,12 +140,12 @@ def _show_anonymity(screen: ExportScreen, made: Anonymised) -> None:
         ],
     )
     if made.changed:
-        state = (
-            "what goes out is not what ran: it is evaluated before it is signed"
-            if screen.pending
-            else "what goes out is not what ran, and is signed unevaluated, as you asked"
-        )
-        _section("evaluated", [state])
+        state = "it is signed unevaluated, as you asked"
+        if screen.pending or screen.calibrated:
+            state = (
+                "it has been evaluated" if screen.calibrated else "it is evaluated before signing"
+            )
+        _section("evaluated", [f"what goes out is not what ran: {state}"])
 
 
 def screen_facts(screen: ExportScreen) -> dict[str, object]:
@@ -182,7 +184,7 @@ def _anonymity_facts(screen: ExportScreen) -> dict[str, object]:
             "remarks": made.remarks,
             "own_runs": made.kept.runs,
             "changed": made.changed,
-            "evaluated_before_signing": screen.pending,
+            "evaluated_before_signing": screen.pending or screen.calibrated,
         }
     }
 

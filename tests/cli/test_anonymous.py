@@ -688,7 +688,7 @@ def test_what_no_longer_gives_the_numbers_is_not_signed(
     assert words in done.stderr
     assert not (project.root / "b.rpk").exists()
     # She may say that she knows, and then the screen says it.
-    assert "signed unevaluated, as you asked" in project.ok(*arguments, "--unevaluated")
+    assert "it is signed unevaluated, as you asked" in project.ok(*arguments, "--unevaluated")
 
 
 def test_what_is_no_text_is_never_edited(project: Project) -> None:
