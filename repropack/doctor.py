@@ -103,6 +103,7 @@ def diagnose(
         yield _pythons(uv)
         yield _index(uv)
     yield _conda()
+    yield _time_stamps()
     yield _strace(variables)
     yield _gpu(variables)
     yield _key(key)
@@ -272,6 +273,17 @@ def _conda() -> Check:
         found="py-rattler" if there else "no py-rattler",
         purpose="rebuilding environments of conda (verify)",
         advice="" if there else "pip install 'repropack[conda]'",
+    )
+
+
+def _time_stamps() -> Check:
+    there = importlib.util.find_spec("rfc3161_client") is not None
+    return Check(
+        name="time stamps",
+        state=State.GOOD if there else State.OPTIONAL,
+        found="rfc3161-client" if there else "no rfc3161-client",
+        purpose="dating signatures (timestamp, verify --timestamp)",
+        advice="" if there else "pip install 'repropack[timestamp]'",
     )
 
 

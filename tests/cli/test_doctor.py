@@ -26,6 +26,7 @@ def test_all_that_is_needed_is_here(bare_project: Project) -> None:
         "git",
         "sandbox",
         "conda",
+        "time stamps",
         "limits",
         "uv",
         "Python",

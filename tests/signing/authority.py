@@ -19,7 +19,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from repropack import digest
@@ -59,14 +64,20 @@ class Authority:
         purposes: tuple[x509.ObjectIdentifier, ...] = (ExtendedKeyUsageOID.TIME_STAMPING,),
         critical: bool = True,
         digests: str = "sha256, sha512",
+        of: Authority | None = None,
     ) -> Authority:
-        """Makes the certificates; the one that stamps is valid between two days."""
+        """Makes the certificates; the one that stamps is valid between two days.
+
+        With `of`, only that one, by the other authority's root.
+        """
         root.mkdir()
         root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         ca_name, tsa_name = (
             x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
             for text in (f"{name} root", name)
         )
+        if of is not None:
+            ca_name = x509.load_pem_x509_certificate(of.certificates.read_bytes()).subject
         always = [dt.datetime(year, 1, 1, tzinfo=dt.UTC) for year in (2000, 2090)]
         ca = (
             x509.CertificateBuilder()
@@ -85,7 +96,15 @@ class Authority:
         )  # fmt: skip
         if purposes:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=critical)
-        (root / "ca.pem").write_bytes(ca.public_bytes(Encoding.PEM))
+        root_pem = root_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        ca_pem = ca.public_bytes(Encoding.PEM)
+        if of is not None:
+            root_pem, ca_pem = ((of.root / name).read_bytes() for name in ("ca.key", "ca.pem"))
+            loaded = load_pem_private_key(root_pem, None)
+            assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+            root_key = loaded
+        (root / "ca.key").write_bytes(root_pem)
+        (root / "ca.pem").write_bytes(ca_pem)
         stamping = builder.sign(root_key, hashes.SHA256())
         (root / "tsa.pem").write_bytes(stamping.public_bytes(Encoding.PEM))
         (root / "tsa.key").write_bytes(
@@ -111,8 +130,13 @@ class Authority:
         )  # fmt: skip
         return reply.read_bytes()
 
-    def back_dated(self, data: bytes, time: str, *, kind: str = "sha256") -> bytes:
-        """An answer that says that `data` existed at a time (`2026-03-01T00:00:00Z`)."""
+    def back_dated(
+        self, data: bytes, time: str, *, kind: str = "sha256", beside: Path | None = None
+    ) -> bytes:
+        """An answer that says that `data` existed at a time (`2026-03-01T00:00:00Z`).
+
+        With `beside`, it carries a further certificate, which has signed nothing.
+        """
         algorithm = {"sha256": "2.16.840.1.101.3.4.2.1", "sha1": "1.3.14.3.2.26"}[kind]
         imprint = bytes.fromhex(digest.sha256_hex(data))[: 20 if kind == "sha1" else 32]
         stamp = time.replace("-", "").replace(":", "").replace("T", "")
@@ -127,7 +151,8 @@ class Authority:
         signed = subprocess.run(
             ["openssl", "cms", "-sign", "-binary", "-nodetach", "-nosmimecap", "-cades",
              "-econtent_type", _TST_INFO, "-signer", self.root / "tsa.pem",
-             "-inkey", self.root / "tsa.key", "-outform", "DER"],
+             "-inkey", self.root / "tsa.key", "-outform", "DER",
+             *(("-certfile", beside) if beside else ())],
             input=info, check=True, capture_output=True,
         ).stdout  # fmt: skip
         return _der(0x30, _der(0x30, _der(0x02, b"\0")), signed)

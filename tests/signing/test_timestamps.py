@@ -119,6 +119,20 @@ def test_only_an_accepted_authority_whose_certificate_is_for_that_counts(
             read_authorities(data, "ca.pem")
 
 
+def test_the_certificate_that_signed_is_judged_and_no_other(
+    authority: Authority, tmp_path: Path
+) -> None:
+    mail = Authority.create(
+        tmp_path / "mail", purposes=(ExtendedKeyUsageOID.EMAIL_PROTECTION,), of=authority
+    )
+    honest = Authority.create(tmp_path / "honest", "Other", of=authority)
+    beside = authority.root / "tsa.pem"
+    assert check(honest.back_dated(ENVELOPE, MARCH, beside=beside), authority).authority == (
+        "CN=Other"
+    )
+    assert "purpose" in refused(mail.back_dated(ENVELOPE, MARCH, beside=beside), authority)
+
+
 def test_another_kind_of_digest_is_refused(authority: Authority) -> None:
     assert "expected SHA-256" in refused(
         authority.back_dated(ENVELOPE, MARCH, kind="sha1"), authority
