@@ -19,8 +19,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 __all__ = [
+    "MAX_COMMAS",
     "MAX_DEPTH",
     "MAX_DOCUMENT",
+    "MAX_NUMBER",
     "NotCanonicalError",
     "Number",
     "decode",
@@ -36,8 +38,14 @@ MAX_DOCUMENT: Final = 256 * 1024 * 1024
 MAX_DEPTH: Final = 64
 """Nesting of one JSON document: our records nest 8 deep; recursion in any reader stays safe."""
 
+MAX_COMMAS: Final = 2**24
+"""Commas of one JSON document, and half of its brackets, which bound its values: a parser makes
+sixty bytes out of `{},`. A million files with what is recorded of each have 8 million."""
+
+MAX_NUMBER: Final = 400
+"""Characters of a number: a double needs at most 25, and written without exponent at most 327."""
+
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
-_MAX_DIGITS: Final = 400
 _CONSTANTS: Final = {True: "true", False: "false", None: "null"}
 
 T = TypeVar("T")
@@ -91,7 +99,9 @@ def decode(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -> T:
         NotCanonicalError: It is too large or too deep, is not strict JSON, repeats a key, or does
             not have the type; the message holds the JSON path.
     """
-    tree = _parse(data, limit, number=_finite, constant=_refuse_constant, integer=_bounded_integer)
+    # What has another type is refused before a parser makes objects of all that is in it.
+    _decode_typed(data, kind, limit)
+    tree = _parse(data, number=_finite, constant=_refuse_constant, integer=_bounded_integer)
     try:
         return msgspec.convert(tree, kind, strict=True)
     except ValueError as error:
@@ -131,7 +141,8 @@ def decode_foreign(data: bytes, *, limit: int = MAX_DOCUMENT) -> object:
     Raises:
         NotCanonicalError: It is too large or too deep, is not JSON, or repeats a key.
     """
-    return _parse(data, limit, number=_foreign_number, constant=_foreign_number)
+    _check_structure(data, limit)
+    return _parse(data, number=_foreign_number, constant=_foreign_number)
 
 
 def peek(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -> T:
@@ -152,15 +163,11 @@ def peek(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -> T:
 
 def _parse(
     data: bytes,
-    limit: int,
     *,
     number: Callable[[str], object],
     constant: Callable[[str], object],
     integer: Callable[[str], object] | None = None,
 ) -> object:
-    if len(data) > limit:
-        raise NotCanonicalError(f"the document has {len(data)} bytes, more than {limit}")
-    _check_depth(data)
     try:
         return json.loads(
             data.decode("utf-8"),
@@ -176,9 +183,7 @@ def _parse(
 
 
 def _decode_typed(data: bytes, kind: type[T], limit: int) -> T:
-    if len(data) > limit:
-        raise NotCanonicalError(f"the document has {len(data)} bytes, more than {limit}")
-    _check_depth(data)
+    _check_structure(data, limit)
     try:
         return msgspec.json.decode(data, type=kind)
     except (ValueError, RecursionError) as error:
@@ -276,14 +281,27 @@ def _number(value: float) -> str:
     return sign + body
 
 
-def _check_depth(data: bytes) -> None:
-    """Refuses deep nesting before any parser recurses into it."""
+def _check_structure(data: bytes, limit: int) -> None:
+    """Refuses size, deep nesting and too many values before any parser recurses or builds."""
+    if len(data) > limit:
+        raise NotCanonicalError(f"the document has {len(data)} bytes, more than {limit}")
+    commas = data.count(b",")
+    brackets = sum(data.count(bracket) for bracket in (b"[", b"]", b"{", b"}"))
+    if commas > MAX_COMMAS or brackets > 2 * MAX_COMMAS:
+        raise NotCanonicalError(
+            f"{commas} commas and {brackets} brackets, more than {MAX_COMMAS} and {2 * MAX_COMMAS}"
+        )
     # What is left of a document is its brackets and the quotes of the strings around them: first
     # escapes go, then all other bytes, then pairs of quotes, which changes nobody's parity.
     bare = data.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _NOT_STRUCTURE)
+    bare = bare.replace(b'""', b"")
+    # Of empty values side by side, which cost a writer nothing, one is as deep as all of them.
+    for pair in (b"[]", b"{}"):
+        while len(fewer := bare.replace(2 * pair, pair)) < len(bare):
+            bare = fewer
     depth = 0
     in_string = False
-    for byte in bare.replace(b'""', b""):
+    for byte in bare:
         if byte == 0x22:
             in_string = not in_string
         elif not in_string:
@@ -315,13 +333,15 @@ def _foreign_number(text: str) -> Number:
 
 
 def _finite(text: str) -> float:
-    number = float(text) if len(text) <= _MAX_DIGITS else math.inf
+    if len(text) > MAX_NUMBER:
+        raise ValueError(f"a number of {len(text)} characters, more than {MAX_NUMBER}")
+    number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"the number {text[:40]} is not finite")
     return number
 
 
 def _bounded_integer(text: str) -> int:
-    if len(text) > _MAX_DIGITS:
-        raise ValueError(f"an integer of {len(text)} digits")
+    if len(text) > MAX_NUMBER:
+        raise ValueError(f"a number of {len(text)} characters, more than {MAX_NUMBER}")
     return int(text)

@@ -25,6 +25,7 @@ __all__ = [
     "code_placeholder",
     "data_placeholder",
     "fill",
+    "is_recorded_path",
     "names_in",
     "split_code",
     "split_data",
@@ -35,6 +36,7 @@ PROJECT_DATA: Final = "project"
 
 _NAME: Final = r"project|env|home|tmp|host|user|(?:data|code):[A-Za-z0-9_.-]+"
 _CODE: Final = re.compile(r"\{(?:project|code:([A-Za-z0-9_.-]+))\}(?:/(.+))?", re.DOTALL)
+_RECORDED: Final = re.compile(r"\{(?:" + _NAME + r")\}(?:/|\Z)")
 _LITERAL: Final = re.compile(r"\{(?=\{*(?:" + _NAME + r")\})")
 _TOKEN: Final = re.compile(r"(\{+)(" + _NAME + r")\}")
 
@@ -96,6 +98,11 @@ def split_code(path: str) -> tuple[str | None, str] | None:
     """
     found = _CODE.fullmatch(path)
     return (found[1], found[2] or "") if found else None
+
+
+def is_recorded_path(path: str) -> bool:
+    """Whether a path is a placeholder, and nothing or a path without `.` and `..` below it."""
+    return _RECORDED.match(path) is not None and not {".", ".."} & set(path.split("/"))
 
 
 def split_data(path: str) -> tuple[str, str] | None:

@@ -26,33 +26,30 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # section 2: JSON
     if len(dict(pairs)) == len(pairs): return dict(pairs)
     raise ValueError("2.2")
 def number(text: str) -> float | int:
-    value = int(text) if re.fullmatch("-?[0-9]+", text) else float(text)
-    if abs(value) < (2**53 if isinstance(value, int) else float("inf")): return value
-    raise ValueError("2.3")
-def depth(value: Any) -> int:
-    inner = [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+    if len(text) > 400 or not abs(value := float(text)) < float("inf"): raise ValueError("2.3")
+    return int(text) if re.fullmatch("-?[0-9]+", text) and abs(value) < 2**53 else value
+def depth(value: Any) -> int: return 1 + max(map(depth, value.values() if isinstance(value, dict) else value), default=0) if isinstance(value, (dict, list)) else 0
 def fits(value: Any, schema: Any, defs: Any) -> bool:  # 2.7, with the keywords that schemas/ uses
     if "$ref" in schema: return fits(value, defs[schema["$ref"].rpartition("/")[2]], defs)
-    if "anyOf" in schema: return any(fits(value, one, defs) for one in schema["anyOf"])
-    if "enum" in schema: return value in schema["enum"]
+    if "anyOf" in schema or "enum" in schema: return value in schema.get("enum", ()) or any(fits(value, one, defs) for one in schema.get("anyOf", ()))
     kind, known, more = schema["type"], schema.get("properties", {}), schema.get("additionalProperties")
     if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "boolean"): return False
-    if kind == "string": return re.search(schema.get("pattern", ""), value) is not None
-    if kind == "array": return len(value) >= schema.get("minItems", 0) and all(fits(v, schema["items"], defs) for v in value)
+    if isinstance(value, list): return len(value) >= schema.get("minItems", 0) and all(fits(v, schema["items"], defs) for v in value)
     if kind == "object": return set(schema["required"] if known else ()) <= value.keys() and all(bool(known.get(k) or more) and fits(v, known.get(k) or more, defs) for k, v in value.items())
-    return kind not in ("integer", "number") or schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    return re.search(schema.get("pattern", ""), value) is not None if kind == "string" else kind in ("boolean", "null") or schema.get("minimum", value) <= value <= schema.get("maximum", value)
 def read(data: bytes, code: int, schema: str = "", *, canonical: bool = False) -> Any:
     try:
+        if max(data.count(b","), sum(map(data.count, (b"[", b"]", b"{", b"}"))) / 2) > 2**24: raise ValueError("2.5")
         value = json.loads(data.decode(), object_pairs_hook=unique, parse_float=number, parse_int=number, parse_constant=number)
         again = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()  # RFC 8785: no fractions, ASCII names
         if (again != data and canonical) or depth(value) > 64: raise ValueError("2.4 to 2.6")
     except (ValueError, RecursionError) as error: raise RefusedError(f"RPK{code} breaks {error!a:.99}") from error
     if schema:
         document = json.loads((Path(__file__).parents[1] / f"schemas/{schema}.json").read_bytes())
-        version = value.get("version", 1) if isinstance(value, dict) else 1
-        need(fits(value, document, document["$defs"]) or (code == 201 and version != 1), code, "2.7", schema)
-        need(version == 1 and (code != 201 or value["format"] == "rpk"), 202, "11.1")
+        other = isinstance(value, dict) and type(value.get("version")) is int and value["version"] != 1
+        if code == 305 and isinstance(value, dict): need(not re.fullmatch("urn:repropack:release:v(?!1$)[0-9]{1,9}", str(value.get("predicateType"))), 202, "11.1")
+        need(fits(value, document, document["$defs"]) or (code == 201 and other and isinstance(value.get("format"), str)), code, "2.7", schema)
+        need(not other and (code != 201 or value["format"] == "rpk"), 202, "11.1")
     return value
 def seek_table(data: bytes) -> list[tuple[int, int]]:  # section 3
     need(data[:4] == b"\x28\xb5\x2f\xfd", 101, "3.1 3.2")
@@ -64,20 +61,19 @@ def seek_table(data: bytes) -> list[tuple[int, int]]:  # section 3
     need(table[:8] == struct.pack("<II", 0x184D2A5E, len(table) - 8) and entries and all(0 < s <= 4 * MIB + 2**14 and 0 < c <= 4 * MIB for s, c in entries) and sum(s for s, _ in entries) + len(table) == len(data), 103, "3.5 3.7 3.8")
     return entries
 def decoded(stored: bytes, size: int) -> bytes:
-    try: head, at, last = zstandard.get_frame_parameters(stored), zstandard.frame_header_size(stored), 0
+    try: head, at, last, most = zstandard.get_frame_parameters(stored), zstandard.frame_header_size(stored), 0, 0
     except zstandard.ZstdError as error: raise RefusedError(f"RPK104 breaks 3.2 {error}") from error
-    need(stored[:4] == b"\x28\xb5\x2f\xfd" and head.content_size == size and head.window_size <= 8 * MIB and head.has_checksum and not head.dict_id and not stored[4] & 0b11000, 104, "3.2 to 3.5")
+    need(stored[:4] == b"\x28\xb5\x2f\xfd" and head.content_size == size and stored[4] & 0b111111 == 0b100100, 104, "3.2 to 3.5")
     while not last and at + 3 <= len(stored):
         block = int.from_bytes(stored[at : at + 3], "little")
-        last, at = block & 1, at + 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
-    need(last and at + 4 == len(stored), 105, "3.6")
+        last, at, most = block & 1, at + 3 + (1 if block >> 1 & 3 == 1 else block >> 3), max(most, block >> 3)
+    need(last and at + 4 == len(stored) and most <= min(size, 2**17), 105, "3.4 3.6")
     try: return zstandard.ZstdDecompressor().decompress(stored)
     except zstandard.ZstdError as error: raise RefusedError(f"RPK105 breaks 3.5 {error}") from error
 def cuts(*edges: int) -> list[int]: return [min(4 * MIB, b - at) for a, b in itertools.pairwise(edges) for at in range(a, b, 4 * MIB)]  # 3.9
 def ustar(name: bytes, prefix: bytes, size: int, mode: bytes, flag: bytes) -> bytes:  # 4.4
     made = bytearray(struct.pack("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x", name, mode, b"0000000", b"0000000", b"%011o" % size, b"0" * 11, b" " * 8, flag, b"", b"ustar\x0000", b"0000000", b"0000000", prefix))
-    made[148:156] = b"%06o\0 " % sum(made)
-    return bytes(made)
+    return bytes(made[:148] + b"%06o\0 " % sum(made) + made[156:])
 def header(path: str, size: int, executable: bool = False) -> bytes:
     name, prefix, records = path.encode(), b"", b""
     slash = name.find(b"/", max(len(name) - 101, 0))
@@ -92,20 +88,21 @@ def header(path: str, size: int, executable: bool = False) -> bytes:
     return first + ustar(name, prefix, size, b"0000755" if executable else b"0000644", b"0")
 def padded(content: bytes) -> bytes: return content + bytes(-len(content) % 512)  # 4.2
 def git_name(name: str) -> bool:  # 5.10 8.8
-    pieces = (normalize("NFKC", "".join(c for c in p if category(c) != "Cf")).casefold() for p in re.split(r"[\\:]", name))
-    return any(re.fullmatch(r"\.git|git~[0-9]+", piece.rstrip(". ")) for piece in pieces)
-def tree_name(name: str) -> bool:  # 8.8
-    return len(os.fsencode(name)) < 256 and not (git_name(name) or ".." in re.split(r"[\\:]", name) or "Cc" in map(category, name))
-def plain(path: str) -> bool:  # 6.8
-    return path.isprintable() and len(path.encode()) <= 1024 and all(part not in ("", ".", "..") and tree_name(part) for part in path.split("/"))
+    return any(re.fullmatch(r"\.git|git~[0-9]+", normalize("NFKC", "".join(c for c in p if category(c) != "Cf")).casefold().rstrip(". ")) for p in re.split(r"[\\:]", name))
+def tree_name(name: str) -> bool: return len(os.fsencode(name)) < 256 and not (git_name(name) or ".." in re.split(r"[\\:]", name) or "Cc" in map(category, name))  # 8.8
+def plain(path: str) -> bool: return path.isprintable() and len(path.encode()) <= 1024 and all(part not in ("", ".", "..") and tree_name(part) for part in path.split("/"))  # 6.8
+def is_place(path: str) -> bool:  # 6.12; encoding as in 6.7
+    rest = re.sub(r"\A\{(project|data:[^}]*)\}/", "", path)
+    sizes = [len(part.encode()) + 2 * len(re.findall(r'[%\\:*?"<>|{}\0-\x1f\x7f]', part)) for part in rest.split("/")]
+    return rest != path and "\0" not in rest and len(sizes) <= 64 and sum(sizes) + len(sizes) <= 1025 and max(sizes) <= 255 and not {"", ".", "..", ".git"} & set(rest.lower().split("/"))
 def bad_path(path: str) -> bool:  # 5.7 to 5.10
     device, kinds = r"(?i)(con|prn|aux|nul|con(in|out)\$|(com|lpt)[0-9¹²³])(\..*)?", "Cc Cf Cs Co Cn Zl Zp"
     return (not 0 < len(path.encode()) <= 1024 or path.count("/") > 63 or normalize("NFC", path) != path or any(category(c) in kinds or c in '\\:*?"<>|{}' for c in path)
             or any(part in ("", ".", "..") or len(part.encode()) > 255 or part[-1] in ". " or git_name(part) or re.fullmatch(device, part) is not None for part in path.split("/")))
 def check_paths(paths: list[str]) -> None:
     need("README.md" in paths, 207, "5.3")
-    keys, files = [(path != "README.md", path.encode()) for path in paths], set[str]()
-    need(keys == sorted(set(keys)), 205, "5.4")
+    files = set[str]()
+    need((keys := [(path != "README.md", path.encode()) for path in paths]) == sorted(set(keys)), 205, "5.4")
     for path in (*paths, "manifest.json", "attestation.dsse.json"):
         need(not bad_path(path) and (key := normalize("NFKC", normalize("NFKC", path).casefold())) not in files, 204, "5.11", path)
         files.add(key)
@@ -130,7 +127,6 @@ def read_attestation(data: bytes) -> tuple[str, Any, set[str]]:  # manifest dige
         except InvalidSignature: continue
         signers |= {line, "SHA256:" + base64.b64encode(hashlib.sha256(key).digest()).decode()[:43]}
     need(signers, 303, "7.7")
-    need(not re.search(rb'"predicateType":"urn:repropack:release:v(?!1")[0-9]{1,9}"', payload), 202, "11.1")
     subject, predicate = (statement := read(payload, 305, "statement", canonical=True))["subject"], statement["predicate"]
     need((statement["_type"], statement["predicateType"], len(subject), subject and subject[0]["name"]) ==
          ("https://in-toto.io/Statement/v1", "urn:repropack:release:v1", 1, "manifest.json") and re.fullmatch("{'sha256': '[0-9a-f]{64}'}", str(subject[0]["digest"])), 305, "7.8")
@@ -145,13 +141,14 @@ def check_records(members: dict[str, bytes], run_id: str) -> list[Any]:  # secti
         runs.append(record(f"runs/{len(runs) + 1}/run.json", "run"))
         record(f"runs/{len(runs)}/metrics.json", "metrics")
     need(max(sum(len(r["record"]["segments"]) for r in runs), len(claims["claims"]) / 10, len(runs)) <= 1000, 109, "10.1")
-    need(claims["run"] == run_id == runs[-1]["record"]["id"], 502, "6.3")
+    need(claims["run"] == run_id == runs[-1]["record"]["id"] and len({run["record"]["id"] for run in runs}) == len(runs), 502, "6.3")
     data = {p[5:-5]: record(p, "data-manifest") for p in members if re.fullmatch(r"data/[^/]+\.json", p)}
     digests = {path: hashlib.sha256(content).hexdigest() for path, content in members.items()}
     for number, run in enumerate(runs):
-        need(re.fullmatch("environment(/[0-9]+)?", run["environment"]) and all(c["member"] in members and c["member"].startswith("code/")
+        need(re.fullmatch("environment(/[0-9]{1,4})?", run["environment"]) and all(c["member"] in members and c["member"].startswith("code/")
              for c in run["code"]) and all(digests.get(a["member"]) == a["sha256"] for a in run.get("artifacts", ())) and set(run.get("data", ())) <= set(data), 502, "6.2")
-        record(f"{run['environment']}/environment.json", "environment")
+        need(record(f"{run['environment']}/environment.json", "environment").get("python") is None or f"{run['environment']}/pylock.toml" in members, 502, "6.2")
+        listed = {(f["path"], f["sha256"]) for name in run.get("data", ()) if name == "project" for f in data[name]["files"]}
         trees, made, earlier = {(c["root"], c["tree"]): set[str]() for c in run["code"]}, set[Any](), {r["record"]["id"] for r in runs[:number]}
         for call in run["record"]["segments"]:
             materials, roots = call.get("materials", ()), call.get("roots", ())
@@ -164,13 +161,16 @@ def check_records(members: dict[str, bytes], run_id: str) -> list[Any]:  # secti
                 r["root"] in named[1:] and plain(re.sub(r"\A(\.\./){1,3}", "", p := r["position"])) and p[:3] == "../") for r in roots), 502, "6.8")
             need(all(o["run"] in earlier or (o["run"] == run["record"]["id"] and (o["path"], m["sha256"]) in made) for m in materials if (o := m.get("origin"))), 502, "6.3")
             made |= {(p["path"], p["sha256"]) for p in call.get("products", ())}
-            need(not any(".git" in m["path"].lower().split("/") for m in materials), 502, "6.8")
-            paths = (call["invocation"]["directory"], *(p["path"] for p in (*materials, *call.get("products", ()))))
-            need(all(re.match(r"\{[a-z]+(:[\w.-]+)?\}", p) and ".." not in p.split("/") for p in paths), 502, "6.4", paths)
+            need("\0" not in "".join((*(does := call["invocation"])["argv"], *itertools.chain(*does["variables"].items()))) and not any("=" in name or not name for name in does["variables"]), 502, "6.11")
+            paths = [p["path"] for p in (*materials, *call.get("products", ()))]
+            need(all(map(is_place, (*(p for p in paths if re.match(r"\{(project|data:[^}]*)\}/", p)), *call.get("directories", ()), *({does["directory"]} - {"{project}"})))) and all(m["origin"]["path"][:10] == "{project}/" and is_place(m["origin"]["path"]) for m in materials if m.get("origin")), 502, "6.12")
+            need(all(re.match(r"\{(project|env|home|tmp|host|user|(data|code):[A-Za-z0-9_.-]+)\}(/|\Z)", p) and not {".", ".."} & set(p.split("/")) for p in paths), 502, "6.4", paths)
+            need(all((m["path"][10:], m["sha256"]) in listed for m in materials if m["path"][:10] == "{project}/" and m["sha256"] and not m.get("origin")), 502, "6.14")
         named_code += [(c, trees[c["root"], c["tree"]]) for c in run["code"]]
     for name, manifest in data.items():
+        need(re.fullmatch(r"(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}", name) and ((at := manifest.get("recorded_path")) is None or (at[:1] == "/" and "\0" not in at and (at == "/" or not {"", ".", ".."} & set(at[1:].split("/"))))), 502, "6.13")
         files, inside = {f["path"]: f["sha256"] for f in manifest["files"]}, manifest.get("included")
-        need(manifest["name"] == name and inside in (None, f"data/{name}") and len(files) == len(manifest["files"]) and not any(".." in path.split("/") for path in files) and (not inside or all(digests.get(f"{inside}/{f}") == d for f, d in files.items())), 502, "6.4 6.7")
+        need(manifest["name"] == name and inside in (None, f"data/{name}") and len(files) == len(manifest["files"]) and all(is_place("{project}/" + path) for path in files) and (not inside or all(digests.get(f"{inside}/{f}") == d for f, d in files.items())), 502, "6.4 6.7")
     return named_code
 def check_code(data: bytes, tree: str, commit: str, submodules: set[str]) -> None:  # section 8
     head, _, pack = data.partition(b"\n\n")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repropack.canonical import (
+    MAX_COMMAS,
     MAX_DEPTH,
     NotCanonicalError,
     _is_plain,
@@ -273,3 +274,28 @@ def test_a_struct_that_has_no_canonical_form_is_refused(path: str, size: int) ->
     lying = Member(path=path, size=size, sha256="0" * 64, executable=False, role=Role.DATA)
     with pytest.raises(NotCanonicalError):
         encode(Manifest(format="rpk", version=1, members=(lying,)))
+
+
+def test_commas_and_brackets_are_bounded_before_anything_is_built() -> None:
+    for character, most in ((b",", MAX_COMMAS), (b"[", 2 * MAX_COMMAS)):
+        text = b'"' + character * most + b'"'
+        assert decode(text, str) == text[1:-1].decode()
+        with pytest.raises(NotCanonicalError, match="more than"):
+            decode(text.replace(character, 2 * character, 1), str)
+
+
+@pytest.mark.parametrize("text", [b"1" * 401, b"0." + b"1" * 399, b"-1e" + b"0" * 398])
+def test_a_number_has_400_characters_at_most(text: bytes) -> None:
+    with pytest.raises(NotCanonicalError, match="more than 400|out of range"):
+        decode(text, float)
+
+
+def test_depth_is_exact_beside_empty_values_and_brackets_in_strings() -> None:
+    inner = b'[],[],{},{},"[[[{","]",""'
+    for depth, good in ((64, True), (65, False)):
+        text = b"[" * (depth - 1) + inner + b"]" * (depth - 1)
+        if good:
+            decode(text, list)
+        else:
+            with pytest.raises(NotCanonicalError, match="64 deep"):
+                decode(text, list)

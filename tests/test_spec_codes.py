@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from repropack import canonical, paths
-from repropack.bundle import limits
+from repropack.bundle import frames, limits
 from repropack.findings import Code
 
 TEXT = (Path(__file__).parent.parent / "docs/spec/rpk-v1.md").read_text(encoding="utf-8")
@@ -55,13 +55,17 @@ def test_limits_are_those_of_the_code() -> None:
     assert stated["content of a frame"] == f"{limits.FRAME_CONTENT // 2**20} MiB"
     more = limits.MAX_FRAME_STORED - limits.FRAME_CONTENT
     assert stated["stored frame"] == f"4 MiB + {more // 2**10} KiB"
-    assert stated["window"] == f"{limits.MAX_WINDOW // 2**20} MiB"
+    assert stated["block"] == f"{frames.MAX_BLOCK // 2**10} KiB"
     assert stated["frames"] == f"{limits.MAX_FRAMES:,}"
     assert stated["tar stream before the manifest"] == f"{limits.MAX_CONTENT // 2**40} TiB"
     assert stated["members"] == f"{limits.MAX_MEMBERS:,}"
     assert stated["`manifest.json`, any other record"] == f"{limits.MAX_MANIFEST // 2**20} MiB"
     assert stated["`attestation.dsse.json`"] == f"{limits.MAX_ATTESTATION // 2**20} MiB"
     assert stated["nesting of JSON"] == str(canonical.MAX_DEPTH)
+    assert stated["commas, brackets of JSON"] == (
+        f"{canonical.MAX_COMMAS:,}, {2 * canonical.MAX_COMMAS:,}"
+    )
+    assert stated["characters of a number"] == str(canonical.MAX_NUMBER)
     assert stated["path, component, components"] == (
         f"{paths.MAX_PATH:,}, {paths.MAX_COMPONENT}, {paths.MAX_COMPONENTS}"
     )

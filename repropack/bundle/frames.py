@@ -22,7 +22,6 @@ from repropack.bundle.limits import (
     FRAME_CONTENT,
     MAX_FRAME_STORED,
     MAX_FRAMES,
-    MAX_WINDOW,
 )
 from repropack.findings import Code, DefectError
 
@@ -31,6 +30,7 @@ __all__ = [
     "ENCODING",
     "FOOTER",
     "FRAME_MAGIC",
+    "MAX_BLOCK",
     "FrameDecoder",
     "FrameEncoder",
     "SeekTable",
@@ -43,7 +43,9 @@ __all__ = [
 COMPRESSION_LEVEL: Final = 1
 """Weights do not compress better at higher levels (docs/performance.md), and 1 is the fastest."""
 
-ENCODING: Final = "zstd {}.{}.{} level {}".format(*zstandard.ZSTD_VERSION, COMPRESSION_LEVEL)
+ENCODING: Final = "zstd {}.{}.{} level {}, single segment".format(
+    *zstandard.ZSTD_VERSION, COMPRESSION_LEVEL
+)
 """What two frames have in common that are the same bytes if their contents are."""
 
 FRAME_MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -54,7 +56,14 @@ FOOTER: Final = struct.Struct("<IBI")
 """Number of frames, descriptor, magic: the last bytes of a file (zstd seekable format 0.1.0)."""
 _ENTRY_SIZE: Final = 8
 _RUN_LENGTH_BLOCK: Final = 1
+MAX_BLOCK: Final = 128 * 1024
+"""Bytes of a block, stored and decoded (RFC 8878, section 3.1.1.2.4). Decoders that have the whole
+frame in memory take larger ones; those that read it piece by piece, such as `tar`, do not."""
 _CHECKSUM_SIZE: Final = 4
+_SINGLE_SEGMENT: Final = 0b0010_0000
+"""The window is the content. Were it smaller, decoders that keep no more than the window would
+refuse, or read as something else, what those accept that have the whole frame in memory."""
+_DICTIONARY_ID: Final = 0b0000_0011
 _RESERVED_BITS: Final = 0b0001_1000
 """Of a frame header's first byte: `Unused_bit` and `Reserved_bit` (RFC 8878, section 3.1.1.1.1)."""
 
@@ -70,7 +79,13 @@ class FrameEncoder:
         compressor = getattr(self._threads, "compressor", None)
         if compressor is None:
             compressor = self._threads.compressor = zstandard.ZstdCompressor(
-                level=COMPRESSION_LEVEL, write_checksum=True, write_content_size=True
+                compression_params=zstandard.ZstdCompressionParameters.from_level(
+                    COMPRESSION_LEVEL,
+                    # libzstd makes a single segment where the content fits into the window.
+                    window_log=FRAME_CONTENT.bit_length() - 1,
+                    write_checksum=True,
+                    write_content_size=True,
+                )
             )
         encoded: bytes = compressor.compress(content)
         return encoded
@@ -94,11 +109,11 @@ class FrameDecoder:
             DefectError: `FRAME_HEADER` or `FRAME_CONTENT`.
         """
         _check_header(frame, len(content), subject)
-        _check_extent(frame, subject)
+        _check_extent(frame, len(content), subject)
         decompressor = getattr(self._threads, "decompressor", None)
         if decompressor is None:
             decompressor = self._threads.decompressor = zstandard.ZstdDecompressor(
-                max_window_size=MAX_WINDOW
+                max_window_size=FRAME_CONTENT
             )
         try:
             # libzstd decodes in one step, as the frame and the room for its content are whole.
@@ -132,30 +147,40 @@ def _check_header(frame: memoryview, size: int, subject: str) -> None:
             zstandard.CONTENTSIZE_ERROR,
         )
         reason = "no content size" if absent else f"content size {header.content_size}"
-    elif header.dict_id:
+    elif frame[4] & _DICTIONARY_ID:
         reason = "a dictionary"
     elif not header.has_checksum:
         reason = "no checksum"
-    elif header.window_size > MAX_WINDOW:
-        reason = f"a window of {header.window_size} bytes"
+    elif not frame[4] & _SINGLE_SEGMENT:
+        reason = f"a window of {header.window_size} bytes, and not a single segment"
     elif frame[4] & _RESERVED_BITS:
         reason = "a reserved bit"
     if reason:
         raise DefectError(Code.FRAME_HEADER, subject, found=reason, expected=f"{size} bytes")
 
 
-def _check_extent(frame: memoryview, subject: str) -> None:
-    """Follows the block headers: the frame must end where its bytes end (RFC 8878, 3.1.1.2)."""
-    descriptor = frame[4]
-    single_segment = descriptor >> 5 & 1
-    content_size_field = (single_segment, 2, 4, 8)[descriptor >> 6]
-    position = 5 + (1 - single_segment) + content_size_field
+def _check_extent(frame: memoryview, content_size: int, subject: str) -> None:
+    """Follows the block headers: the frame must end where its bytes end (RFC 8878, 3.1.1.2).
+
+    The header was checked.
+    """
+    content_size_field = (1, 2, 4, 8)[frame[4] >> 6]
+    position = 5 + content_size_field
+    largest = min(content_size, MAX_BLOCK)
     last = 0
     while not last and position + 3 <= len(frame):
         block = int.from_bytes(frame[position : position + 3], "little")
         last = block & 1
         kind = block >> 1 & 3
-        position += 3 + (1 if kind == _RUN_LENGTH_BLOCK else block >> 3)
+        size = block >> 3
+        if size > largest:
+            raise DefectError(
+                Code.FRAME_CONTENT,
+                subject,
+                found=f"a block of {size} bytes",
+                expected=f"at most {largest} bytes",
+            )
+        position += 3 + (1 if kind == _RUN_LENGTH_BLOCK else size)
     if not last or position + _CHECKSUM_SIZE != len(frame):
         raise DefectError(
             Code.FRAME_CONTENT,

@@ -19,7 +19,6 @@ __all__ = [
     "MAX_FRAME_STORED",
     "MAX_MANIFEST",
     "MAX_MEMBERS",
-    "MAX_WINDOW",
     "OWN_FRAMES",
     "README",
     "VERSION",
@@ -42,9 +41,6 @@ would cost every reader a frame more."""
 
 MAX_FRAME_STORED: Final = FRAME_CONTENT + FRAME_CONTENT // 256
 """Bytes of one compressed frame: zstd's own bound for content that does not compress."""
-
-MAX_WINDOW: Final = 8 * 1024 * 1024
-"""Window of a frame: what RFC 8878, section 3.1.1.1.2 recommends every decoder to support."""
 
 MAX_FRAMES: Final = 4 * 1024 * 1024
 """Frames of a file: the seek table then has at most 32 MiB."""

@@ -31,7 +31,7 @@ from repropack.model import (
     Statement,
 )
 from repropack.paths import PathRefusedError, to_logical_path
-from repropack.placeholders import PROJECT_DATA, split_code, split_data
+from repropack.placeholders import PROJECT_DATA, is_recorded_path, split_code, split_data
 from repropack.source.trees import path_defect
 
 __all__ = [
@@ -324,8 +324,7 @@ def _check_run(
                 )
             if material.origin is not None:
                 _check_inside(material.origin.path, where, "{project}/")
-            if split_data(material.path) is not None:
-                _check_inside(material.path, where)
+            _check_recorded(material.path, where)
             if (
                 material.origin is None
                 and material.sha256 is not None
@@ -339,8 +338,7 @@ def _check_run(
                     expected=f"the same file in data/{PROJECT_DATA}.json",
                 )
         for product in segment.products:
-            if product.path.startswith("{project}/"):
-                _check_inside(product.path, where)
+            _check_recorded(product.path, where)
         made |= {(product.path, product.sha256) for product in segment.products}
         for directory in segment.directories:
             _check_inside(directory, where)
@@ -443,6 +441,14 @@ def _check_data(name: str, manifest: DataManifest, digests: dict[str, str]) -> N
         or "\0" in recorded
     ):
         raise DefectError(Code.RECORD_REFERENCE, where, found=f"the path {recorded}")
+
+
+def _check_recorded(path: str, where: str) -> None:
+    """The path of a file that was read or written: a placeholder, and what is below it."""
+    if split_data(path) is not None:
+        _check_inside(path, where)
+    elif not is_recorded_path(path):
+        raise DefectError(Code.RECORD_REFERENCE, where, found=path, expected="a recorded path")
 
 
 def _check_inside(path: str, where: str, below: str = "{") -> None:

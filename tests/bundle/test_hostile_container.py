@@ -262,7 +262,7 @@ def reserved_bit(content: bytes, bit: int) -> bytes:
 
 
 def reserved_block(content: bytes) -> bytes:
-    header = b"\x28\xb5\x2f\xfd\x84\x48" + struct.pack("<I", len(content))
+    header = b"\x28\xb5\x2f\xfd\xa4" + struct.pack("<I", len(content))
     return header + b"\x07\0\0" + bytes(4)
 
 
@@ -271,7 +271,10 @@ def with_dictionary(content: bytes) -> bytes:
         f"sample {i} {'x' * (i % 7)}".encode() * 3 for i in range(2000)
     ]
     dictionary = zstandard.train_dictionary(1024, samples)
-    return compress(content, dict_data=dictionary)
+    frame: bytes = zstandard.ZstdCompressor(write_checksum=True, dict_data=dictionary).compress(
+        content
+    )
+    return frame
 
 
 def wrong_checksum(content: bytes) -> bytes:

@@ -142,7 +142,7 @@ def flip(at: int) -> Callable[[Path], None]:
 
 def swap_frames(data: bytearray) -> None:
     # Two frames of noise have the same size: header, raw blocks, checksum.
-    size = FRAME + 110
+    size = FRAME + 9 + 32 * 3 + 4
     start = data.index(b"\x28\xb5\x2f\xfd", 4)
     first, second = data[start : start + size], data[start + size : start + 2 * size]
     assert second[:4] == b"\x28\xb5\x2f\xfd"

@@ -136,6 +136,40 @@ def _with_dictionary_id(content: bytes) -> bytes:
     return _header(content, descriptor=0xA5, size=b"\x01" + _u32(len(content)))
 
 
+def _with_dictionary_id_of_zero(content: bytes) -> bytes:
+    return _header(content, descriptor=0xA5, size=b"\0" + _u32(len(content)))
+
+
+def _with_window(*window: int) -> Draft:
+    """A frame that has a window instead of being a single segment."""
+    return _frame(0, lambda c: _header(c, descriptor=0x84, window=bytes(window), size=_u32(len(c))))
+
+
+def _blocks(content: bytes, *blocks: tuple[int, int, bytes], width: int = 4) -> bytes:
+    """A frame of blocks: kind, size, bytes; the content size is written in 4 or 8 bytes."""
+    head = MAGIC + bytes([{4: 0xA4, 8: 0xE4}[width]]) + len(content).to_bytes(width, "little")
+    last = len(blocks) - 1
+    body = (
+        (size << 3 | kind << 1 | (number == last)).to_bytes(3, "little") + data
+        for number, (kind, size, data) in enumerate(blocks)
+    )
+    return head + b"".join(body) + compress(content)[-4:]
+
+
+def _of_zeros(*blocks: tuple[int, int, bytes]) -> Draft:
+    """A release with a member of 4 MiB of zeros, whose frame has these blocks."""
+    return BASE.with_file("weights/zeros", bytes(FRAME), role="weights")(
+        frames=lambda contents, stored: [
+            _blocks(content, *blocks) if content == bytes(FRAME) else frame
+            for content, frame in zip(contents, stored, strict=True)
+        ]
+    )
+
+
+_RUN: Final = (1, 128 * 1024, b"\0")
+"""A run of as many zeros as a block can have."""
+
+
 def _wrong_checksum(content: bytes) -> bytes:
     frame = bytearray(compress(content))
     frame[-1] ^= 1
@@ -166,16 +200,20 @@ FRAMES: Final = [
     bad("RPK104-no-content-size", _frame(0, lambda c: compress(c, write_content_size=False)), "A frame that does not state its content size.", rules="3.3", step="members", rows=(13,)),
     bad("RPK104-no-checksum", _frame(0, lambda c: compress(c, write_checksum=False)), "A frame without checksum.", rules="3.3", step="members", rows=(13,)),
     bad("RPK104-dictionary-id", _frame(0, _with_dictionary_id), "A frame that names a dictionary.", rules="3.3", step="members", rows=(13,)),
+    bad("RPK104-dictionary-id-of-zero", _frame(0, _with_dictionary_id_of_zero), "A field for a dictionary's id, which is zero: no dictionary.", rules="3.3", step="members", rows=(13,)),
     bad("RPK104-reserved-bit", _frame(0, _reserved(0x08)), "The reserved bit of a frame header.", rules="3.3", step="members"),
     bad("RPK104-unused-bit", _frame(0, _reserved(0x10)), "The unused bit of a frame header.", rules="3.3", step="members"),
-    bad("RPK104-window-of-2-gib", _frame(0, lambda c: _header(c, descriptor=0x84, window=b"\xa8", size=_u32(len(c)))), "A window of 2 GiB.", rules="3.4 1.2", step="members", rows=(12,)),
-    bad("RPK104-window-of-16-mib", _frame(0, lambda c: _header(c, descriptor=0x84, window=b"\x70", size=_u32(len(c)))), "A window of twice what is allowed.", rules="3.4", step="members", rows=(12,)),
+    bad("RPK104-window-of-2-gib", _with_window(0xA8), "A window of 2 GiB.", rules="3.3 1.2", step="members", rows=(12,)),
+    bad("RPK104-window-of-8-mib", _with_window(0x68), "A window that holds all of the content: the frame is no single segment all the same.", rules="3.3", step="members", rows=(12,)),
+    bad("RPK104-window-of-1-kib", _with_window(0x00), "A window smaller than the content: decoders differ in what they take for an offset within it.", rules="3.3", step="members", rows=(12,)),
     bad("RPK104-content-of-1-pib", _frame(0, lambda _: MAGIC + b"\xe4" + struct.pack("<Q", 2**50) + b"\x01\0\0" + bytes(4)), "A frame of 20 bytes that claims 1 PiB.", rules="3.5 1.2", step="members", rows=(12,)),
     bad("RPK104-bomb-with-a-true-entry-size", _frame(0, lambda _: compress(bytes(2**28))), "A frame of 256 MiB whose entry claims the size of the members.", rules="3.5 1.2", step="members", rows=(11,)),
     bad("RPK104-content-size-differs-from-entry", _frame(0, lambda c: compress(c + b"x")), "A frame of one byte more than its entry says.", rules="3.5", step="members", rows=(18,)),
     bad("RPK105-more-content-than-stated", _frame(0, _more_than_stated), "A frame that holds 128 KiB and states less.", rules="3.5", step="members", rows=(11,)),
     bad("RPK105-less-content-than-stated", _frame(0, _empty_block), "A frame that holds nothing and states what the entry says.", rules="3.5", step="members"),
     bad("RPK105-reserved-block-type", _frame(0, _reserved_block), "A block of the reserved type.", rules="3.5", step="members"),
+    bad("RPK105-run-larger-than-128-kib", _of_zeros((1, 128 * 1024 + 1, b"\0"), (1, 128 * 1024 - 1, b"\0"), *[_RUN] * 30), "A run of a byte more than a block can have: some decoders take it, others do not.", rules="3.4", step="members", rows=(11,), twin="blocks-of-128-kib"),
+    bad("RPK105-stored-block-larger-than-128-kib", _of_zeros((0, 128 * 1024 + 1, bytes(128 * 1024 + 1)), (1, 128 * 1024 - 1, b"\0"), *[_RUN] * 30), "A stored block of a byte more than a block can have.", rules="3.4", step="members", twin="blocks-of-128-kib"),
     bad("RPK105-wrong-checksum", _frame(0, _wrong_checksum), "The checksum of a frame is another.", rules="3.5", step="members", rows=(17,)),
     bad("RPK105-checksum-cut-off", _frame(0, lambda c: compress(c)[:-4]), "A frame without the four bytes of its checksum.", rules="3.6", step="members", rows=(15,)),
     bad("RPK105-block-cut-off", _frame(0, lambda c: compress(c)[:-9]), "A frame that ends in a block.", rules="3.6", step="members", rows=(15,)),
@@ -186,7 +224,9 @@ FRAMES: Final = [
 GOOD_FRAMES: Final = [
     good("compression-level-19", BASE(frames=lambda c, _: [compress(x, level=19) for x in c]), "Frames of another compression level: the compressed bytes are the writer's choice.", rules="3.10"),
     good("stored-frames", BASE(frames=lambda c, _: [_header(x, descriptor=0xA4, size=_u32(len(x))) for x in c]), "Frames of one raw block each, made without a compressor.", rules="3.3 3.6"),
-    good("window-of-8-mib", _frame(0, lambda c: _header(c, descriptor=0x84, window=b"\x68", size=_u32(len(c)))), "The largest window that is allowed.", rules="3.4", rows=(12,)),
+    good("blocks-without-content", _frame(0, lambda c: _blocks(c, (0, 0, b""), (1, 0, b"x"), (0, len(c), c), (0, 0, b""))), "A frame with empty blocks, and an empty last one.", rules="3.4 3.6"),
+    good("content-size-in-8-bytes", _frame(0, lambda c: _blocks(c, (0, len(c), c), width=8)), "The content size in more bytes than it needs.", rules="3.3", rows=(12,)),
+    good("blocks-of-128-kib", _of_zeros(*[_RUN] * 32), "The largest blocks that there are: runs of 128 KiB.", rules="3.4"),
 ]  # fmt: skip
 
 # ---------------------------------------------------------------- how the stream is cut

@@ -64,12 +64,13 @@ THIEF: Final = SigningKey(Ed25519PrivateKey.from_private_bytes(bytes([3]) * 32))
 # ---------------------------------------------------------------- zstd and tar
 
 
-def compress(content: bytes, **options: object) -> bytes:
+def compress(content: bytes, *, level: int = 1, **options: bool) -> bytes:
     """A zstd frame as version 1 wants it, unless an option says otherwise."""
-    settings: dict[str, object] = {
-        "level": 1, "write_checksum": True, "write_content_size": True, **options,
-    }  # fmt: skip
-    frame: bytes = zstandard.ZstdCompressor(**settings).compress(content)  # type: ignore[arg-type]
+    settings = {"write_checksum": True, "write_content_size": True, **options}
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, window_log=FRAME.bit_length() - 1, **settings
+    )
+    frame: bytes = zstandard.ZstdCompressor(compression_params=parameters).compress(content)
     return frame
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from typing import Any, Final
 
@@ -38,6 +39,20 @@ def _head(more: bytes) -> bytes:
     return b'{"claims":[],"run":"run000000001",' + more + b"}"
 
 
+def _run_json(edit: Edit) -> bytes:
+    draft = _segment(edit)
+    return next(file.content for file in draft.files if file.path == RUN)
+
+
+def _expected(number: bytes) -> Draft:
+    """Claims that expect a number which is spelled so."""
+    claims = next(file.content for file in BASE.files if file.path == "claims.json")
+    assert claims.count(b'"expected":0.91') == 1
+    return BASE.with_file(
+        "claims.json", claims.replace(b'"expected":0.91', b'"expected":' + number)
+    )
+
+
 JSON: Final = [
     _json("empty", b"", "A record without a byte.", "2.1 6.1"),
     _json("byte-order-mark", b"\xef\xbb\xbf" + _head(b'"version":1'), "A byte order mark.", "2.1"),
@@ -48,6 +63,12 @@ JSON: Final = [
     _json("nan", _head(b'"version":NaN'), "NaN.", "2.3"),
     _json("1e999", _head(b'"version":1e999'), "A number beyond all doubles.", "2.3"),
     _json("integer-of-10000-digits", _head(b'"version":1' + b"0" * 10_000), "An integer of ten thousand digits.", "2.7"),
+    _json("integer-with-fraction", _head(b'"version":1.0'), "An integer with a fraction.", "2.3"),
+    _json("integer-with-exponent", _head(b'"version":1e0'), "An integer with an exponent.", "2.3"),
+    bad("RPK501-number-of-401-characters", _expected(b"0." + b"1" * 399), "A number of more characters than any double needs.", rules="2.3 10.1", step="records", rows=(22,), twin="numbers-of-every-spelling"),
+    bad("RPK501-beyond-2-53", BASE.with_file(RUN, _run_json(lambda s: s["outcome"].update(status=0)).replace(b'"status":0', b'"status":9007199254740992')), "An integer of 2^53.", rules="2.3", step="records", rows=(22,), twin="numbers-of-every-spelling"),
+    bad("RPK501-more-commas-than-allowed", _segment(lambda s: s["invocation"]["argv"].append("," * (2**24 + 1))), "A command with more commas than a document can have.", rules="2.5 10.1 1.2", step="records", rows=(22,)),
+    bad("RPK501-fifteen-million-objects", BASE.with_file("claims.json", b'{"claims":[' + b"{}," * 15_000_000 + b'{}],"run":"run000000001","version":1}'), "An array of fifteen million empty objects instead of claims, in seven kilobytes.", rules="2.7", step="records", rows=(6, 22)),
     _json("nested-100000-deep", b"[" * 100_000 + b"]" * 100_000, "A hundred thousand arrays in each other.", "2.5"),
     _json("nested-65-deep", _head(b'"version":' + b"[" * 64 + b"]" * 64), "One level deeper than allowed.", "2.5 2.7"),
     _json("unknown-field", _head(b'"version":1,"extra":1'), "A field that version 1 does not have.", "2.7"),
@@ -191,7 +212,81 @@ def _hostile_records() -> Draft:
     )
 
 
+def _numbers() -> Draft:
+    """Claims with the same number, 10^20, and with others."""
+    claims = json.loads(next(f.content for f in BASE.files if f.path == "claims.json"))
+    spelled = (b"100000000000000000000", b"1e20", b"-0", b"12345678901234567890.5E-1")
+    texts = [*spelled, b"0e999", b"0." + b"1" * 398, b"-1" + b"0" * 308]
+    claims["claims"] = [{**claims["claims"][0], "expected": f"N{i}"} for i in range(len(texts))]
+    content = canonical.encode(claims)
+    for number, text in enumerate(texts):
+        content = content.replace(b'"N%d"' % number, text)
+    return BASE.with_file("claims.json", content)
+
+
+def _project_data(digest: str = sha256(b"x").hexdigest(), **run: Any) -> Draft:
+    """A release with a material that git ignores."""
+    material = _material("{project}/x", sha256=digest)
+    named = _segment(lambda s: s.update(materials=[material])).with_record(
+        RUN, lambda r: r.update({"data": ["project"], **run})
+    )
+    file = {"path": "x", "size": 1, "sha256": sha256(b"x").hexdigest()}
+    manifest = {"version": 1, "name": "project", "files": [file]}
+    content = canonical.encode(manifest)
+    return named.with_file("data/project.json", content, role="data-manifest")
+
+
+def _named(name: str) -> Draft:
+    """A release with a data set of a name."""
+    manifest = {"version": 1, "name": name, "files": []}
+    return BASE.with_file(f"data/{name}.json", canonical.encode(manifest), role="data-manifest")
+
+
+def _second_run() -> Draft:
+    """A release of two runs with one id."""
+    draft = BASE
+    for name in ("run.json", "metrics.json"):
+        content = next(f.content for f in BASE.files if f.path == f"runs/1/{name}")
+        draft = draft.with_file(f"runs/2/{name}", content, role="run")
+    return draft
+
+
+def _reads(path: str, **fields: Any) -> Draft:
+    """A run that read a file."""
+    return _segment(lambda s: s.update(materials=[_material(path, **fields)]))
+
+
+FURTHER: Final = [
+    _reference("run-twice", _second_run(), "Two runs with one id.", rules="6.3"),
+    _reference("environment-of-five-digits", _run(lambda r: r.update(environment="environment/10000")).with_file("environment/10000/environment.json", next(f.content for f in BASE.files if f.path == "environment/environment.json"), role="environment"), "An environment with a number of five digits.", rules="6.2"),
+    _reference("lock-missing", BASE.with_record("environment/environment.json", lambda e: e.update(python={"version": "3.11.7", "implementation": "CPython", "cache_tag": "cpython-311"})).without("environment/pylock.toml"), "An environment with Python and without a lock file.", 36, rules="6.2"),
+    _reference("command-with-nul", _segment(lambda s: s["invocation"]["argv"].append("a\0b")), "A NUL in a word of a command.", 37, rules="6.11"),
+    _reference("variable-with-nul", _segment(lambda s: s["invocation"].update(variables={"A": "\0"})), "A NUL in a variable.", 37, rules="6.11"),
+    _reference("variable-without-name", _segment(lambda s: s["invocation"].update(variables={"": "x"})), "A variable without a name.", 37, rules="6.11"),
+    _reference("variable-named-like-two", _segment(lambda s: s["invocation"].update(variables={"A=B": "x"})), "A variable whose name holds `=`.", 37, rules="6.11"),
+    _reference("directory-of-the-home", _segment(lambda s: s["invocation"].update(directory="{home}/x")), "A working directory that is neither in the project nor in data.", 37, rules="6.12"),
+    _reference("material-absolute", _reads("/etc/passwd"), "A file that was read at an absolute path.", 1, rules="6.4"),
+    _reference("material-that-climbs-from-home", _reads("{home}/../x"), "A file that was read above the home directory.", 1, rules="6.4"),
+    _reference("material-of-no-placeholder", _reads("{etc}/x"), "A file below a placeholder that version 1 does not have.", 1, rules="6.4"),
+    _reference("material-with-nul", _reads("{project}/a\0b", sha256=None), "A NUL in the path of a file that was read.", 1, rules="6.12"),
+    _reference("material-with-double-slash", _reads("{project}/a//b", sha256=None), "An empty component in the path of a file that was read.", 1, rules="6.12"),
+    _reference("material-of-65-components", _reads("{project}/" + "a/" * 64 + "b", sha256=None), "A file that was read in 65 components.", 6, rules="6.12"),
+    _reference("material-that-is-no-data", _reads("{project}/x"), "A file of the project that is neither of a run nor in the data set `project`.", rules="6.14"),
+    bad("RPK502-material-of-another-digest", _project_data("0" * 64), "A file of the project whose digest is not that of the data set.", rules="6.14", step="records", twin="data-of-the-project"),
+    bad("RPK502-material-of-a-data-set-not-named", _project_data(data=[]), "A file of a data set that its run does not name.", rules="6.14", step="records", twin="data-of-the-project"),
+    _reference("product-in-a-git-directory", _segment(lambda s: s.update(products=[{"path": "{project}/a/.git/hooks/x", "size": 1, "sha256": "0" * 64}])), "An output in a git directory.", 1, rules="6.12"),
+    bad("RPK502-origin-elsewhere", _resumed(path="{home}/ckpt"), "A file that a run wrote outside of its project.", rules="6.12", step="records", twin="run-that-was-resumed"),
+    _reference("data-name-of-another-alphabet", _named("d e"), "A data set with a space in its name.", rules="6.13"),
+    _reference("data-name-of-101-characters", _named("d" * 101), "A data set with a name of 101 characters.", 6, rules="6.13"),
+    _reference("recorded-path-relative", _data(recorded_path="data"), "A recorded path that is relative.", 1, rules="6.13"),
+    _reference("recorded-path-that-climbs", _data(recorded_path="/data/../etc"), "A recorded path that climbs.", 1, rules="6.13"),
+    _reference("recorded-path-with-two-slashes", _data(recorded_path="//data"), "A recorded path with two slashes at its beginning.", 1, rules="6.13"),
+]  # fmt: skip
+
+
 GOOD: Final = [
+    good("numbers-of-every-spelling", _numbers(), "Numbers beyond 2^53 where the schema says number, as RFC 8785 and others write them, and one of 400 characters.", rules="2.3", rows=(22,)),
+    good("data-of-the-project", _project_data(), "A file of the project that git ignores: a material, and in the data set `project`.", rules="6.12 6.14"),
     good("records-with-spaces", BASE.with_file("claims.json", b' {"version" : 1, "run":"run000000001" ,\n"claims": [ ] }\n'), "A record that is not canonical, which only the manifest and the statement must be.", rules="6.1", rows=(22,)),
     good("data-included", _data(included="data/d"), "A data set in the bundle.", rules="6.7"),
     good("data-with-hostile-address", _data(address="http://169.254.169.254/latest/meta-data/", recorded_path="/proc/self/root"), "Data at the address of a cloud's own service, and a recorded path that is the reader's machine: nothing is fetched or shown.", rules="6.7", rows=(40,)),
@@ -211,4 +306,13 @@ ANONYMOUS: Final = [
     bad("RPK501-authorship-without-commitment", _anonymous(AUTHOR, commitment=""), "An anonymous bundle that is sealed to nobody.", rules="19.1", step="signer"),
 ]  # fmt: skip
 
-VECTORS: Final[list[Vector]] = [*ANONYMOUS, *JSON, *REFERENCES, *ROOTS, *RESUMED, *LIMITS, *GOOD]
+VECTORS: Final[list[Vector]] = [
+    *ANONYMOUS,
+    *JSON,
+    *REFERENCES,
+    *FURTHER,
+    *ROOTS,
+    *RESUMED,
+    *LIMITS,
+    *GOOD,
+]
