@@ -29,6 +29,11 @@ _HOST: Final = re.compile(
 
 _PORTS: Final = {"http": 80, "https": 443}
 _GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+_PROTOCOL_ASSIGNMENTS: Final = ipaddress.ip_network("192.0.0.0/24")
+"""Not global (RFC 6890, section 2.1). Python before 3.12.4 says so of a few of them only, while one
+is the address of a cloud's own service."""
+_AZURE_HOST: Final = ipaddress.ip_network("168.63.129.16/32")
+"""Looks public, and is the host of a virtual machine, with its secrets, wherever Azure runs it."""
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -173,6 +178,8 @@ def is_public(text: str) -> bool:
     """Whether an IP address belongs to the public internet, not to this machine or its network."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
+        if address in _PROTOCOL_ASSIGNMENTS or address in _AZURE_HOST:
+            return False
         return address.is_global and not (address.is_multicast or address.is_reserved)
     inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
     if address in _NAT64:

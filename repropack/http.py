@@ -58,6 +58,10 @@ _STORES: Final = (
 )
 """Where systems keep their certificate authorities, if the OpenSSL of this Python knows no place:
 that of a Python which was built elsewhere."""
+_OVERHEAD: Final = 16
+"""Bytes that may come for each byte of a body: a chunk of one byte takes six."""
+_BUFFERED: Final = 1024 * 1024
+"""Bytes that may come besides: what is read ahead, and trailers."""
 _Place: TypeAlias = tuple[int, Any]
 """A family of addresses, and a socket address in it."""
 
@@ -123,8 +127,10 @@ class Answer:
         self,
         address: Address,
         response: http.client.HTTPResponse,
+        wire: _Wire,
         done: Callable[[bool], None],
     ) -> None:
+        self._wire = wire
         self._response = response
         self._done = done
         self.address = address
@@ -139,8 +145,10 @@ class Answer:
         """Reads some of the body; 0 at its end.
 
         Raises:
-            HttpError: The connection broke, the body is malformed, or the server drips.
+            HttpError: The connection broke, the body is malformed, the server drips, or it sends
+                much more around the body than the body has.
         """
+        self._wire.allow_bytes(_OVERHEAD * len(view) + _BUFFERED)
         try:
             return self._response.readinto(view)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -315,7 +323,7 @@ class Client:
             if not reuse or not self._give(wire, address, trusted=trusted):
                 self._drop(wire)
 
-        return Answer(address, response, done)
+        return Answer(address, response, wire, done)
 
     # ------------------------------------------------------------ connections
 
@@ -416,16 +424,22 @@ class _Wire:
         self._stall = 0.0
         self._due = 0
         self._came = 0
+        self._room: int | None = None
 
     def allow(self, seconds: float) -> None:
         """Sets the time in which everything that follows must be done."""
         self._deadline = time.monotonic() + seconds
         self._due = 0
+        self._room = None
 
     def allow_body(self, seconds: float, count: int) -> None:
         """From now on, `count` bytes must come in each such time."""
         self.allow(seconds)
         self._stall, self._due, self._came = seconds, count, 0
+
+    def allow_bytes(self, count: int) -> None:
+        """How much may come for the next piece of a body: a chunk's extensions have no end."""
+        self._room = count
 
     def receive(self, buffer: WriteableBuffer) -> int:
         """Bytes from the other side; 0 at its end."""
@@ -435,6 +449,11 @@ class _Wire:
         self._limit_call(now)
         count = self._socket.recv_into(buffer)
         self._came += count
+        if self._room is not None:
+            self._room -= count
+            if self._room < 0:
+                # No ValueError: http.client takes that for a body that ended.
+                raise http.client.HTTPException("much more than its body has")
         return count
 
     def ask(

@@ -35,6 +35,7 @@ NAMESPACE: Final = "repropack"
 MAX_FILE: Final = 4 * 1024 * 1024
 """Bytes of an allowed_signers file: tens of thousands of signers."""
 
+_SPACE: Final = " \t\r"
 _KEY_TYPE: Final = re.compile(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-[A-Za-z0-9@.-]+")
 _TIMESTAMP: Final = re.compile(r"([0-9]{8})([0-9]{4})?([0-9]{2})?(Z?)")
 _OPTION: Final = re.compile(r'([A-Za-z-]+)(?:="((?:[^"\\]|\\.)*)")?(,|$)')
@@ -71,7 +72,9 @@ def allowed_signers(text: str, now: dt.datetime) -> tuple[AllowedSigner, ...]:
     if data.lstrip().startswith(b"-----BEGIN"):
         return (AllowedSigner(fingerprint=parse_public(data, path).fingerprint),)
     try:
-        lines = data.decode("utf-8").splitlines()
+        # OpenSSH knows no other ends of lines and no other white space: a comment that holds a form
+        # feed would be read as a second line, with a key, by str.splitlines.
+        lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path}: found bytes that are no text, expected a public key or allowed signers"
@@ -79,8 +82,8 @@ def allowed_signers(text: str, now: dt.datetime) -> tuple[AllowedSigner, ...]:
     found = [
         signer
         for number, line in enumerate(lines, 1)
-        if line.strip() and not line.lstrip().startswith("#")
-        for signer in _line(line.strip(), f"{path}, line {number}", now)
+        if (stripped := line.strip(_SPACE)) and not stripped.startswith("#")
+        for signer in _line(stripped, f"{path}, line {number}", now)
     ]
     if not found:
         raise UsageError(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import socket
 import threading
@@ -164,6 +165,22 @@ def drip(request: Request) -> None:
         time.sleep(0.05)
 
 
+def chunks_with(start: bytes, more: bytes) -> Callable[[Request], None]:
+    """A body in chunks that is mostly something else, without end."""
+
+    def misbehave(request: Request) -> None:
+        request.send_response(206)
+        request.send_header("Content-Range", "bytes 0-511/100000")
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            request.wfile.write(start)
+            while True:
+                request.wfile.write(more)
+
+    return misbehave
+
+
 def drip_headers(request: Request) -> None:
     request.wfile.write(b"HTTP/1.1 206 Partial Content\r\n")
     for number in range(200):
@@ -226,6 +243,12 @@ HOSTILE: dict[str, tuple[Callable[[Request], None], str, int]] = {
     "too_many_requests": (
         lambda r: r.brief(429, {"Retry-After": "3600"}),
         "asks to wait 3600 seconds",
+        1,
+    ),
+    "trailers": (chunks_with(b"0\r\n", b"X-More: 1\r\n" * 999), "the answer is not HTTP", 1),
+    "extensions": (
+        chunks_with(b"", b"1;" + b"x" * 60_000 + b"\r\n1\r\n"),
+        "the answer is not HTTP",
         1,
     ),
     "drip": (drip, "does not answer in time", 4),

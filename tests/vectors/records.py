@@ -213,11 +213,14 @@ def _hostile_records() -> Draft:
 
 
 def _numbers() -> Draft:
-    """Claims with the same number, 10^20, and with others."""
+    """Claims whose tolerance is written in many ways: 10^20 in two of them."""
     claims = json.loads(next(f.content for f in BASE.files if f.path == "claims.json"))
     spelled = (b"100000000000000000000", b"1e20", b"-0", b"12345678901234567890.5E-1")
-    texts = [*spelled, b"0e999", b"0." + b"1" * 398, b"-1" + b"0" * 308]
-    claims["claims"] = [{**claims["claims"][0], "expected": f"N{i}"} for i in range(len(texts))]
+    texts = [*spelled, b"0e999", b"0." + b"1" * 398, b"1" + b"0" * 308]
+    claims["claims"] = [
+        {**claims["claims"][0], "tolerance": {"kind": "absolute", "within": f"N{i}"}}
+        for i in range(len(texts))
+    ]
     content = canonical.encode(claims)
     for number, text in enumerate(texts):
         content = content.replace(b'"N%d"' % number, text)
@@ -231,9 +234,10 @@ def _project_data(digest: str = sha256(b"x").hexdigest(), **run: Any) -> Draft:
         RUN, lambda r: r.update({"data": ["project"], **run})
     )
     file = {"path": "x", "size": 1, "sha256": sha256(b"x").hexdigest()}
-    manifest = {"version": 1, "name": "project", "files": [file]}
+    manifest = {"version": 1, "name": "project", "files": [file], "included": "data/project"}
     content = canonical.encode(manifest)
-    return named.with_file("data/project.json", content, role="data-manifest")
+    listed = named.with_file("data/project.json", content, role="data-manifest")
+    return listed.with_file("data/project/x", b"x", role="data")
 
 
 def _named(name: str) -> Draft:
