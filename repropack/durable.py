@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -55,8 +56,10 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
 
     Raises:
         UnconfirmedError: The new file is in place, but may not survive a power cut.
-        OSError: The file could not be written or renamed; nothing has changed then.
+        OSError: The file could not be written or renamed, or a device, a pipe, a socket or a
+            directory has its name; nothing has changed then.
     """
+    _refuse_special(path)
     temporary, descriptor = create_partial(path.parent, path.name, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -70,6 +73,22 @@ def replacing(path: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
             os.unlink(temporary)
         raise
     sync_directory(path.parent)
+
+
+def _refuse_special(path: Path) -> None:
+    """Refuses to put a file in the place of a device: `/dev/null` would be gone for everybody.
+
+    Raises:
+        OSError: Something else than a regular file has this name, or a link leads to it.
+    """
+    try:
+        found = os.stat(path).st_mode
+    except OSError:
+        return
+    if stat.S_ISDIR(found):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(found):
+        raise OSError(errno.EEXIST, "a device, a pipe or a socket has this name", str(path))
 
 
 def create_partial(directory: Path, name: str, mode: int) -> tuple[Path, int]:

@@ -330,8 +330,13 @@ def _usual_destination(planned: ExportPlan) -> Path:
 
 def _checked_destination(output: str) -> Path:
     path = Path(os.path.normpath(Path(output).expanduser().absolute()))
+    if path.is_symlink():
+        # The file that it leads to is meant; a rename would replace the link.
+        path = Path(os.path.realpath(path))
     if path.is_dir():
         raise UsageError(f"{path} is a directory", advice="give the name of a file with -o")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no regular file", advice="give another name with -o")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} is not a directory", advice="make it first")
     return path

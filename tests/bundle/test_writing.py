@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +33,28 @@ def fails(directory: Path, *sources: MemberSource, match: str) -> None:
     assert "\n" not in str(caught.value)
     assert os.listdir(directory) == ["x.rpk"]
     assert (directory / "x.rpk").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "directory", "link to a pipe"])
+def test_what_is_no_file_keeps_its_name(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "x.rpk"
+    if kind == "socket":
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(str(place))
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        os.mkfifo(tmp_path / "pipe" if kind == "link to a pipe" else place)
+    if kind == "link to a pipe":
+        place.symlink_to("pipe")
+    before = {name: (tmp_path / name).lstat() for name in os.listdir(tmp_path)}
+    with pytest.raises(RepropackError, match="cannot write") as caught:
+        write(place, README)
+    assert "\n" not in str(caught.value)
+    after = {name: (tmp_path / name).lstat() for name in os.listdir(tmp_path)}
+    assert {n: (s.st_ino, s.st_mode) for n, s in after.items()} == {
+        n: (s.st_ino, s.st_mode) for n, s in before.items()
+    }
 
 
 def test_an_existing_file_is_replaced(tmp_path: Path) -> None:

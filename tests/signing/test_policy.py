@@ -272,6 +272,15 @@ def test_a_file_of_keys_names_each_of_them(tmp_path: Path) -> None:
     assert [s.fingerprint for s in allowed_signers(_file(tmp_path, text), NOW)] == [FA, FB]
 
 
+@pytest.mark.parametrize("end", ["\f", "\v", "\x1c", "\x85", "\u2028", "\r"])
+def test_a_comment_is_no_second_line(tmp_path: Path, end: str) -> None:
+    """ssh-keygen knows one end of a line; what it takes for a comment must not be a key here."""
+    text = f"zoe@lab.example {A.public.openssh} laptop{end}eve {B.public.openssh}\n# x{end}{FB}\n"
+    path = tmp_path / "allowed"
+    path.write_bytes(text.encode())
+    assert [signer.fingerprint for signer in allowed_signers(str(path), NOW)] == [FA]
+
+
 def test_an_allowed_signers_file_gives_names_and_times(tmp_path: Path) -> None:
     text = "\n".join(
         (
