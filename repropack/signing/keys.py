@@ -271,6 +271,9 @@ def load_signing(path: Path, passphrase: str | None = None) -> SigningKey:
         # cryptography's way to say that the file is encrypted.
         if passphrase is None:
             raise PassphraseNeededError(f"{path} is protected by a passphrase") from None
+        if not passphrase:
+            # cryptography takes an empty one for none.
+            raise WrongPassphraseError(f"{path}: this is not its passphrase") from None
         try:
             key = load(data, passphrase.encode("utf-8"))
         except ValueError as error:

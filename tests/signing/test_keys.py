@@ -171,8 +171,9 @@ def test_keys_made_by_ssh_keygen_and_openssl_can_sign(tmp_path: Path) -> None:
         if passphrase is not None:
             with pytest.raises(PassphraseNeededError, match=name):
                 load_signing(path)
-            with pytest.raises(WrongPassphraseError, match=name):
-                load_signing(path, "wrong")
+            for wrong in ("wrong", ""):
+                with pytest.raises(WrongPassphraseError, match=name):
+                    load_signing(path, wrong)
     assert load_signing(tmp_path / "a", "secret words").public == load_public(tmp_path / "a.pub")
 
 
