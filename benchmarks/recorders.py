@@ -25,7 +25,7 @@ from uv import find_uv_bin
 from benchmarks.measuring import table
 from benchmarks.peers import install
 
-ROUNDS = 5
+ROUNDS = 3
 OPENS = 5_000
 MANY = 100_000
 METRICS = 2_000
@@ -279,7 +279,7 @@ def _scripts(place: _Place, present: Mapping[str, Recorder], python: str, data: 
     """An empty script, one that opens 5,000 files, and one that opens 100,000."""
     empty = place.times(present, [python, "empty.py"], ROUNDS)
     opening = [python, "opening.py", str(data)]
-    some = place.times(present, [*opening, str(OPENS)], 2)
+    some = place.times(present, [*opening, str(OPENS)], 1)
     quick = {name: recorder for name, recorder in present.items() if not recorder.slow}
     # The data is unchanged since the smaller script: what is new is hashed once.
     place.times({OWN: present[OWN]}, [*opening, str(MANY)], 1)

@@ -169,6 +169,7 @@ def candidates(
     seen: dict[str, set[Evidence]] = {}
     settle = _Settle(around.project)
     own: set[str] = set()
+    written: set[str] = set()
     for process in processes:
         for path in process.opened_read:
             seen.setdefault(settle(path), set()).add(Evidence.PYTHON_OPEN)
@@ -179,7 +180,9 @@ def candidates(
             if is_below(path, around.project):
                 seen.setdefault(path, set()).add(Evidence.PYTHON_OPEN)
         own.update(map(settle, process.created))
+        written.update(map(settle, process.opened_written))
     own.update(map(settle, traced.created))
+    written.update(map(settle, traced.written))
     for path in map(settle, traced.read):
         if not _LIBRARY.search(path) and not path.startswith(_OWN_FOLDER):
             seen.setdefault(path, set()).add(Evidence.TRACE)
@@ -191,8 +194,11 @@ def candidates(
         for text in {argument, argument.partition("=")[2]}:
             if text and not text.startswith("-"):
                 path = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
-                if os.path.isfile(path):
-                    seen.setdefault(settle(path), set()).add(Evidence.ARGUMENT)
+                if not os.path.isfile(path):
+                    continue
+                # `--out model.pt`: what an earlier run left there, and this one has replaced.
+                if (place := settle(path)) in seen or place not in written:
+                    seen.setdefault(place, set()).add(Evidence.ARGUMENT)
     return tuple(
         Candidate(path=path, evidence=tuple(sorted(evidence)))
         for path, evidence in sorted(seen.items())

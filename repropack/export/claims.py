@@ -20,7 +20,7 @@ from typing import Final
 from repropack.comparators import comparator_for
 from repropack.comparators.interval import MIN_RECORDED
 from repropack.errors import UsageError
-from repropack.importers import CONSOLE, LOGGED
+from repropack.importers import LOGGED, PRINTED
 from repropack.importers.recurring import is_random
 from repropack.model import Absolute, Basis, Claim, ClaimMode, Interval, Metric, Relative, Tolerance
 from repropack.project_file import DeclaredClaim
@@ -169,7 +169,7 @@ def _chosen(
 
 def _tracked(metrics: Sequence[Metric]) -> list[Metric]:
     """The results that experiment trackers hold, of checkpoints the longest history."""
-    others = (LOGGED, CONSOLE, *_RESULT_FILES)
+    others = (LOGGED, *PRINTED, *_RESULT_FILES)
     results = [
         m
         for m in metrics
@@ -192,7 +192,7 @@ def _length(metric: Metric) -> int:
 def _printed(metrics: Sequence[Metric]) -> list[Metric]:
     """The results that the console shows; of log files those that it does not show."""
     found: dict[str, Metric] = {}
-    printed = [m for m in metrics if m.source.importer == CONSOLE and _RESULT.search(m.name)]
+    printed = [m for m in metrics if m.source.importer in PRINTED and _RESULT.search(m.name)]
     for metric in sorted(printed, key=lambda m: m.source.path not in ("stdout", "stderr")):
         if metric.source.path == "stdout" or metric.name not in found:
             found[metric.name] = metric
@@ -207,7 +207,7 @@ def _find(metrics: Sequence[Metric], choice: DeclaredClaim) -> Metric:
         and (choice.file is None or m.source.path in (choice.file, "{project}/" + choice.file))
     ]
     # What a program prints it often writes as well; the file has the full precision.
-    fitting = [m for m in fitting if m.source.importer != CONSOLE] or fitting
+    fitting = [m for m in fitting if m.source.importer not in PRINTED] or fitting
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:

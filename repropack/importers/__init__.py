@@ -20,6 +20,8 @@ __all__ = [
     "CONSOLE",
     "LOGGED",
     "MAX_METRIC_FILE",
+    "NOTEBOOK",
+    "PRINTED",
     "TABLE",
     "Importer",
     "NotMetricsError",
@@ -34,6 +36,12 @@ TensorBoard shows."""
 
 CONSOLE: Final = "console"
 """The importer for what a command prints; log files hold the same."""
+
+NOTEBOOK: Final = "notebook"
+"""The importer for what the cells of a notebook print."""
+
+PRINTED: Final = (CONSOLE, NOTEBOOK)
+"""The importers of text for people, with as many digits as people are shown."""
 
 LOGGED: Final = "log_metric"
 """The importer for what programs say by `repropack.log_metric`; it is chosen by name."""
@@ -82,6 +90,7 @@ TABLE: Final = {
     "sacred": "repropack.importers.sacred",
     "json": "repropack.importers.json_file",
     "table": "repropack.importers.table_file",
+    NOTEBOOK: "repropack.importers.notebook",
     CONSOLE: "repropack.importers.console",
     LOGGED: "repropack.importers.logged",
 }

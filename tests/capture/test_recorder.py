@@ -267,6 +267,20 @@ def test_an_interruption_while_outputs_are_kept_loses_no_record(project: Project
         assert project.segment()["outcome"] == {"status": 0}
 
 
+def test_an_argument_that_is_only_written_is_no_input(project: Project) -> None:
+    project.write(".gitignore", "*.bin\n")
+    script = "import sys; open(sys.argv[1], 'w').write(sys.argv[2])"
+    for _ in range(2):
+        project.ok("run", "--", "python", "-c", script, "model.bin", "1")
+    assert "materials" not in project.segment()
+    project.ok("run", "--", "sh", "-c", 'echo 2 > "$1"', "sh", "model.bin")
+    assert "materials" not in project.segment()
+    script = "import sys; n = open(sys.argv[1]).read(); open(sys.argv[1], 'w').write(n + '1')"
+    project.ok("run", "--", "python", "-c", script, "model.bin")
+    (material,) = project.segment()["materials"]
+    assert material["evidence"] == ["argument", "python-open"]
+
+
 @pytest.mark.parametrize("seen", [True, False])
 def test_two_runs_at_once_are_told_apart_where_python_wrote(project: Project, seen: bool) -> None:
     project.write(".gitignore", "*.bin\n")

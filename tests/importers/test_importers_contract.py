@@ -13,6 +13,7 @@ from repropack import canonical
 from repropack.importers import (
     CONSOLE,
     LOGGED,
+    NOTEBOOK,
     TABLE,
     NotMetricsError,
     Reading,
@@ -32,6 +33,7 @@ NAMES = {
     "sacred": "sacred/1/metrics.json",
     "json": "m.json",
     "table": "m.csv",
+    NOTEBOOK: "out/run.ipynb",
     CONSOLE: "stdout",
     LOGGED: "log_metric",
 }
@@ -44,6 +46,8 @@ EXAMPLES = {
     LOGGED: b'779d83f6 {"name":"acc","value":0.5}\n',
     "json": b'{"acc": 0.5, "loss": [3, 2, NaN], "n": {"f1": 1e400}}',
     "table": b"step,acc,loss\n1,0.5,\n2,0.75,nan\n",
+    NOTEBOOK: b'{"cells": [{"outputs": [{"output_type": "stream", "text": ["acc: 0.5", "\\n"]}]}, '
+    b'{"outputs": [{"data": {"text/plain": "loss=nan"}}]}]}',
     CONSOLE: b"epoch 1 acc: 0.5\nloss=nan\n",
 }
 PIECES = st.sampled_from(
@@ -301,3 +305,29 @@ def test_a_percent_sign_in_a_table_is_the_unit() -> None:
     assert {n: (m.value, m.unit, m.text) for n, m in metrics.items()} == {
         "acc": (98.5, "%", "98.5")
     }
+
+
+def test_what_the_cells_of_a_notebook_print() -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["accuracy: 7"]},
+        {
+            "cell_type": "code",
+            "outputs": [{"output_type": "stream", "text": "epoch 1 loss: 0.5\n"}],
+        },
+        {
+            "cell_type": "code",
+            "outputs": [
+                {"output_type": "stream", "text": ["loss: 0.25\n", "accu", "racy: 0.9\n"]},
+                {"output_type": "display_data", "data": {"image/png": "iVBORw0K"}},
+                {"output_type": "error", "traceback": ["accuracy: 8"]},
+            ],
+        },
+    ]
+    document = canonical.encode({"cells": cells, "nbformat": 4})
+    found = _read(NOTEBOOK, document)
+    assert {name: m.value for name, m in found.items()} == {"loss": 0.25, "accuracy": 0.9}
+    assert found["loss"].source.line is None
+    with pytest.raises(UnreadableMetricsError):
+        importer(NOTEBOOK).read(document[:-5], "x.ipynb")
+    with pytest.raises(NotMetricsError):
+        importer(NOTEBOOK).read(b'{"cells": 3}', "x.ipynb")
