@@ -63,6 +63,23 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
+def spec_of(
+    work: Path,
+    *,
+    limits: Limits | None = None,
+    read_only: tuple[Bind, ...] = (),
+    environment: dict[str, str] | None = None,
+) -> SandboxSpec:
+    """What the canaries get: the interpreter, and one directory that they may write to."""
+    return SandboxSpec(
+        directory="/work",
+        environment=environment or {},
+        limits=limits or Limits(),
+        read_only=(Bind(source=PREFIX, target=PREFIX), *read_only),
+        writable=(Bind(source=str(work), target="/work"),),
+    )
+
+
 def run(
     sandbox: Sandbox,
     work: Path,
@@ -74,13 +91,7 @@ def run(
     ambient: dict[str, str] | None = None,
     command: list[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    spec = SandboxSpec(
-        directory="/work",
-        environment=environment or {},
-        limits=limits or Limits(),
-        read_only=(Bind(source=PREFIX, target=PREFIX), *read_only),
-        writable=(Bind(source=str(work), target="/work"),),
-    )
+    spec = spec_of(work, limits=limits, read_only=read_only, environment=environment)
     with confined(sandbox, spec, command or [PYTHON, "-c", code]) as box:
         return subprocess.run(
             box.argv,
@@ -322,13 +333,7 @@ def test_no_process_and_no_control_group_is_left(sandbox: Sandbox, work: Path) -
         f"subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)', '{marker}'],"
         " start_new_session=True)\n"
     )
-    spec = SandboxSpec(
-        directory="/work",
-        environment={},
-        limits=Limits(processes=4096),
-        read_only=(Bind(source=PREFIX, target=PREFIX),),
-        writable=(Bind(source=str(work), target="/work"),),
-    )
+    spec = spec_of(work, limits=Limits(processes=4096))
     with confined(sandbox, spec, [PYTHON, "-c", code]) as box:
         groups = [Path(word[7:]) for word in box.argv if word.startswith("cgroup=")]
         assert all((group / "cgroup.procs").exists() for group in groups)
@@ -394,13 +399,7 @@ def find():
 
 
 def test_the_keys_of_the_callers_session_are_out_of_reach(sandbox: Sandbox, work: Path) -> None:
-    spec = SandboxSpec(
-        directory="/work",
-        environment={},
-        limits=Limits(),
-        read_only=(Bind(source=PREFIX, target=PREFIX),),
-        writable=(Bind(source=str(work), target="/work"),),
-    )
+    spec = spec_of(work)
     look = [PYTHON, "-c", _KEYS + "print(find())"]
     with confined(sandbox, spec, look) as box:
         # A session of its own, so that the test leaves no key in that of whoever runs it.
@@ -721,13 +720,7 @@ def test_nothing_can_be_typed_into_a_terminal(sandbox: Sandbox, work: Path) -> N
         "except OSError: print('no terminal')\n"
     )
     leader, follower = os.openpty()
-    spec = SandboxSpec(
-        directory="/work",
-        environment={},
-        limits=Limits(),
-        read_only=(Bind(source=PREFIX, target=PREFIX),),
-        writable=(Bind(source=str(work), target="/work"),),
-    )
+    spec = spec_of(work)
     with confined(sandbox, spec, [PYTHON, "-c", code]) as box:
         # A terminal as standard input, which the executor never gives: the worst case.
         done = subprocess.run(
@@ -741,12 +734,7 @@ def test_nothing_can_be_typed_into_a_terminal(sandbox: Sandbox, work: Path) -> N
 
 
 def test_the_sandbox_ends_with_the_process_that_started_it(sandbox: Sandbox, work: Path) -> None:
-    spec = SandboxSpec(
-        directory="/work",
-        environment={},
-        limits=Limits(),
-        writable=(Bind(source=str(work), target="/work"),),
-    )
+    spec = spec_of(work)
     with confined(sandbox, spec, ["sh", "-c", "setsid sleep 0.4321 & sleep 60.0417"]) as box:
         child = subprocess.Popen(box.argv, env={}, stdin=subprocess.DEVNULL)
         try:
@@ -831,6 +819,7 @@ def stage(bwrap: Bubblewrap) -> Iterator[tuple[Path, Bubblewrap]]:
 @pytest.mark.root
 def test_an_ordinary_user_gets_the_same_isolation(stage: tuple[Path, Bubblewrap]) -> None:
     folder, bwrap = stage
+    # Without the interpreter, which may lie in root's home.
     spec = SandboxSpec(
         directory="/work",
         environment={},
