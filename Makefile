@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint schemas vectors fuzz bench clean
+.PHONY: demo test lint schemas vectors fuzz fuzz-coverage bench clean
 
 demo: $(VENV)/.ready
 	sh examples/digits/demo.sh
@@ -27,6 +27,11 @@ vectors: $(VENV)/.ready-dev
 
 fuzz: $(VENV)/.ready-dev
 	$(BIN)/python -m tests.fuzz --seconds 60
+
+# Guided by coverage; atheris has no wheel for every Python, so it is no part of the others.
+fuzz-coverage: $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --quiet 'atheris>=3'
+	$(BIN)/python -m tests.fuzz.coverage_guided 60
 
 bench: $(VENV)/.ready-bench
 	$(BIN)/python -m benchmarks

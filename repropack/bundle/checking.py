@@ -36,7 +36,7 @@ def check_members(
         DefectError: The first defect, in the order of the file.
         RepropackError: The file cannot be read.
     """
-    buffers = Buffers(FRAME_CONTENT)
+    buffers = Buffers(min(FRAME_CONTENT, layout.end))
     turns = Turns()
     spanning = _SpanningMember()
 

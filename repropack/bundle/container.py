@@ -83,7 +83,8 @@ class Container:
         content = memoryview(buffer if buffer is not None else bytearray(size))[:size]
         stored = getattr(self._threads, "stored", None)
         if stored is None:
-            stored = self._threads.stored = memoryview(bytearray(MAX_FRAME_STORED))
+            room = min(MAX_FRAME_STORED, self.size)
+            stored = self._threads.stored = memoryview(bytearray(room))
         start = self.table.offsets[index]
         frame = stored[: self.table.offsets[index + 1] - start]
         self._source.read_into(frame, start)

@@ -161,7 +161,7 @@ def _walk(
 
     A piece may be used until the next is asked for.
     """
-    buffers = Buffers(FRAME_CONTENT)
+    buffers = Buffers(min(FRAME_CONTENT, stored.starts[-1]))
 
     def decode(job: tuple[int, str]) -> tuple[int, bytearray, memoryview]:
         buffer = buffers.take()

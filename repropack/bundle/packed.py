@@ -15,6 +15,7 @@ from repropack.bundle.limits import ATTESTATION, MANIFEST, MAX_ATTESTATION
 from repropack.bundle.sources import Access, Location, open_source
 from repropack.bundle.tar_layer import (
     BLOCK,
+    END_OF_ARCHIVE,
     Layout,
     attestation_tail,
     frame_starts,
@@ -71,7 +72,7 @@ def open_packed(location: Location, access: Access) -> Packed:
 def _read_attestation(container: Container) -> bytes:
     last = len(container.table) - 1
     size = container.table.content_size(last)
-    most = len(attestation_tail(bytes(MAX_ATTESTATION)))
+    most = stored_size(ATTESTATION, MAX_ATTESTATION) + len(END_OF_ARCHIVE)
     if size > most:
         raise DefectError(
             Code.TOO_LARGE, ATTESTATION, found=f"{size} bytes", expected=f"at most {most}"

@@ -323,6 +323,8 @@ class Draft:
 
 def edited(value: Json, edit: Edit) -> Json:
     """A copy of a JSON value after an edit."""
+    if edit is _keep:
+        return value
     value = copy.deepcopy(value)
     other = edit(value)
     return value if other is None or not isinstance(other, (dict, list)) else other
