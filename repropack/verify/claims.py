@@ -132,6 +132,14 @@ def _problem(claim: Claim, metric: Metric | None) -> str:
     return ""
 
 
+def _distance(expected: float, values: Sequence[float]) -> str:
+    """How far the farthest number is off: for a reader who judges by herself."""
+    # In halves nothing overflows.
+    most = max(abs(value / 2 - expected / 2) for value in values)
+    share = f" ({most / abs(expected / 2):.2g} of the claimed)" if expected / 2 else ""
+    return f"off by {most * 2:.2g}{share}"
+
+
 def _compare(claim: Claim, values: Sequence[float], how: str) -> Comparison:
     unit = show(claim.unit)
     fresh = ", ".join(f"{value!r}{unit}" for value in sorted(values)[:MAX_SHOWN])
@@ -143,8 +151,8 @@ def _compare(claim: Claim, values: Sequence[float], how: str) -> Comparison:
             return Comparison(verdict=Verdict.REPRODUCED, evidence=f"{said}: equal; {how}")
         return Comparison(
             verdict=Verdict.INCONCLUSIVE,
-            evidence=f"{said}: {how}, and the author declared no tolerance "
-            "by which the difference could be judged",
+            evidence=f"{said}: {_distance(claim.expected, values)}; {how}, and the author "
+            "declared no tolerance by which that could be judged",
         )
     comparator = comparator_for(claim.tolerance)
     defect = comparator.defect(claim.tolerance, claim.expected)

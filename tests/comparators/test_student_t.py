@@ -54,12 +54,32 @@ def test_prediction_intervals(
 
 @pytest.mark.parametrize(
     ("count", "share"),
-    [(2, 15.5619), (3, 4.9683), (4, 3.5581), (5, 3.0414), (6, 2.7765), (8, 2.5081), (10, 2.3726)],
-)
+    [
+        (2, 15.5619),
+        (3, 4.9683),
+        (4, 3.5581),
+        (5, 3.0414),
+        (6, 2.7765),
+        (8, 2.5081),
+        (10, 2.3726),
+        (20, 2.1447),
+    ],
+)  # fmt: skip
 def test_half_width_in_standard_deviations(count: int, share: float) -> None:
     values = [0.0] * (count - 1) + [1.0]
     half = prediction_half_width(values, 1, 0.95) / sample_deviation(values)
     assert half == pytest.approx(share, abs=5e-5)
+
+
+def test_half_width_of_two_values_says_nothing() -> None:
+    assert prediction_half_width([0.91, 0.92], 1, 0.95) == pytest.approx(0.11003896087213445)
+
+
+def test_the_difference_of_two_samples_against_a_published_value() -> None:
+    fresh = [0.893, 0.897, 0.890, 0.895, 0.892]
+    found = welch(X, fresh)
+    t = found.difference / found.error
+    assert 2 * stats.t.sf(abs(t), found.freedom) == pytest.approx(5.4158e-06, rel=1e-4)
 
 
 @pytest.mark.parametrize(("fresh", "p"), [(0.917, 0.110252), (0.920, 0.036098), (0.900, 0.016819)])

@@ -108,6 +108,14 @@ def test_the_very_number_passes_wherever_it_can_be_judged(
     assert verdict(expected, tolerance, expected) is wanted
 
 
+def test_without_a_tolerance_the_reader_is_told_how_far_it_is_off() -> None:
+    (found,) = judge_all((claim(0.5, None),), [(metric(0.5000001),)])
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "off by 1e-07 (2e-07 of the claimed); " in found.sentence
+    (zero,) = judge_all((claim(0.0, None),), [(metric(0.25),)])
+    assert "off by 0.25; " in zero.sentence
+
+
 @settings(deadline=None)
 @given(finite, finite)
 def test_without_a_tolerance_a_difference_is_no_failure(expected: float, fresh: float) -> None:
