@@ -138,10 +138,25 @@ def test_a_foreign_signature_is_refused_where_a_signer_is_named(exported: Projec
     assert exported.repropack("verify", "stolen.rpk", "--no-run").returncode == 4
 
 
+def test_a_linked_destination_is_written_where_it_leads(exported: Project) -> None:
+    link = exported.root / "link.rpk"
+    (exported.root / "old").write_bytes(b"old")
+    link.symlink_to("old")
+    exported.ok("export", "--run", "eval", "-o", "link.rpk", "--yes")
+    assert link.is_symlink()
+    assert (exported.root / "old").read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
+    os.mkfifo(exported.root / "pipe")
+    done = exported.repropack("export", "--run", "eval", "-o", "pipe", "--yes")
+    assert done.returncode == 2
+    assert "is no regular file" in done.stderr
+    assert (exported.root / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("position", [0.02, 0.3, 0.6, 0.97])
 def test_a_flipped_byte_is_found(exported: Project, position: float) -> None:
     data = bytearray(_bundle(exported).read_bytes())
-    data[int(len(data) * position)] ^= 0x01
+    # All bits: a single one may be padding of a compressed block, which changes no content.
+    data[int(len(data) * position)] ^= 0xFF
     damaged = exported.root / "damaged.rpk"
     damaged.write_bytes(data)
     done = exported.repropack("verify", str(damaged), "--no-run")
