@@ -174,7 +174,8 @@ class EarlierContent:
 
 
 class EarlierBundles:
-    """The bundles that are remembered in a directory. A context manager that closes them.
+    """The bundles that are remembered in a directory. A context manager that reads the notes, and
+    closes the bundles; outside of it none is known.
 
     Args:
         directory: The user's own; made when the first note is written.

@@ -111,8 +111,10 @@ def write_bundle(
             try:
                 return write(earlier)
             except FramesDifferError:
-                # A damaged note, or a library that says it is another: then nothing is copied.
+                # A damaged note, or a library that says it is another: then nothing is copied, and
+                # the note about the new bundle comes before the damaged one.
                 advance(-done)
+        return write(EarlierBundles(frame_notes))
     return write(None)
 
 

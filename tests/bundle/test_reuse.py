@@ -248,6 +248,11 @@ def test_a_note_that_lies(author: Author, change: Change) -> None:
     seen: list[int] = []
     new = author.export("b", progress=seen.append)
     assert new.read_bytes() == expected
+    # The note about this bundle is a good one.
+    author.spoil_sources()
+    assert author.export("b", "third.rpk").read_bytes() == expected
+    for name, content in (("one", ONE), ("two", TWO)):
+        (author.place / name).write_bytes(content)
     # What was done twice is not counted twice.
     clean = author.place / "clean.rpk"
     counted: list[int] = []
