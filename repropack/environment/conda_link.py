@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import traceback
 from pathlib import Path
 
 
@@ -35,7 +36,16 @@ def main() -> None:
     library, prefix, cache, *archives = sys.argv[1:]
     sys.path.insert(0, library)
     os.makedirs(cache)
-    asyncio.run(_link(prefix, cache, archives))
+    status = 1
+    try:
+        asyncio.run(_link(prefix, cache, archives))
+        status = 0
+    finally:
+        if status:
+            traceback.print_exc()
+        sys.stderr.flush()
+        # Without Python's own end, during which the library's threads sometimes crash.
+        os._exit(status)
 
 
 if __name__ == "__main__":
