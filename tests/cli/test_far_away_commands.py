@@ -339,21 +339,18 @@ def test_a_configured_proxy_is_used_and_netrc_is_not(
 
 
 class LargeBundle:
-    """A signed bundle with one member that does not compress. All frames but its ends are one and
-    the same, so that it need not be stored to be served."""
+    """A signed bundle with one member that does not compress. All of its frames are one and the
+    same, so that they need not be stored to be served."""
 
     def __init__(self, frames: int) -> None:
         noise = random.Random(3).randbytes(FRAME)
         encoder = FrameEncoder()
         readme = b"# Large\n"
         first = member_header("README.md", len(readme)) + readme + bytes(padding(len(readme)))
-        room = FRAME - len(first) - len(member_header("weights/model.bin", 2**31))
-        # Its content goes to the end of a frame, so that no other frame is a part of it.
-        size = room + (frames - 1) * FRAME
-        first += member_header("weights/model.bin", size) + noise[:room]
+        size = frames * FRAME
+        first += member_header("weights/model.bin", size)
         running = new_sha256()
-        running.update(noise[:room])
-        for _ in range(frames - 1):
+        for _ in range(frames):
             running.update(noise)
         members = (
             Member(path="README.md", size=len(readme), sha256=sha256_hex(readme),
@@ -369,7 +366,7 @@ class LargeBundle:
             predicate=ReleasePredicate(
                 format="rpk",
                 version=1,
-                manifest_offset=frames * FRAME,
+                manifest_offset=len(first) + frames * FRAME,
                 manifest_size=len(self.manifest),
                 run="run000000001",
                 claims=(),
@@ -381,10 +378,10 @@ class LargeBundle:
         tail = attestation_tail(seal(canonical.encode(statement), AUTHOR))
         self.head, self.body = encoder.encode(first), encoder.encode(noise)
         last = [encoder.encode(listed), encoder.encode(tail)]
-        sizes = [len(self.head), *[len(self.body)] * (frames - 1), *map(len, last)]
-        contents = [FRAME] * frames + [len(listed), len(tail)]
+        sizes = [len(self.head), *[len(self.body)] * frames, *map(len, last)]
+        contents = [len(first), *[FRAME] * frames, len(listed), len(tail)]
         self.end = b"".join(last) + encode_seek_table(list(zip(sizes, contents, strict=True)))
-        self.end_at = len(self.head) + (frames - 1) * len(self.body)
+        self.end_at = len(self.head) + frames * len(self.body)
         self.size = self.end_at + len(self.end)
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
