@@ -85,5 +85,5 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_help(project: Project) ->
 def test_no_document_names_a_place_of_a_developers_machine() -> None:
     for document in DOCUMENTS:
         text = document.read_text()
-        for word in ("/work/", "/root/", "localhost:", "pypi.org", "files.pythonhosted"):
+        for word in ("/work/", "/root/", "localhost:", "pypi.org", "pythonhosted", "anaconda."):
             assert word not in text, f"{document}: {word}"

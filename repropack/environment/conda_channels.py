@@ -31,12 +31,6 @@ from repropack.model import CondaPackage
 
 __all__ = ["CondaChannels", "fetch_archives", "load_conda_channels", "refusal"]
 
-DEFAULT_ALIAS: Final = "https://conda.anaconda.org"
-"""conda's own `channel_alias`."""
-
-_DEFAULTS: Final = {"main": "https://repo.anaconda.com/pkgs", "r": "https://repo.anaconda.com/pkgs"}
-"""The channels of conda's `defaults` that still get packages; their alias is not the usual one."""
-
 MAX_ARCHIVE: Final = 16 * 1024**3
 """Bytes of one archive: CUDA libraries have up to 2 GiB."""
 
@@ -48,18 +42,28 @@ class CondaChannels(Struct, frozen=True, kw_only=True):
     """Where the names of channels lead.
 
     Attributes:
-        alias: The address below which a channel lies that has none of its own.
+        alias: The address below which a channel lies that has none of its own; empty where the
+            reader has set none, so that a channel is where it is for conda.
         custom: Channel name to the address below which it lies.
     """
 
-    alias: str = DEFAULT_ALIAS
+    alias: str = ""
     custom: dict[str, str] = {}
 
     def address(self, package: CondaPackage) -> str:
         """Where an archive should be: an address, or a path of this machine."""
-        below = self.custom.get(package.channel) or _DEFAULTS.get(package.channel) or self.alias
-        name = quote(package.file_name)
-        return f"{below.rstrip('/')}/{package.channel}/{package.platform}/{name}"
+        below = self.custom.get(package.channel) or self.alias
+        channel = (
+            f"{below.rstrip('/')}/{package.channel}" if below else _usual_address(package.channel)
+        )
+        return f"{channel}/{package.platform}/{quote(package.file_name)}"
+
+
+def _usual_address(channel: str) -> str:
+    """Where a channel is for conda when nothing is configured, as its library knows."""
+    from rattler import Channel
+
+    return Channel(channel).base_url.rstrip("/")
 
 
 def load_conda_channels(environ: Mapping[str, str]) -> CondaChannels:
@@ -78,7 +82,7 @@ def load_conda_channels(environ: Mapping[str, str]) -> CondaChannels:
         if not isinstance(told, dict):
             raise UsageError(f"{place}: found {type(told).__name__}, expected settings of conda")
     custom = told.get("custom_channels") or {}
-    alias = environ.get("CONDA_CHANNEL_ALIAS") or told.get("channel_alias") or DEFAULT_ALIAS
+    alias = environ.get("CONDA_CHANNEL_ALIAS") or told.get("channel_alias") or ""
     return CondaChannels(
         alias=str(alias),
         custom={str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {},

@@ -23,7 +23,6 @@ from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_u
 from repropack.findings import Code, Finding
 from repropack.model import Difference, Distribution, Environment, Machine
 from repropack.sandbox import Sandbox
-from repropack.verify.conda import build_conda
 from repropack.verify.installed_packages import check_packages
 from repropack.verify.release import Release, ReleaseEnvironment
 from repropack.verify.workspace import Unpacked
@@ -171,6 +170,9 @@ def _build_one(
     if unlocked and unlocked[0].imported:
         return None
     if needs_conda(specification.environment):
+        # It loads our network client, which most checks do without.
+        from repropack.verify.conda import build_conda
+
         try:
             made = build_conda(
                 uv,

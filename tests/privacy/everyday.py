@@ -107,7 +107,7 @@ EVERYDAY: Final[tuple[tuple[str, str, tuple[str, int]], ...]] = (
     ("pip.conf", "[global]\nindex-url = https://zq:@@@pypi.lab.dev/simple\n", (WORD, 22)),
     (".pypirc", "[pypi]\nusername = __token__\npassword = pypi-AgEIcHlwaS5vcmc@@\n", (URL64, 150)),
     (".pypirc", "[lab]\nusername = zq\npassword = @@\n", _PASSWORD),
-    (".npmrc", "//registry.npmjs.org/:_authToken=npm_@@\n", (WORD, 36)),
+    (".npmrc", "//registry.example/:_authToken=npm_@@\n", (WORD, 36)),
     (".condarc", "channels:\n  - https://conda.lab.dev/t/##/get\n  - https://zq:@@@c.lab.dev/x\n",
      (WORD, 20)),
     (".git-credentials", "https://zq:ghp_@@@github.com\n", (WORD, 36)),
