@@ -71,8 +71,8 @@ def test_a_check_that_is_ended_leaves_nothing_behind(
         env={**project.environment, "TMPDIR": str(place)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A shell that runs the tests in the background ignores Ctrl-C for all of them.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # A shell in the background ignores Ctrl-C for all of the tests, and nohup a hang-up.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not any(place.glob("repropack-verify-*")) and time.monotonic() < deadline:
