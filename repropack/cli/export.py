@@ -163,8 +163,8 @@ def command(
     \b
     Exit status:
       0  the file is written (or could be: --dry-run)
-      1  something was found that must not go out, or what would be signed does not
-         give the claimed numbers; nothing is written
+      1  something was found that must not go out, or what would be signed does
+         not give the claimed numbers; nothing is written
       2  wrong usage
       3  it could not be done, or not be evaluated
     """

@@ -20,7 +20,13 @@ from repropack import __version__, canonical
 from repropack.bundle import MemberSource, WrittenBundle, write_bundle
 from repropack.digest import sha256_hex
 from repropack.errors import UsageError
-from repropack.export.chain import ChainedRun, choose_artifacts, project_relative, trace_chain
+from repropack.export.chain import (
+    ChainedRun,
+    choose_artifacts,
+    project_relative,
+    require_code,
+    trace_chain,
+)
 from repropack.export.claims import claim_metrics
 from repropack.export.data import choose_data
 from repropack.export.environments import plan_environments
@@ -123,13 +129,7 @@ def plan(
     chain = trace_chain(store, target)
     project = store.project
     declared = read_project_file(project)
-    for chained in chain:
-        for segment in chained.record.segments:
-            if segment.source is None:
-                raise UsageError(
-                    f"run {chained.record.id} was recorded without its code",
-                    advice="install git and record it again",
-                )
+    require_code(chain)
     recorded = chain
     asked = request.withholding
     patterns = tuple(dict.fromkeys((*asked.patterns, *declared.withhold)))

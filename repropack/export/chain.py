@@ -24,6 +24,7 @@ __all__ = [
     "fits",
     "products_of",
     "project_relative",
+    "require_code",
     "trace_chain",
 ]
 
@@ -128,6 +129,21 @@ def trace_chain(store: Store, target: StoredRun) -> tuple[ChainedRun, ...]:
     )
 
 
+def require_code(chain: Sequence[ChainedRun]) -> None:
+    """Refuses runs that nobody could repeat.
+
+    Raises:
+        UsageError: One was recorded without its code.
+    """
+    for chained in chain:
+        for segment in chained.record.segments:
+            if segment.source is None:
+                raise UsageError(
+                    f"run {chained.record.id} was recorded without its code",
+                    advice="install git and record it again",
+                )
+
+
 def products_of(record: RunRecord) -> dict[str, Product]:
     """What a run left behind, by recorded path; a later segment replaces an earlier one's file."""
     return {p.path: p for segment in record.segments for p in segment.products}
@@ -158,7 +174,7 @@ def code_of(segment: Segment) -> tuple[tuple[str, SourceSnapshot], ...]:
 
 
 def choose_artifacts(
-    store: Store, chain: Sequence[ChainedRun], wanted: Sequence[str]
+    store: Store, chain: Sequence[ChainedRun], wanted: Sequence[str], *, weights: bool = True
 ) -> tuple[ChosenArtifact, ...]:
     """The products that go out: weights, what later runs read, and what the author named.
 
@@ -166,6 +182,7 @@ def choose_artifacts(
         store: Where their contents are kept.
         chain: The runs.
         wanted: Paths or patterns below the project, of any run's products.
+        weights: Whether the target's files that look like weights go out where none is named.
 
     Raises:
         UsageError: A named path fits no product, or what is needed was not kept or is gone.
@@ -188,7 +205,7 @@ def choose_artifacts(
             if not used and last[product.path] != product:
                 # A later segment replaced it.
                 continue
-            is_weights = not wanted and product.path.lower().endswith(WEIGHT_SUFFIXES)
+            is_weights = weights and not wanted and product.path.lower().endswith(WEIGHT_SUFFIXES)
             if matches or used or (is_weights and chained is chain[-1]):
                 chosen.append((chained, product, used))
     if unmatched:

@@ -83,6 +83,7 @@ def claim_metrics(
     retraining_only: bool,
     resumed: bool = False,
     over_seeds: Callable[[Metric], tuple[float, ...]] = lambda _: (),
+    limit: int = MAX_DEFAULT_CLAIMS,
 ) -> tuple[Claim, ...]:
     """The claims of a release.
 
@@ -94,6 +95,7 @@ def claim_metrics(
         resumed: Whether the run has several segments, so that to evaluate it is to repeat the last
             of them, which may be a training too.
         over_seeds: What recorded runs that differ in nothing but the seed gave for a metric.
+        limit: How many metrics may be claimed that nobody has chosen.
 
     Raises:
         UsageError: A declared claim fits no metric or several, is not a finite number, or its
@@ -103,7 +105,7 @@ def claim_metrics(
     if not retraining_only:
         modes.insert(0, ClaimMode.EVALUATE)
     claims = []
-    for metric, choice in _chosen(metrics, declared):
+    for metric, choice in _chosen(metrics, declared, limit):
         for mode in modes:
             tolerance, note, basis = _tolerance(metric, choice, mode, resumed=resumed)
             claims.append(_claim(metric, mode, tolerance, note, basis))
@@ -136,7 +138,7 @@ def _new_seed_claim(
 
 
 def _chosen(
-    metrics: Sequence[Metric], declared: Sequence[DeclaredClaim] | None
+    metrics: Sequence[Metric], declared: Sequence[DeclaredClaim] | None, limit: int
 ) -> list[tuple[Metric, DeclaredClaim | None]]:
     if declared is not None:
         return [(_find(metrics, choice), choice) for choice in declared]
@@ -159,7 +161,7 @@ def _chosen(
         or _tracked(finite)
         or _printed(finite)
     )
-    if len(chosen) > MAX_DEFAULT_CLAIMS:
+    if len(chosen) > limit:
         raise UsageError(
             f"the run has {len(chosen)} metrics, too many to claim all of them",
             advice="name the claims in repropack.yaml",

@@ -29,6 +29,8 @@ def plan_environments(
     chain: tuple[ChainedRun, ...],
     variables: Mapping[str, str],
     fetching: Callable[[str], None] | None,
+    *,
+    offline: bool = False,
 ) -> tuple[tuple[PlannedEnvironment, ...], dict[str, str]]:
     """One environment for runs that had the same packages; the claimed run's comes first.
 
@@ -37,6 +39,8 @@ def plan_environments(
         chain: The runs.
         variables: The author's environment variables.
         fetching: Told what is being fetched; None where no wheels are to be packed.
+        offline: Whether the index is not asked; packages that uv does not know from earlier are
+            packed as they are installed.
     """
     groups: list[tuple[Environment, list[str]]] = []
     for chained in reversed(chain):
@@ -64,7 +68,7 @@ def plan_environments(
         unlocked: tuple[str, ...] = ()
         built: tuple[FetchedWheel, ...] = ()
         if environment.python is not None:
-            uv = uv or find_uv(variables, load_index_settings(variables))
+            uv = uv or _uv(variables, offline=offline)
             in_code = {
                 name
                 for chained in chain
@@ -99,6 +103,13 @@ def plan_environments(
             )
         )
     return tuple(planned), directory_of
+
+
+def _uv(variables: Mapping[str, str], *, offline: bool) -> Uv:
+    uv = find_uv(variables, load_index_settings(variables))
+    if offline:
+        uv = msgspec.structs.replace(uv, environment={**uv.environment, "UV_OFFLINE": "1"})
+    return uv
 
 
 def public_wheels(environments: Iterable[PlannedEnvironment]) -> frozenset[str]:

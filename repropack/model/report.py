@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from repropack.model.claim import Claim
-from repropack.model.fields import Record, SparseRecord, Timestamp
+from repropack.model.fields import Record, Sha256, SparseRecord, Timestamp
 from repropack.model.metric import Series
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "FindingRecord",
     "Isolation",
     "LineageRun",
+    "OutputComparison",
     "Report",
     "SignerReport",
     "SignerStatus",
@@ -244,6 +245,28 @@ class LineageRun(SparseRecord, frozen=True, kw_only=True):
     repeated: bool = False
 
 
+class OutputComparison(SparseRecord, frozen=True, kw_only=True):
+    """A file that a run left, and what its repetitions left in its place.
+
+    Attributes:
+        run: The place of the run in the chain, from 1.
+        path: As recorded; safe to print.
+        recorded: Its digest then.
+        fresh: Its digest now: of several repetitions, that of the first which left another file.
+            None where one of them wrote no such file.
+    """
+
+    run: Annotated[int, Meta(ge=1)]
+    path: str
+    recorded: Sha256
+    fresh: Sha256 | None = None
+
+    @property
+    def same(self) -> bool:
+        """Whether every repetition left the very content."""
+        return self.fresh == self.recorded
+
+
 class Isolation(Record, frozen=True, kw_only=True):
     """What kept the executed code apart, and what it did not isolate."""
 
@@ -258,6 +281,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
         signer: The signer who stands best with the reader. Its status is that of the whole bundle
             and decides: it is `not accepted` too where too few of the named signers have signed.
         signers: Every key that the attestation names, each with its own status.
+        outputs: Files compared by digest, where that was asked for (`repropack repeat`).
         causes: Why the numbers may differ, the likeliest first; empty where they do not.
     """
 
@@ -272,6 +296,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     signers: tuple[SignerReport, ...] = ()
     claims: tuple[ClaimResult, ...] = ()
+    outputs: tuple[OutputComparison, ...] = ()
     findings: tuple[FindingRecord, ...] = ()
     differences: tuple[Difference, ...] = ()
     curves: tuple[CurveComparison, ...] = ()

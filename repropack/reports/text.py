@@ -13,6 +13,7 @@ from repropack.model import (
     Cause,
     Certainty,
     CurveComparison,
+    OutputComparison,
     Report,
     SignerReport,
     Step,
@@ -34,6 +35,7 @@ CLAIM_MARKS: Final = {Verdict.REPRODUCED: "ok  ", Verdict.NOT_REPRODUCED: "FAIL"
 SHOWN_DIFFERENCES: Final = 12
 SHOWN_CAUSES: Final = 5
 SHOWN_CURVES: Final = 5
+SHOWN_OUTPUTS: Final = 20
 
 
 def describe_signer(signer: SignerReport) -> str:
@@ -89,6 +91,11 @@ def render(report: Report) -> str:
         f"{CLAIM_MARKS.get(result.verdict, '?   ')} {show(result.sentence)}"
         for result in report.claims
     ]
+    # What is not the same is what one looks for.
+    ordered = sorted(report.outputs, key=lambda one: one.same)
+    lines += [_output(one) for one in ordered[:SHOWN_OUTPUTS]]
+    if len(ordered) > SHOWN_OUTPUTS:
+        lines.append(f"     … and {len(ordered) - SHOWN_OUTPUTS} more files (--json has all)")
     if report.differences:
         lines.append("differs from the recorded machine:")
         lines += [
@@ -108,6 +115,16 @@ def render(report: Report) -> str:
         # A summary begins with the kind and its version.
         lines.append(f"isolation: {summary if summary.startswith(kind) else f'{kind}: {summary}'}")
     return "\n".join(lines) + "\n"
+
+
+def _output(one: OutputComparison) -> str:
+    if one.same:
+        how = "the same content"
+    elif one.fresh is None:
+        how = "not written again"
+    else:
+        how = f"another content (sha256 {one.recorded[:12]}… → {one.fresh[:12]}…)"
+    return f"{'same' if one.same else 'diff'} {show(one.path)} (run {one.run}): {how}"
 
 
 def _summary(step: Step, report: Report) -> str:

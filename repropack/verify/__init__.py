@@ -44,6 +44,7 @@ from repropack.verify.environments import build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
+from repropack.verify.outputs import compare_outputs
 from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.reseeding import can_reseed, fresh_seed, reseeded
@@ -87,6 +88,8 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
         data: Data set name to directory.
         sandbox: False only if she typed `--no-sandbox`.
         explain: Whether other numbers are explained by reruns with one setting changed at a time.
+        outputs: Whether the files that the runs leave are compared by digest too; then they are
+            repeated even where no number is claimed.
         limits: What the executed code may use; None for what no training reaches.
         wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
         temporary: Where the work directory is made; None for the system's place.
@@ -106,6 +109,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     executor: str = "local"
     keep_work: bool = False
     explain: bool = False
+    outputs: bool = False
     limits: Limits | None = None
     wall_seconds: float | None = None
     temporary: Path | None = None
@@ -262,7 +266,7 @@ def _repeat(
         for segment in run.packed.record.segments[0 if request.mode is Mode.RETRAIN else -1 :]
     )
     ladder.lineage = _lineage(release, runs)
-    if not claims:
+    if not claims and not request.outputs:
         about = " about a training with another seed" if request.new_seeds else ""
         ladder.step("claims", StepStatus.UNDECIDED, f"the release claims nothing{about}")
         return (
@@ -335,6 +339,9 @@ def _repeat(
     )
     ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions])
     ladder.curves = curves_of(repetitions[0])
+    if request.outputs:
+        ladder.outputs = compare_outputs(repetitions)
+        _say_outputs(ladder)
     verdict, reason = _conclude(ladder, others=len(release.claims.claims) - len(claims))
     if verdict is not Verdict.REPRODUCED:
         causes = causes_of(
@@ -429,7 +436,35 @@ def _repetitions(
     return repetitions
 
 
+def _say_outputs(ladder: Ladder) -> None:
+    same = sum(one.same for one in ladder.outputs)
+    count = len(ladder.outputs)
+    status = StepStatus.PASSED if same == count else StepStatus.UNDECIDED
+    summary = f"{same} of {count} with the same content" if count else "none was recorded"
+    ladder.step("outputs", status, summary)
+
+
+def _conclude_by_outputs(ladder: Ladder) -> tuple[Verdict, str]:
+    """Where no number can be compared: equal files show it; others may be as good."""
+    count = len(ladder.outputs)
+    other = [one for one in ladder.outputs if not one.same]
+    if not count:
+        return (
+            Verdict.INCONCLUSIVE,
+            "the run came to its recorded end, but left no number and no file to compare",
+        )
+    if not other:
+        files = f"all {count} files have" if count > 1 else "its file has"
+        return Verdict.REPRODUCED, f"it left no number to compare; {files} the same content"
+    return (
+        Verdict.INCONCLUSIVE,
+        f"it left no number to compare, and {len(other)} of {count} files are not the same",
+    )
+
+
 def _conclude(ladder: Ladder, *, others: int) -> tuple[Verdict, str]:
+    if not ladder.claims:
+        return _conclude_by_outputs(ladder)
     if is_random_evaluation(ladder.claims):
         ladder.claims = tuple(
             replace(r, verdict=Verdict.INCONCLUSIVE, sentence=f"{r.sentence}{_RANDOM}")

@@ -30,6 +30,7 @@ from repropack.verify.release import ReleaseRun
 from repropack.verify.workspace import LocatedData
 
 __all__ = [
+    "HOST",
     "LEAST_ROOM",
     "SANDBOX_DATA",
     "SANDBOX_HOME",
@@ -43,6 +44,9 @@ __all__ = [
     "variables_for",
 ]
 
+
+HOST: Final = "sandbox"
+"""What a repetition takes for the name of its machine."""
 
 SANDBOX_DATA: Final = "/mnt/data"
 
@@ -90,7 +94,7 @@ def placeholder_values(
         **places.values(SANDBOX_WORK if isolated else str(places.base)),
         "home": SANDBOX_HOME if isolated else str(places.base),
         "tmp": "/tmp",  # noqa: S108 - private inside the sandbox; as recorded outside
-        "host": "sandbox",
+        "host": HOST,
         "user": "user",
     }
     if environment.directory is not None:

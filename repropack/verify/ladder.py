@@ -23,6 +23,7 @@ from repropack.model import (
     FindingRecord,
     Isolation,
     LineageRun,
+    OutputComparison,
     Report,
     SignerReport,
     Step,
@@ -54,6 +55,7 @@ class Ladder:
         self.findings: list[Finding] = []
         self.differences: list[Difference] = []
         self.claims: tuple[ClaimResult, ...] = ()
+        self.outputs: tuple[OutputComparison, ...] = ()
         self.curves: tuple[CurveComparison, ...] = ()
         self.causes: tuple[Cause, ...] = ()
         self.lineage: tuple[LineageRun, ...] = ()
@@ -119,6 +121,7 @@ class Ladder:
             mode=self._mode,
             steps=tuple(self.steps),
             claims=self.claims,
+            outputs=self.outputs,
             findings=tuple(_record(finding) for finding in dict.fromkeys(self.findings)),
             differences=tuple(_printable(d) for d in dict.fromkeys(self.differences)),
             curves=self.curves,
