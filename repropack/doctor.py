@@ -266,24 +266,24 @@ def _index(uv: Uv) -> Check:
 
 
 def _conda() -> Check:
-    there = importlib.util.find_spec("rattler") is not None
-    return Check(
-        name="conda",
-        state=State.GOOD if there else State.OPTIONAL,
-        found="py-rattler" if there else "no py-rattler",
-        purpose="rebuilding environments of conda (verify)",
-        advice="" if there else "pip install 'repropack[conda]'",
-    )
+    purpose = "rebuilding environments of conda (verify)"
+    return _of_an_extra("conda", "py-rattler", "rattler", "conda", purpose)
 
 
 def _time_stamps() -> Check:
-    there = importlib.util.find_spec("rfc3161_client") is not None
+    purpose = "dating signatures (timestamp, verify --timestamp)"
+    return _of_an_extra("time stamps", "rfc3161-client", "rfc3161_client", "timestamp", purpose)
+
+
+def _of_an_extra(name: str, distribution: str, module: str, extra: str, purpose: str) -> Check:
+    """Whether what an extra brings is installed."""
+    there = importlib.util.find_spec(module) is not None
     return Check(
-        name="time stamps",
+        name=name,
         state=State.GOOD if there else State.OPTIONAL,
-        found="rfc3161-client" if there else "no rfc3161-client",
-        purpose="dating signatures (timestamp, verify --timestamp)",
-        advice="" if there else "pip install 'repropack[timestamp]'",
+        found=distribution if there else f"no {distribution}",
+        purpose=purpose,
+        advice="" if there else f"pip install 'repropack[{extra}]'",
     )
 
 
