@@ -22,6 +22,7 @@ TABLE: dict[str, tuple[str, tuple[int, ...]]] = {
     "recorders": ("benchmarks.recorders", ()),
     "hashing": ("benchmarks.hashing", ()),
     "leaks": ("benchmarks.leaks", ()),
+    "sandbox": ("benchmarks.sandbox", ()),
     "verdict": ("benchmarks.verdict", ()),
 }
 """Each module has `measure(scratch: Path, *arguments) -> str`, which returns a Markdown section."""

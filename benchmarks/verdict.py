@@ -16,25 +16,12 @@ import shlex
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.measuring import Command, Run, table, take_turns
-from repropack.sandbox import (
-    Bind,
-    NoSandbox,
-    Sandbox,
-    SandboxSpec,
-    confined,
-    find_landlock,
-    find_sandbox,
-    usual_limits,
-)
 
 ROUNDS = 3
-STARTS = 25
 EXAMPLE = Path(__file__).parents[1] / "examples" / "digits"
 PEERS = ("reprozip", "reprounzip", "datalad", "guildai")
 
@@ -61,9 +48,7 @@ def measure(scratch: Path) -> str:
     place.prepare()
     runs = take_turns(place.commands(), ROUNDS)
     environments = {name: place.environment_seconds(name) for name in (INSIDE, COLD, WARM)}
-    return "\n".join(
-        [*_table(runs), "", *_notes(runs, environments, place), "", *_sandboxes(place)]
-    )
+    return "\n".join([*_table(runs), "", *_notes(runs, environments, place)])
 
 
 class Place:
@@ -249,45 +234,4 @@ def _notes(
         f"Of that the environment: {steps}; of the last round.",
         f"Only repropack checks digests and a signer, isolates what it runs and compares the "
         f"numbers. Sizes: {sizes}. Peers: {place.versions()}.",
-    ]
-
-
-def _sandboxes(place: Place) -> list[str]:
-    """What a sandbox adds to the start of a command."""
-    work = place.scratch / "sandboxed"
-    work.mkdir()
-    python, prefix = os.path.realpath(sys.executable), os.path.realpath(sys.base_prefix)
-    spec = SandboxSpec(
-        directory="/work",
-        environment={},
-        limits=usual_limits(),
-        read_only=(Bind(source=prefix, target=prefix),),
-        writable=(Bind(source=str(work), target="/work"),),
-    )
-    started = time.perf_counter()
-    found = [find_sandbox(), find_landlock()]
-    looking = 1000 * (time.perf_counter() - started)
-    kinds: dict[str, Sandbox] = {
-        one.kind: one for one in found if not isinstance(one, str | NoSandbox)
-    }
-    times: dict[str, list[float]] = {"none": [], **{kind: [] for kind in kinds}}
-    for _ in range(STARTS):
-        for kind, taken in times.items():
-            with ExitStack() as stack:
-                started = time.perf_counter()
-                argv = [python, "-I", "-S", "-c", "pass"]
-                if kind in kinds:
-                    argv = list(stack.enter_context(confined(kinds[kind], spec, argv)).argv)
-                subprocess.run(argv, env={}, check=True, capture_output=True)
-            taken.append(1000 * (time.perf_counter() - started))
-    alone = statistics.median(times["none"])
-    added = ", ".join(
-        f"{kind} {statistics.median(found) - alone:.0f} ms"
-        for kind, found in times.items()
-        if kind in kinds
-    )
-    return [
-        f"A sandbox adds to the start and end of a command: {added or 'none works here'} "
-        f"(median of {STARTS}, in turns; `python -c pass` alone takes {alone:.0f} ms); to find "
-        f"out which kinds work, {looking:.0f} ms once."
     ]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from repropack.sandbox.bubblewrap import find_bubblewrap, probe
 from repropack.sandbox.landlock import find_landlock
 from repropack.sandbox.layout import ETC_FILES
 from repropack.sandbox.spec import Limits, SandboxSpec
+from repropack.sandbox.starting import program
 
 __all__ = [
     "Confined",
@@ -130,9 +130,8 @@ def confined(sandbox: Sandbox, spec: SandboxSpec, command: Sequence[str]) -> Ite
             Path(etc, name).write_text(text, encoding="ascii")
         limits, said = _limits(spec.limits, groups)
         argv = sandbox.argv(spec, command, etc=etc)
-        launcher = str(Path(__file__).with_name("launcher.py"))
         yield Confined(
-            argv=(sys.executable, "-I", "-S", launcher, *limits, "--", *argv),
+            argv=tuple(program("launcher", *limits, "--", *argv)),
             isolation=Isolation(kind=sandbox.kind, summary=_summary(sandbox, spec, said)),
         )
 

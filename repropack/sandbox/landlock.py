@@ -21,6 +21,7 @@ from msgspec import Struct
 from repropack import process
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
+from repropack.sandbox.starting import program
 
 __all__ = ["Landlock", "find_landlock", "landlock_abi"]
 
@@ -77,11 +78,8 @@ class Landlock(Struct, frozen=True, kw_only=True):
                     words += [word, bind.source, bind.target]
         for name, value in sorted(variables(spec).items()):
             words += ["env", name, value]
-        launcher = str(Path(__file__).with_name("landlock_launcher.py"))
-        return [
-            *(sys.executable, "-I", "-S", launcher, *words, "start", spec.directory, "--"),
-            *command,
-        ]
+        words += ["start", spec.directory]
+        return program("landlock_launcher", *words, "--", *command)
 
 
 def landlock_abi() -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shuts itself in and becomes another program. Run as a file by `landlock`, never imported.
+"""Shuts itself in and becomes another program. Run by `starting`, never imported.
 
-`landlock_launcher.py WORDS… -- COMMAND…` with the words of `_ARITY`. Three processes: the one that
+`landlock_launcher WORDS… -- COMMAND…` with the words of `_ARITY`. Three processes: the one that
 was started waits outside; the first process of the new pid namespace ends with it and reaps; its
 child becomes the command. Standard library only. Each step has to succeed, or nothing is run.
 
@@ -11,13 +11,14 @@ Sources: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2), lan
 from __future__ import annotations
 
 import ctypes
-import fcntl
+import errno
 import os
-import signal
-import socket  # noqa: TID251 - to bring the loopback device of the new network up
 import struct
 import sys
-from typing import Final
+
+TYPE_CHECKING = False  # What `typing` imports would cost as much as the mounts.
+if TYPE_CHECKING:
+    from typing import Final
 
 _ARITY: Final = {
     "abi": 1,  # version of Landlock
@@ -39,6 +40,8 @@ _MNT_DETACH: Final = 2
 _ATTR_RDONLY, _ATTR_NOSUID, _ATTR_NODEV = 1, 2, 4
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
+_SIGKILL: Final = 9
+_AF_INET, _SOCK_DGRAM = 2, 2
 _SIOCSIFFLAGS, _IFF_UP_RUNNING = 0x8914, 0x41
 
 _PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}
@@ -58,14 +61,14 @@ _UID: Final = 1000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     """Does what the words say and executes the command.
 
     Raises:
         SystemExit: How the command ended: its status, or 128 and the number of a signal.
     """
-    split = sys.argv.index("--")
-    words, command = _read(sys.argv[1:split]), sys.argv[split + 1 :]
+    split = arguments.index("--")
+    words, command = _read(arguments[:split]), arguments[split + 1 :]
     try:
         uid, gid = os.getuid(), os.getgid()
         _check("unshare", _libc.unshare(_NAMESPACES))
@@ -93,7 +96,7 @@ def main() -> None:
         environment = dict(words["env"])
         os.chdir(words["start"][0][0])
         os.closerange(3, 1 << 16)
-        os.execvpe(command[0], command, environment)  # noqa: S606 - a list, no shell
+        _execute(command, environment)
     except OSError as error:
         os.write(2, f"repropack: the command was not started: {error}\n".encode())
         os._exit(_FAILED)
@@ -115,7 +118,7 @@ def _ended(status: int) -> int:
 
 def _end_with(alive: int) -> None:
     """Dies with the process outside, and with it everything in the pid namespace."""
-    _check("prctl", _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+    _check("prctl", _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0))
     os.set_blocking(alive, False)
     try:
         if os.read(alive, 1) == b"":
@@ -127,9 +130,11 @@ def _end_with(alive: int) -> None:
 def _enter(words: dict[str, list[list[str]]]) -> None:
     """Builds the new root and goes there. Nothing of the old one stays reachable."""
     sources = {s: os.path.realpath(s) for word in ("ro", "rw") for s, _ in words[word]}
-    socket.sethostname("sandbox")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING))
+    _check("sethostname", _libc.sethostname(b"sandbox", 7))
+    any_socket = _check("socket", _libc.socket(_AF_INET, _SOCK_DGRAM, 0))
+    up = struct.pack("16sh22x", b"lo", _IFF_UP_RUNNING)
+    _check("ioctl", _libc.ioctl(any_socket, ctypes.c_ulong(_SIOCSIFFLAGS), up))
+    os.close(any_socket)
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", "/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755")  # noqa: S108
     os.mkdir("/tmp/old")  # noqa: S108
@@ -200,6 +205,21 @@ def _restrict(words: dict[str, list[list[str]]]) -> None:
     _call(_RESTRICT_SELF, ruleset, 0)
 
 
+def _execute(command: list[str], environment: dict[str, str]) -> None:
+    """Looks the program up as execvp(3) does. Python's own would import a module that is away."""
+    name = command[0]
+    places = [""] if "/" in name else environment["PATH"].split(":")
+    last: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    for place in places:
+        try:
+            os.execve(os.path.join(place, name), command, environment)  # noqa: S606 - no shell
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except PermissionError as error:
+            last = error
+    raise last
+
+
 def _mount_new(source: str, path: str, kind: str, flags: int, options: str = "") -> None:
     os.makedirs(path, exist_ok=True)
     _mount(source, path, kind, flags, options)
@@ -259,7 +279,3 @@ def _write(path: str, text: str) -> None:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits itself and becomes another program. Run as a file by `confined`, never imported.
+"""Limits itself and becomes another program. Run by `starting`, never imported.
 
-`launcher.py LIMITS -- COMMAND…`: LIMITS are words `NAME=NUMBER` (a resource limit), or
+`launcher LIMITS -- COMMAND…`: LIMITS are words `NAME=NUMBER` (a resource limit), or
 `cgroup=PATH`. Limits set from outside on a child that has started come too late for what
-it does first; a shell would have to be told of them in text. Standard library only.
+it does first; a shell would have to be told of them in text.
+
+Standard library only, and little of it: every command in a sandbox waits for these imports.
 
 The keys of the user's session (Kerberos tickets, disk and file passphrases: keyrings(7)) are
 reached through a keyring that every child inherits and that no namespace hides. So the command
@@ -12,39 +14,39 @@ gets a new, empty one.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import resource
 import sys
-from typing import Final
+
+TYPE_CHECKING = False  # What `typing` imports would cost more than all else here.
+if TYPE_CHECKING:
+    from typing import Final
+
+START: Final = 6
+"""Words of a command line of `starting` before the name of the program."""
 
 KEYCTL: Final = {"x86_64": 250, "aarch64": 219}
 """Numbers of the system call keyctl(2), for which the C library has no function."""
 KEYCTL_JOIN_SESSION_KEYRING: Final = 1
 
 
-def main() -> None:
-    """Sets the limits of the command line and executes the rest of it.
+def main(words: list[str]) -> None:
+    """Sets the limits that the words say and executes the rest of them.
 
     Raises:
         SystemExit: A limit cannot be set, the session's keys cannot be left behind, or the program
             cannot be executed: the command must not run with less than was asked for.
     """
-    split = sys.argv.index("--")
-    command = sys.argv[split + 1 :]
-    # The first process that the kernel ends when memory runs out should be this one.
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
+    split = words.index("--")
+    command = words[split + 1 :]
+    end_first()
     try:
-        for word in sys.argv[1:split]:
+        for word in words[:split]:
             name, _, value = word.partition("=")
             if name == "cgroup":
-                # Not created: in a directory that is no control group it would limit nothing.
-                procs = os.open(os.path.join(value, "cgroup.procs"), os.O_WRONLY)
-                os.write(procs, str(os.getpid()).encode())
-                os.close(procs)
+                join(value)
             else:
                 number = getattr(resource, f"RLIMIT_{name}")
                 _, hard = resource.getrlimit(number)
@@ -53,9 +55,45 @@ def main() -> None:
                     wanted = min(wanted, hard)
                 resource.setrlimit(number, (wanted, wanted))
         leave_session_keyring()
-        os.execv(command[0], command)  # noqa: S606 - a list, no shell: that is the point
+        same_start = len(command) > START and command[:START] == sys.orig_argv[:START]
+        if not same_start:
+            os.execv(command[0], command)  # noqa: S606 - a list, no shell: that is the point
     except (OSError, ValueError) as error:
         sys.exit(f"repropack: the command was not started: {error}")
+    # Another program of this directory: a second interpreter would only take longer.
+    __import__(command[START]).main(command[START + 1 :])
+
+
+def end_first() -> None:
+    """Asks the kernel to end this process before others when memory runs out."""
+    try:
+        file = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    except OSError:
+        return  # A wish: the limits do not depend on it.
+    try:
+        os.write(file, b"1000")
+    except OSError:
+        return
+    finally:
+        os.close(file)
+
+
+def join(group: str) -> None:
+    """Moves this process, which has one thread, into a control group.
+
+    Raises:
+        OSError: It is no control group, or does not take us.
+    """
+    # Version 1 takes a thread, and the one that writes needs no lock of the whole machine for it:
+    # for a process the kernel waits 5 to 20 ms until every processor has seen it
+    # (cgroup_procs_write_start in kernel/cgroup/cgroup.c).
+    tasks, procs = os.path.join(group, "tasks"), os.path.join(group, "cgroup.procs")
+    # Not created: in a directory that is no control group it would limit nothing.
+    file = os.open(tasks if os.path.exists(tasks) else procs, os.O_WRONLY)
+    try:
+        os.write(file, b"0")
+    finally:
+        os.close(file)
 
 
 def leave_session_keyring() -> None:
@@ -75,7 +113,3 @@ def leave_session_keyring() -> None:
         # binds the executed code as well.
         if code not in (errno.ENOSYS, errno.EPERM):
             raise OSError(code, f"no new session keyring: {os.strerror(code)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -32,6 +32,7 @@ from repropack.sandbox import (
     no_isolation,
     probe,
 )
+from repropack.sandbox.starting import program
 
 PYTHON = os.path.realpath(sys.executable)
 PREFIX = os.path.realpath(sys.base_prefix)
@@ -861,7 +862,8 @@ def test_the_number_of_processes_of_an_ordinary_user_is_bounded(
     shutil.copy(launcher, folder / "launcher.py")
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--",
-         "/usr/bin/python3", "-I", "-S", str(folder / "launcher.py"), "NPROC=40", "--", *argv],
+         "/usr/bin/python3", *program("launcher", "NPROC=40", "--", *argv)[1:5], str(folder),
+         "launcher", "NPROC=40", "--", *argv],
         env={}, cwd="/", capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert "Resource temporarily unavailable" in done.stderr
