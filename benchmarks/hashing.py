@@ -80,7 +80,7 @@ def _times(
         ),
         "model_signing sign": (
             "openssl ecparam -name prime256v1 -genkey -noout -out key.pem && "
-            f"{tools}/model_signing sign key data --private-key key.pem --signature x.sig",
+            f"{tools}/model_signing sign key data --private_key key.pem --signature x.sig",
             "",
         ),
         "bagit": (f"{sys.executable} -W ignore -m bagit --quiet --sha256 data", ""),

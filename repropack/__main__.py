@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -33,6 +34,8 @@ def main() -> None:
     from repropack.process import learn_ends
 
     learn_ends()
+    # Records of a hundred thousand files are as many objects, and hardly one is part of a cycle.
+    gc.set_threshold(100_000, 50, 1000)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)

@@ -223,11 +223,13 @@ def _write(value: Any, out: list[str]) -> None:
     if kind is str:
         out.append(encode_basestring(value))
     elif kind is dict:
-        separator = "{"
-        for key in sorted(value) if all(map(str.isascii, value)) else sorted(value, key=_utf16):
-            out.append(f"{separator}{encode_basestring(key)}:")
-            _write(value[key], out)
-            separator = ","
+        for text, key in _ordered(tuple(value)):
+            out.append(text)
+            item = value[key]
+            if type(item) is str:
+                out.append(encode_basestring(item))
+            else:
+                _write(item, out)
         out.append("}" if value else "{}")
     elif kind is list or kind is tuple:
         separator = "["
@@ -244,6 +246,16 @@ def _write(value: Any, out: list[str]) -> None:
         out.append(_number(value))
     else:
         out.append(_CONSTANTS[value])
+
+
+@functools.lru_cache(maxsize=1024)  # the structs of a record have the same few keys
+def _ordered(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The keys of an object in canonical order, each after all that is written before its value."""
+    ordered = sorted(keys) if all(map(str.isascii, keys)) else sorted(keys, key=_utf16)
+    return tuple(
+        (f"{',' if number else '{'}{encode_basestring(key)}:", key)
+        for number, key in enumerate(ordered)
+    )
 
 
 def _utf16(key: str) -> bytes:

@@ -12,6 +12,7 @@ recorded with doubled braces: `{{project}`; so are the braces before a placehold
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -69,16 +70,23 @@ class Recording(Struct, frozen=True, kw_only=True):
         return "".join(pieces)
 
     def _pattern(self) -> re.Pattern[str]:
-        directories = sorted(self.prefixes, key=len, reverse=True)
-        alternatives = [
-            # A directory ends where its name ends, and does not start inside another path; it may
-            # follow the letter of an option (`-I/home/…`) or the scheme of an address (`file://`).
-            rf"(?:(?<![\w./-])|(?<=^-[A-Za-z])|(?<=://)){re.escape(d)}(?![\w-]|\.+[\w-])"
-            if d != "/"
-            else r"(?!)"
-            for d in directories
-        ] + [rf"(?<![A-Za-z0-9]){re.escape(w)}(?![A-Za-z0-9])" for w in self.words if w]
-        return re.compile("|".join(alternatives) if alternatives else r"(?!)")
+        return _pattern(tuple(self.prefixes), tuple(self.words))
+
+
+@functools.lru_cache(maxsize=64)  # a run with many files records each of their paths
+def _pattern(directories: tuple[str, ...], words: tuple[str, ...]) -> re.Pattern[str]:
+    # Each begins with a letter of its own, looked behind afterwards: a search for a letter is fast.
+    alternatives = [
+        # A directory ends where its name ends, and does not start inside another path; it may
+        # follow the letter of an option (`-I/home/…`) or the scheme of an address (`file://`).
+        rf"/(?:(?<![\w./-]/)|(?<=^-[A-Za-z]/)|(?<=:///)){re.escape(d[1:])}(?![\w-]|\.+[\w-])"
+        for d in sorted(directories, key=len, reverse=True)
+        if d != "/"
+    ]
+    for word in filter(None, words):
+        first = re.escape(word[0])
+        alternatives.append(rf"{first}(?<![A-Za-z0-9]{first}){re.escape(word[1:])}(?![A-Za-z0-9])")
+    return re.compile("|".join(alternatives) if alternatives else r"(?!)")
 
 
 def data_placeholder(name: str) -> str:
@@ -143,7 +151,7 @@ def names_in(text: str) -> tuple[str, ...]:
 
 def _escape(text: str, *, before_placeholder: bool = False) -> str:
     """Doubles the braces that would be read as part of a placeholder, there or in what follows."""
-    doubled = _LITERAL.sub("{{", text)
+    doubled = _LITERAL.sub("{{", text) if "{" in text else text
     if before_placeholder:
         plain = doubled.rstrip("{")
         return plain + 2 * doubled[len(plain) :]

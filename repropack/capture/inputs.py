@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 import msgspec
 
-from repropack import digest
 from repropack.agent.log import Content
 from repropack.capture.gaps import Gaps, some
+from repropack.capture.hashing import hash_files
 from repropack.capture.interruption import Interruption
 from repropack.capture.materials import Candidate, DataRoot
-from repropack.capture.parallel import each
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.model import Evidence, Material, Origin
@@ -24,7 +22,7 @@ from repropack.store import FileStamp, HashedFile
 from repropack.store.contents import stamp_of
 from repropack.worktree import Stamp
 
-__all__ = ["Hashing", "hash_path", "materials_inside", "materials_outside", "present_products"]
+__all__ = ["Hashing", "materials_inside", "materials_outside", "present_products"]
 
 
 class Hashing(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,32 +194,33 @@ def _hash_all(
         )
     )
 
-    def one(path: str, stamp: FileStamp | None) -> HashedFile | None:
-        # A file that was put in its place later may have an older time of its content.
-        if stamp is None or max(stamp.mtime_ns, stamp.ctime_ns) >= prepared.started_ns:
-            return None
-        sha256 = known[stamp]
-        if sha256 is not None:
-            return HashedFile(sha256=sha256, size=stamp.size, stamp=stamp)
-        if hashing.interruption.requested:
-            return None
-        try:
-            return hash_path(Path(path))
-        except OSError:
-            return None
-        finally:
-            patience.advance(stamp.size)
-
-    new = [s for s in present if known[s] is None]
-    size = sum(s.size for s in new)
-    patience = Patience(hashing.tell, f"hashing inputs: {len(new)} files, {size} bytes", size)
-
-    with patience:
-        results = each(
-            lambda pair: one(*pair),
-            list(zip(paths, stamps, strict=True)),
-            workers=len(os.sched_getaffinity(0)),
+    # A file that was put in its place later may have an older time of its content.
+    unchanged = [
+        s if s is not None and max(s.mtime_ns, s.ctime_ns) < prepared.started_ns else None
+        for s in stamps
+    ]
+    results = [
+        HashedFile(sha256=sha256, size=s.size, stamp=s)
+        if s is not None and (sha256 := known[s]) is not None
+        else None
+        for s in unchanged
+    ]
+    new = [
+        (place, paths[place], s.size)
+        for place, s in enumerate(unchanged)
+        if s is not None and results[place] is None
+    ]
+    size = sum(length for _, _, length in new)
+    with Patience(
+        hashing.tell, f"hashing inputs: {len(new)} files, {size} bytes", size
+    ) as patience:
+        hashed = hash_files(
+            [(path, length) for _, path, length in new],
+            stopped=lambda: hashing.interruption.requested,
+            advance=patience.advance,
         )
+    for (place, _, _), one in zip(new, hashed, strict=True):
+        results[place] = one
     kept = {
         path: content
         for path, hashed in zip(paths, results, strict=True)
@@ -242,7 +241,7 @@ def _hash_all(
             else "what these files held when they were read is not known, for they were written, "
             f"removed or unreadable afterwards: {some(lost)}",
         )
-    prepared.store.remember_digests(h for h in results if h is not None)
+    prepared.store.remember_digests(h for h in hashed if h is not None)
     return [
         (h.size, h.sha256)
         if h is not None
@@ -258,13 +257,3 @@ def _stamp(path: str) -> FileStamp | None:
         return stamp_of(os.stat(path))
     except OSError:
         return None
-
-
-def hash_path(path: Path) -> HashedFile:
-    """Hashes a file and stamps it.
-
-    Raises:
-        OSError: It cannot be read, or is no regular file.
-    """
-    sha256, size = digest.hash_file(path)
-    return HashedFile(sha256=sha256, size=size, stamp=stamp_of(path.stat()))

@@ -322,10 +322,17 @@ def group_data(
         DataRoot(
             name=names[directory],
             directory=directory,
-            files=tuple(sorted(os.path.relpath(f, directory) for f in files)),
+            files=tuple(sorted(_below(f, directory) for f in files)),
         )
         for directory, files in sorted({**given, **groups}.items())
     )
+
+
+def _below(path: str, directory: str) -> str:
+    """The path of a file relative to a directory that it lies below."""
+    below = path[len(directory.rstrip("/")) + 1 :]
+    odd = "//" in path or "/./" in path or "/../" in path
+    return os.path.relpath(path, directory) if odd else below
 
 
 def _above_parts(directory: str, around: Surroundings) -> str:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from repropack.capture.gaps import Gaps, some
-from repropack.capture.inputs import hash_path
+from repropack.capture.hashing import hash_path
 from repropack.capture.interruption import Interruption
 from repropack.capture.parallel import each
 from repropack.capture.patience import Patience

@@ -185,7 +185,26 @@ def head_of(program: str) -> bytes:
 
 def declared_files(directory: Path) -> list[str]:
     """Every regular file below a directory that the user named as data."""
-    return [path for path, _ in _files_below(str(directory))]
+    found: list[str] = []
+    waiting = [str(directory)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError:
+            # As for `os.walk`: what cannot be listed has no files that a command could have read.
+            continue
+        found += [entry.path for entry in entries if _is_file(entry)]
+        waiting += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+    return found
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        # A link that leads in a circle.
+        return False
 
 
 def named_directories(

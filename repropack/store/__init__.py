@@ -241,8 +241,6 @@ class Store:
     ) -> None:
         """Writes a run's record. When this returns, the record survives a power cut.
 
-        The index learns of it when it is used next.
-
         Raises:
             OSError: The store cannot be written; the run is then shown as unfinished.
         """
@@ -258,6 +256,10 @@ class Store:
         durable.sync_directory(run.directory)
         durable.sync_directory(self.directory / "runs")
         durable.write_file(run.directory / "run.json", canonical.encode(record))
+        with contextlib.suppress(RepropackError, OSError):
+            # It learns of it when it is used next, which costs reading the record.
+            written = _written(run.directory / "run.json")
+            self._index.add(run.id, written, _products_of(run.directory, record, written))
 
     # ------------------------------------------------------------ reading
 
@@ -517,26 +519,30 @@ class Store:
         run = self.run(run_id)
         if run.record is None:
             return []
-        finished = _written(run.directory / "run.json")
-        found = []
-        for number, segment in enumerate(run.record.segments, 1):
-            stamps: dict[str, tuple[int, int, int]] = {}
+        return _products_of(run.directory, run.record, _written(run.directory / "run.json"))
+
+
+def _products_of(directory: Path, record: RunRecord, finished: int) -> list[IndexedProduct]:
+    found = []
+    for number, segment in enumerate(record.segments, 1):
+        stamps: dict[str, tuple[int, int, int]] = {}
+        if segment.products:
             with contextlib.suppress(OSError, UsageError):
                 # Without its private facts a run still has digests.
                 stamps = required(
-                    segment_directory(run.directory, number) / "private.json", PrivateFacts
+                    segment_directory(directory, number) / "private.json", PrivateFacts
                 ).stamps
-            found += [
-                IndexedProduct(
-                    path=product.path,
-                    sha256=product.sha256,
-                    segment=number,
-                    finished=finished,
-                    stamp=stamps.get(product.path, (-1, -1, -1)),
-                )
-                for product in segment.products
-            ]
-        return found
+        found += [
+            IndexedProduct(
+                path=product.path,
+                sha256=product.sha256,
+                segment=number,
+                finished=finished,
+                stamp=stamps.get(product.path, (-1, -1, -1)),
+            )
+            for product in segment.products
+        ]
+    return found
 
 
 def _last_place(run: StoredRun) -> Path:

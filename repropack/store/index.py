@@ -182,6 +182,14 @@ class Index:
 
         self._use(write)
 
+    def add(self, run: str, written: int, products: Sequence[IndexedProduct]) -> None:
+        """Notes a run whose record has just been written, so that nobody needs to read it again.
+
+        Raises:
+            RepropackError: As `products`.
+        """
+        self._use(lambda index: _insert(index, run, written, products))
+
     def _add_missing(self, index: sqlite3.Connection) -> None:
         present = dict(index.execute("SELECT id, written FROM runs"))
         finished = self._finished()
@@ -192,12 +200,7 @@ class Index:
         for run, written in finished.items():
             if present.get(run) == written:
                 continue
-            rows = [
-                (p.sha256, run, p.segment, p.path, p.finished, *p.stamp)
-                for p in self._products(run)
-            ]
-            index.execute("INSERT OR REPLACE INTO runs VALUES (?,?)", (run, written))
-            index.executemany("INSERT OR REPLACE INTO products VALUES (?,?,?,?,?,?,?,?)", rows)
+            _insert(index, run, written, self._products(run))
 
     def _use(self, action: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -230,3 +233,11 @@ class Index:
             connection.execute("COMMIT")
         finally:
             connection.close()
+
+
+def _insert(
+    index: sqlite3.Connection, run: str, written: int, products: Sequence[IndexedProduct]
+) -> None:
+    rows = [(p.sha256, run, p.segment, p.path, p.finished, *p.stamp) for p in products]
+    index.execute("INSERT OR REPLACE INTO runs VALUES (?,?)", (run, written))
+    index.executemany("INSERT OR REPLACE INTO products VALUES (?,?,?,?,?,?,?,?)", rows)
