@@ -138,7 +138,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(
         real(self, where)
 
     monkeypatch.setattr(
-        "repropack.http.socket.socket", type("S", (socket.socket,), {"connect": connect})
+        "repropack.http.wire.socket.socket", type("S", (socket.socket,), {"connect": connect})
     )
     with serving(tmp_path) as server:
         port = server.server_address[1]

@@ -7,37 +7,42 @@ connection goes to one that was checked, so that a name server cannot change its
 Servers are not trusted: everything has a deadline or a bound.
 
 Requests and urllib3 resolve names themselves and follow redirects, `~/.netrc` and proxies on their
-own; `http.client` reads answers from whatever it is given, which here is a socket of ours.
+own; `http.client` reads answers from whatever it is given, which here is a socket of ours
+(`repropack.http.wire`).
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import email.utils
 import http.client
-import io
-import os
 import re
-import socket
-import ssl
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, Final, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 import msgspec
 from msgspec import Struct
 
 from repropack import __version__
 from repropack.address import Address, Proxies, is_public, parse_address
-from repropack.errors import CannotDecideError, UsageError
-from repropack.escaping import show
+from repropack.errors import UsageError
+from repropack.http.failure import HttpError, broken
+from repropack.http.wire import (
+    Place,
+    Wire,
+    basic,
+    open_socket,
+    system_resolver,
+    trust_store,
+    tunnel,
+)
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    import ssl
 
 __all__ = [
     "Answer",
@@ -48,46 +53,13 @@ __all__ = [
     "retry_after",
 ]
 
-_TRIED: Final = 4
-"""Addresses of a host that are tried."""
-_STORES: Final = (
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-)
-"""Where systems keep their certificate authorities, if the OpenSSL of this Python knows no place:
-that of a Python which was built elsewhere."""
 _OVERHEAD: Final = 16
 """Bytes that may come for each byte of a body: a chunk of one byte takes six."""
 _BUFFERED: Final = 1024 * 1024
 """Bytes that may come besides: what is read ahead, and trailers."""
-_Place: TypeAlias = tuple[int, Any]
-"""A family of addresses, and a socket address in it."""
 
-Resolve: TypeAlias = Callable[[str, int], list[_Place]]
+Resolve: TypeAlias = Callable[[str, int], list[Place]]
 """From a host and a port to where it may be reached."""
-
-
-class HttpError(CannotDecideError):
-    """A server, or the way to it, failed.
-
-    Attributes:
-        transient: Whether the same request may succeed a little later.
-        wait: Seconds that the server asks to wait, or None.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        advice: str = "",
-        transient: bool = False,
-        wait: float | None = None,
-    ) -> None:
-        super().__init__(message, advice=advice)
-        self.transient = transient
-        self.wait = wait
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -127,7 +99,7 @@ class Answer:
         self,
         address: Address,
         response: http.client.HTTPResponse,
-        wire: _Wire,
+        wire: Wire,
         done: Callable[[bool], None],
     ) -> None:
         self._wire = wire
@@ -152,7 +124,7 @@ class Answer:
         try:
             return self._response.readinto(view)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _broken(self.address, error) from error
+            raise broken(self.address, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -185,11 +157,11 @@ class Client:
     ) -> None:
         self._proxies = proxies
         self.limits = limits or Limits()
-        self._resolve = resolve or _system_resolver
+        self._resolve = resolve or system_resolver
         self._lock = threading.Lock()
-        self._idle: dict[tuple[object, ...], list[_Wire]] = {}
-        self._live: set[_Wire] = set()
-        self._resolved: dict[tuple[str, int], list[_Place]] = {}
+        self._idle: dict[tuple[object, ...], list[Wire]] = {}
+        self._live: set[Wire] = set()
+        self._resolved: dict[tuple[str, int], list[Place]] = {}
         self._context: ssl.SSLContext | None = None
         self._closed = threading.Event()
 
@@ -271,7 +243,7 @@ class Client:
 
     def _ask(
         self,
-        wire: _Wire,
+        wire: Wire,
         address: Address,
         headers: Mapping[str, str],
         *,
@@ -284,14 +256,14 @@ class Client:
             return self._send(wire, address, headers, trusted=trusted, method=method, body=body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._drop(wire)
-            raise _broken(address, error) from error
+            raise broken(address, error) from error
         except BaseException:
             self._drop(wire)
             raise
 
     def _send(
         self,
-        wire: _Wire,
+        wire: Wire,
         address: Address,
         headers: Mapping[str, str],
         *,
@@ -310,11 +282,11 @@ class Client:
             **headers,
         }
         if address.credentials is not None and trusted:
-            fields["Authorization"] = _basic(address.credentials)
+            fields["Authorization"] = basic(address.credentials)
         if proxy is not None and address.scheme == "http":
             target = f"http://{address.authority}{target}"
             if proxy.credentials is not None:
-                fields["Proxy-Authorization"] = _basic(proxy.credentials)
+                fields["Proxy-Authorization"] = basic(proxy.credentials)
         wire.allow(self.limits.answer)
         response = wire.ask(method, target, fields, body)
         wire.allow_body(self.limits.stall, self.limits.stall_bytes)
@@ -327,30 +299,30 @@ class Client:
 
     # ------------------------------------------------------------ connections
 
-    def _take(self, address: Address, *, trusted: bool) -> _Wire | None:
+    def _take(self, address: Address, *, trusted: bool) -> Wire | None:
         with self._lock:
             idle = self._idle.get((address.origin, trusted))
             return idle.pop() if idle else None
 
-    def _give(self, wire: _Wire, address: Address, *, trusted: bool) -> bool:
+    def _give(self, wire: Wire, address: Address, *, trusted: bool) -> bool:
         with self._lock:
             if self._closed.is_set():
                 return False
             self._idle.setdefault((address.origin, trusted), []).append(wire)
             return True
 
-    def _drop(self, wire: _Wire) -> None:
+    def _drop(self, wire: Wire) -> None:
         with self._lock:
             self._live.discard(wire)
         wire.close_socket()
 
-    def _connect(self, address: Address, *, trusted: bool) -> _Wire:
+    def _connect(self, address: Address, *, trusted: bool) -> Wire:
         deadline = time.monotonic() + self.limits.connect
         proxy = self._proxies.of(address)
         checked = None if trusted else self._public_places(address, proxy)
         first = proxy or address
-        wire = _Wire(
-            _open_socket(first, checked if checked and not proxy else self._places(first), deadline)
+        wire = Wire(
+            open_socket(first, checked if checked and not proxy else self._places(first), deadline)
         )
         with self._lock:
             closed = self._closed.is_set()
@@ -363,17 +335,17 @@ class Client:
                 if proxy is not None:
                     # What was checked is what the proxy is asked for.
                     host = checked[0][1][0] if checked else address.host
-                    _tunnel(wire, proxy, str(host), address.port)
+                    tunnel(wire, proxy, str(host), address.port)
                 wire.secure(self._tls(), address.host)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._drop(wire)
-            raise _broken(address, error) from error
+            raise broken(address, error) from error
         except BaseException:
             self._drop(wire)
             raise
         return wire
 
-    def _places(self, address: Address) -> list[_Place]:
+    def _places(self, address: Address) -> list[Place]:
         """Where a host is reached: resolved once for the life of the client."""
         key = (address.host, address.port)
         places = self._resolved.get(key)
@@ -389,7 +361,7 @@ class Client:
             self._resolved[key] = places
         return places
 
-    def _public_places(self, address: Address, proxy: Address | None) -> list[_Place]:
+    def _public_places(self, address: Address, proxy: Address | None) -> list[Place]:
         """Where a host is reached that somebody else named: nowhere but in public."""
         try:
             places = self._places(address)
@@ -411,104 +383,8 @@ class Client:
     def _tls(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
-                self._context = _trust_store()
+                self._context = trust_store()
             return self._context
-
-
-class _Wire:
-    """A connection with deadlines. `http.client` takes it for a socket."""
-
-    def __init__(self, raw: socket.socket) -> None:
-        self._socket = raw
-        self._deadline = 0.0
-        self._stall = 0.0
-        self._due = 0
-        self._came = 0
-        self._room: int | None = None
-
-    def allow(self, seconds: float) -> None:
-        """Sets the time in which everything that follows must be done."""
-        self._deadline = time.monotonic() + seconds
-        self._due = 0
-        self._room = None
-
-    def allow_body(self, seconds: float, count: int) -> None:
-        """From now on, `count` bytes must come in each such time."""
-        self.allow(seconds)
-        self._stall, self._due, self._came = seconds, count, 0
-
-    def allow_bytes(self, count: int) -> None:
-        """How much may come for the next piece of a body: a chunk's extensions have no end."""
-        self._room = count
-
-    def receive(self, buffer: WriteableBuffer) -> int:
-        """Bytes from the other side; 0 at its end."""
-        now = time.monotonic()
-        if now >= self._deadline and self._due and self._came >= self._due:
-            self._deadline, self._came = now + self._stall, 0
-        self._limit_call(now)
-        count = self._socket.recv_into(buffer)
-        self._came += count
-        if self._room is not None:
-            self._room -= count
-            if self._room < 0:
-                # No ValueError: http.client takes that for a body that ended.
-                raise http.client.HTTPException("much more than its body has")
-        return count
-
-    def ask(
-        self, method: str, target: str, fields: Mapping[str, str], body: bytes = b""
-    ) -> http.client.HTTPResponse:
-        """Sends a request, and reads the headers of the answer."""
-        lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
-        if re.search(r"[\x00-\x1f\x7f]", "".join(lines)):
-            raise ValueError("a control character in a request")
-        self._limit_call(time.monotonic())
-        self._socket.sendall("\r\n".join(lines).encode("latin-1") + body)
-        response = http.client.HTTPResponse(cast("socket.socket", self), method=method)
-        try:
-            response.begin()
-        except BaseException:
-            response.close()
-            raise
-        return response
-
-    def secure(self, context: ssl.SSLContext, host: str) -> None:
-        """Begins TLS and checks that the certificate is the host's."""
-        self._limit_call(time.monotonic())
-        self._socket = context.wrap_socket(self._socket, server_hostname=host)
-
-    def makefile(self, mode: str) -> IO[bytes]:
-        """What `http.client` reads from. Closing it leaves the connection open."""
-        del mode
-        return io.BufferedReader(_WireFile(self), 64 * 1024)
-
-    def interrupt(self) -> None:
-        """Ends the connection for the thread that waits on it."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close_socket(self) -> None:
-        """Closes the connection; no other thread uses it."""
-        self._socket.close()
-
-    def _limit_call(self, now: float) -> None:
-        if now >= self._deadline:
-            raise TimeoutError
-        self._socket.settimeout(self._deadline - now)
-
-
-class _WireFile(io.RawIOBase):
-    """The receiving side of a connection, for a buffered reader."""
-
-    def __init__(self, wire: _Wire) -> None:
-        self._wire = wire
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        return self._wire.receive(buffer)
 
 
 def retry_after(answer: Answer, now: float) -> float | None:
@@ -525,55 +401,6 @@ def retry_after(answer: Answer, now: float) -> float | None:
         return max(email.utils.parsedate_to_datetime(text).timestamp() - now, 0)
     except (ValueError, OverflowError):
         return None
-
-
-def _system_resolver(host: str, port: int) -> list[_Place]:
-    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    places: list[_Place] = [(family, where) for family, _, _, _, where in answers]
-    return places[:_TRIED]
-
-
-def _open_socket(address: Address, places: list[_Place], deadline: float) -> socket.socket:
-    reason: OSError = OSError("it has no address")
-    for family, where in places:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        raw = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            # One that does not answer must leave time for the others.
-            raw.settimeout(left / 2 if len(places) > 1 else left)
-            raw.connect(where)
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            raw.close()
-            reason = error
-        except BaseException:
-            raw.close()
-            raise
-        else:
-            return raw
-    said = reason.strerror or str(reason)
-    raise HttpError(
-        f"{address}: cannot connect to {address.host}: {said}",
-        advice="is the address right, and is there a network?",
-        transient=True,
-    ) from reason
-
-
-def _tunnel(wire: _Wire, proxy: Address, host: str, port: int) -> None:
-    """Asks a proxy to connect (RFC 9110, section 9.3.6)."""
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    fields = {"Host": authority}
-    if proxy.credentials is not None:
-        fields["Proxy-Authorization"] = _basic(proxy.credentials)
-    response = wire.ask("CONNECT", authority, fields)
-    response.close()
-    if not 200 <= response.status < 300:
-        raise HttpError(
-            f"the proxy {proxy} does not connect to {authority}: status {response.status}",
-            advice="no_proxy names hosts that are reached without it",
-        )
 
 
 def _redirected(current: Address, location: str, typed: Address) -> Address:
@@ -599,39 +426,3 @@ def _redirected(current: Address, location: str, typed: Address) -> Address:
             advice="type that address yourself if you mean it",
         )
     return address
-
-
-def _broken(address: Address, error: Exception) -> HttpError:
-    """What went wrong on a connection, in one line."""
-    if isinstance(error, HttpError):
-        return error
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return HttpError(
-            f"{address}: its certificate is not accepted: {error.verify_message}",
-            advice="SSL_CERT_FILE names a file with further certificate authorities",
-        )
-    if isinstance(error, TimeoutError):
-        return HttpError(f"{address}: the server does not answer in time", transient=True)
-    if isinstance(error, OSError):
-        said = error.strerror or str(error) or type(error).__name__
-        return HttpError(f"{address}: the connection broke: {said}", transient=True)
-    if isinstance(error, http.client.IncompleteRead):
-        return HttpError(f"{address}: the answer ended too early", transient=True)
-    said = str(error) or type(error).__name__
-    return HttpError(f"{address}: the answer is not HTTP: {show(said, limit=200)}")
-
-
-def _trust_store() -> ssl.SSLContext:
-    """The system's certificate authorities, or those that SSL_CERT_FILE and SSL_CERT_DIR name."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    known = ssl.get_default_verify_paths()
-    if known.cafile is None and known.capath is None:
-        store = next((path for path in _STORES if os.path.exists(path)), None)
-        if store is not None:
-            context.load_verify_locations(store)
-    return context
-
-
-def _basic(credentials: str) -> str:
-    return "Basic " + base64.b64encode(credentials.encode("utf-8")).decode("ascii")
