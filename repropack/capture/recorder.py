@@ -19,13 +19,14 @@ from msgspec import Struct
 
 from repropack.agent import with_agent, without_agent
 from repropack.capture.beginning import METRIC_LOG, prepare
+from repropack.capture.command import CommandNotStartedError
 from repropack.capture.conclusion import TRACE_LOG, Finishing, conclude
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.interruption import Interruption
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared
 from repropack.capture.request import RunRequest
-from repropack.capture.streams import CommandNotStartedError, ProcessEnd, run_command
+from repropack.capture.streams import ProcessEnd, run_command
 from repropack.capture.traced_files import UNTRACED, TracedFiles
 from repropack.capture.tracing import TraceMode, is_python, traced, why_not_traced, with_rights
 from repropack.errors import RepropackError, UsageError

@@ -77,10 +77,10 @@ def command(
 
     Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
     """
+    from repropack.capture.command import CommandNotStartedError
     from repropack.capture.launchers import assignments
     from repropack.capture.outputs import KEEP_FILE_LIMIT, KEEP_RUN_LIMIT, KeepLimits
     from repropack.capture.recorder import RunRequest, record
-    from repropack.capture.streams import CommandNotStartedError
     from repropack.capture.tracing import TraceMode
 
     directory = _working_directory()

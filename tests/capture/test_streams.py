@@ -26,12 +26,14 @@ from typing import IO, cast
 
 import pytest
 
-from repropack.capture.streams import CommandNotStartedError, ProcessEnd, run_command
+from repropack.capture.command import CommandNotStartedError
+from repropack.capture.streams import ProcessEnd, run_command
 
 RECORDER = """
 import os, sys
 from pathlib import Path
-from repropack.capture.streams import CommandNotStartedError, run_command
+from repropack.capture.command import CommandNotStartedError
+from repropack.capture.streams import run_command
 
 kept = Path(sys.argv[1])
 try:

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recorded command: how it is started, who watches it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from io import FileIO
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from repropack.capture.relay import Relay
+from repropack.errors import RepropackError
+from repropack.process import find_program
+
+__all__ = [
+    "Command",
+    "CommandNotStartedError",
+    "Follower",
+    "hand_over",
+    "join",
+    "not_started",
+    "start",
+    "start_threads",
+]
+
+
+class CommandNotStartedError(RepropackError):
+    """The command could not be started.
+
+    Attributes:
+        status: The exit status that a shell gives: 127 not found, 126 cannot be executed
+            (POSIX.1-2024, XCU 2.8.2).
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Follower(Protocol):
+    """A thread that watches the command while it runs."""
+
+    @property
+    def thread(self) -> threading.Thread:
+        """Started after the command, because no thread may run when we fork."""
+
+    def stop(self) -> None:
+        """Told once the command has ended; the thread ends soon after."""
+
+    def holds_alone(self, pipe: int) -> bool:
+        """Whether the other end of a pipe is open in nothing but the follower's own processes."""
+
+
+class Command(Struct, frozen=True):
+    """What is started.
+
+    Attributes:
+        argv: Program and arguments.
+        environment: Its whole environment.
+        directory: Its working directory.
+        followers: Watch it while it runs.
+    """
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    directory: Path
+    followers: tuple[Follower, ...]
+
+
+def start(
+    command: Command,
+    stdin: FileIO | None,
+    outputs: tuple[FileIO, FileIO],
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts the command. `prepare` runs in the new process.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+
+    def popen(argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            argv,
+            stdin=stdin,
+            stdout=outputs[0],
+            stderr=outputs[1],
+            env=command.environment,
+            cwd=command.directory,
+            # Our own descriptors close on exec; those of our caller are meant for the command.
+            close_fds=False,
+            preexec_fn=prepare,  # noqa: PLW1509 - system calls only; no threads run yet
+        )
+
+    try:
+        return popen(command.argv)
+    except OSError as error:
+        program = command.argv[0]
+        found = (
+            program if "/" in program else find_program(program, command.environment.get("PATH"))
+        )
+        if error.errno != errno.ENOEXEC or found is None:
+            raise
+        # A script without a #! line: execvp(3) and every shell hand it to sh.
+        return popen(("/bin/sh", found, *command.argv[1:]))
+
+
+def not_started(command: Command, number: int) -> CommandNotStartedError:
+    """What a shell would say and return, from the error number of the start."""
+    program = command.argv[0]
+    if number not in (errno.ENOENT, errno.ENOTDIR):
+        return CommandNotStartedError(
+            f"{program} cannot be executed: {os.strerror(number)}", status=126
+        )
+    if "/" in program and (command.directory / program).exists():
+        return CommandNotStartedError(
+            f"{program} cannot be executed: the interpreter that its #! line names was not found",
+            status=126,
+        )
+    return CommandNotStartedError(f"{program}: command not found", status=127)
+
+
+def start_threads(*threads: threading.Thread) -> None:
+    """Starts threads that take no signals: those wake only the thread that they are sent to."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        for thread in threads:
+            thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def join(command: Command, *threads: threading.Thread) -> None:
+    """Waits for the threads of a command that has ended."""
+    for follower in command.followers:
+        follower.stop()
+    for thread in (*threads, *(f.thread for f in command.followers)):
+        thread.join()
+
+
+def hand_over(command: Command, *relays: Relay) -> None:
+    """Leaves streams that descendants of the ended command hold to a process of their own."""
+    for relay in relays:
+        if not relay.source.closed and any(
+            follower.holds_alone(relay.source.fileno()) for follower in command.followers
+        ):
+            relay.source.close()
+        else:
+            relay.hand_over()
