@@ -16,7 +16,6 @@ import os
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
@@ -31,6 +30,15 @@ from repropack.source.conversions import (
     off,
 )
 from repropack.source.git import EMPTY_TREES, Git, bare, own
+from repropack.source.index import (
+    Dirt,
+    changed_paths,
+    compare,
+    make_honest,
+    records,
+    submodules_of,
+    update,
+)
 from repropack.source.private import (
     base_index,
     copy_index,
@@ -40,10 +48,10 @@ from repropack.source.private import (
     remove_stale_indexes,
 )
 from repropack.source.reading import list_paths
-from repropack.source.trees import GITLINK, link_defect, path_defect, recorded_name
+from repropack.source.trees import recorded_name
+from repropack.source.untracked import UNTRACKED_LIMIT, choose, ignored_files
 
 __all__ = [
-    "UNTRACKED_LIMIT",
     "Place",
     "Taken",
     "changed_since",
@@ -54,23 +62,6 @@ __all__ = [
     "take",
     "take_files",
 ]
-
-UNTRACKED_LIMIT: Final = 10 * 1024 * 1024
-"""Bytes of one untracked file: code is smaller, what is larger is data or a product."""
-
-UNTRACKED_TOTAL: Final = 256 * 1024 * 1024
-"""Bytes of all untracked files: they are hashed before every run, about a second for this much."""
-
-UNTRACKED_COUNT: Final = 50_000
-"""Untracked files: a folder of images that nobody ignored should not delay each run by minutes."""
-
-_LISTED: Final = 20
-"""Excluded files of one directory, for one reason, beyond which the directory is one entry."""
-
-_STORE_NAME: Final = b".repropack"
-_LITTER: Final = frozenset({_STORE_NAME, b"__pycache__"})
-_ENVIRONMENT_MARKS: Final = (b"/pyvenv.cfg", b"/conda-meta/history")
-_NORMAL: Final = (b"H 100644 ", b"H 100755 ", b"H 120000 ")
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -107,18 +98,6 @@ class Taken(Struct, frozen=True, kw_only=True):
     converts: bool = False
     place: Place | None = None
     paths: tuple[str, ...] | None = None
-
-
-class _Dirt(Struct, kw_only=True):
-    """What differs between the index and the disk; paths are raw bytes."""
-
-    base_commit: str | None = None
-    staged: bool = False
-    modified: list[bytes] = []
-    removed: list[bytes] = []
-    untracked: list[bytes] = []
-    ignored: list[bytes] = []
-    unmerged: set[bytes] = set()
 
 
 def find_root(start: Path) -> tuple[Path, bool]:
@@ -198,10 +177,10 @@ def take(
         gitlinks = attributes = False
         listed: list[bytes] = []
         if place:
-            listed, removals, gitlinks, attributes = _normalise(git, root)
-        dirt = _status(git, versioned=versioned)
+            listed, removals, gitlinks, attributes = make_honest(git, root)
+        dirt = compare(git, versioned=versioned)
         candidates = dirt.untracked if versioned else dirt.untracked + dirt.modified
-        included, refused = _choose(root, candidates, products, untracked_limit, before_ns)
+        included, refused = choose(root, candidates, products, untracked_limit, before_ns)
         excluded += refused
         held = set(_hold_back_filtered(git, root, dirt, included, excluded)) if place else set()
         modified = [path for path in dirt.modified if path not in held]
@@ -209,14 +188,14 @@ def take(
             # Here the index is our own: a file of it that is now too large, or a product, goes.
             modified = [path for path in dirt.modified if path in included]
             removals += [path for path in dirt.modified if path not in included]
-            excluded += _ignored(root, dirt.ignored)
+            excluded += ignored_files(root, dirt.ignored)
         removals += dirt.removed
         empty_tree = EMPTY_TREES[object_format]
         new = (path for path in dirt.untracked if path in included and path not in held)
         additions = [*modified, *new]
-        _update(git, removals, additions, len(empty_tree))
+        update(git, removals, additions, len(empty_tree))
         tree = git.call("write-tree").stdout.decode("ascii").strip()
-        submodules = _submodules(git) if gitlinks else []
+        submodules = submodules_of(git) if gitlinks else []
         excluded += [
             UncapturedFile(
                 path=recorded_name(path), size=0, reason="a submodule that is not checked out"
@@ -228,7 +207,7 @@ def take(
         untracked: tuple[str, ...] = ()
         dirty = dirt.base_commit is None
         if versioned and (dirt.staged or modified or removals or included):
-            changed = _changed_paths(git, dirt.base_commit or empty_tree, tree)
+            changed = changed_paths(git, dirt.base_commit or empty_tree, tree)
             dirty = dirty or bool(changed)
             uncommitted = tuple(recorded_name(path) for path in changed if path not in included)
             untracked = tuple(recorded_name(path) for path in sorted(included))
@@ -308,12 +287,12 @@ def take_files(root: Path, store: Path, names: Iterable[str]) -> SourceSnapshot:
     private = private_repository(store, "sha1")
     index = new_index(private)
     try:
-        included, excluded = _choose(
+        included, excluded = choose(
             root, {os.fsencode(name) for name in names}, {}, UNTRACKED_LIMIT, None
         )
         git = bare(private, work_tree=root, index=index)
         git.call("read-tree", "--empty")
-        _update(git, [], sorted(included), 40)
+        update(git, [], sorted(included), 40)
         tree = git.call("write-tree").stdout.decode("ascii").strip()
     finally:
         index.unlink(missing_ok=True)
@@ -354,7 +333,7 @@ def changed_since(root: Path, store: Path, taken: Taken) -> tuple[str, ...]:
         ).stdout
     finally:
         index.unlink(missing_ok=True)
-    return tuple(recorded_name(path) for path in sorted(_records(output)))
+    return tuple(recorded_name(path) for path in sorted(records(output)))
 
 
 def preserve(
@@ -431,7 +410,7 @@ def _session(root: Path, private: Path, index: Path, place: Place | None) -> Git
 
 
 def _hold_back_filtered(
-    git: Git, root: Path, dirt: _Dirt, included: set[bytes], excluded: list[UncapturedFile]
+    git: Git, root: Path, dirt: Dirt, included: set[bytes], excluded: list[UncapturedFile]
 ) -> list[bytes]:
     """Sees to changed files that a filter applies to; returns them, not to be added as they are.
 
@@ -478,220 +457,3 @@ def _refuse_home(root: Path) -> None:
             f"{root} is not a project: recording it would read everything in it",
             advice="run from the project's directory",
         )
-
-
-def _normalise(git: Git, root: Path) -> tuple[list[bytes], list[bytes], bool, bool]:
-    """Makes the copied index honest.
-
-    Returns:
-        The paths of the index; tracked files to leave out; whether there are submodules, and
-        files of attributes.
-
-    `assume-unchanged` and `skip-worktree` tell git not to look at a file. People set them on files
-    that they keep changed locally: exactly those have to be looked at. An entry without remembered
-    times (`--index-info` makes such) is compared by content.
-    """
-    output = git.call("ls-files", "-z", "-v", "--stage").stdout
-    suspicious = _STORE_NAME in output
-    listed: list[bytes] = []
-    stale: list[bytes] = []
-    removals: list[bytes] = []
-    gitlinks = False
-    for record in _records(output):
-        meta, _, path = record.partition(b"\t")
-        listed.append(path)
-        if meta.startswith(_NORMAL) and not suspicious:
-            continue
-        tag, mode, oid, _stage = meta.split(b" ")
-        if _STORE_NAME in path.split(b"/"):
-            removals.append(path)
-        elif mode == b"160000":
-            gitlinks = True
-        elif tag == b"h" or (tag in (b"S", b"s") and os.path.lexists(root / os.fsdecode(path))):
-            stale.append(b"%s %s 0\t%s\0" % (mode, oid, path))
-    if stale:
-        git.call("update-index", "-z", "--index-info", stdin=b"".join(stale))
-    return listed, removals, gitlinks, b".gitattributes" in output
-
-
-def _submodules(git: Git) -> list[bytes]:
-    """The entries of the index that are commits of other repositories."""
-    return [
-        record.partition(b"\t")[2]
-        for record in _records(git.call("ls-files", "-z", "--stage").stdout)
-        if record.startswith(GITLINK)
-    ]
-
-
-def _status(git: Git, *, versioned: bool) -> _Dirt:
-    output = git.call(
-        "status",
-        "--porcelain=v2",
-        "-z",
-        "--branch",
-        "--no-ahead-behind",
-        "--no-renames",
-        "--untracked-files=all",
-        # Looking into a submodule would refresh the author's index there.
-        "--ignore-submodules=dirty",
-        *(() if versioned else ("--ignored=matching",)),
-    ).stdout
-    dirt = _Dirt()
-    for record in _records(output):
-        kind, _, rest = record.partition(b" ")
-        if kind == b"1":
-            fields = rest.split(b" ", 7)
-            states, path = fields[0], fields[7]
-            dirt.staged |= states[:1] != b"."
-            if states[1:] == b"D":
-                dirt.removed.append(path)
-            elif states[1:] != b".":
-                dirt.modified.append(path)
-        elif kind == b"u":
-            # Both sides of the conflict give way to what is on the disk, if anything is.
-            dirt.staged = True
-            fields = rest.split(b" ", 9)
-            dirt.unmerged.add(fields[9])
-            (dirt.removed if fields[6] == b"000000" else dirt.modified).append(fields[9])
-        elif kind == b"?":
-            dirt.untracked.append(rest)
-        elif kind == b"!":
-            dirt.ignored.append(rest)
-        elif rest.startswith(b"branch.oid ") and not rest.endswith(b"(initial)"):
-            dirt.base_commit = rest.removeprefix(b"branch.oid ").decode("ascii")
-    return dirt
-
-
-def _choose(
-    root: Path,
-    candidates: Iterable[bytes],
-    products: Mapping[str, tuple[int, int, int]],
-    limit: int,
-    before_ns: int | None,
-) -> tuple[set[bytes], list[UncapturedFile]]:
-    """Which untracked files are code, and why the others are not."""
-    names = list(candidates)
-    environments = {
-        name[: -len(mark)] + b"/"
-        for name in names
-        for mark in _ENVIRONMENT_MARKS
-        if name.endswith(mark)
-    }
-    sizes: dict[bytes, int] = {}
-    refused: dict[bytes, tuple[int, str]] = dict.fromkeys(
-        environments, (0, "an installed environment")
-    )
-    for name in names:
-        # Bytecode follows from the code, and no two interpreters write the same.
-        if not _LITTER.isdisjoint(name.split(b"/")):
-            continue
-        if name.endswith(b"/"):
-            refused[name] = (0, "a nested git repository")
-            continue
-        if environments and any(name.startswith(prefix) for prefix in environments):
-            continue
-        path = os.path.join(os.fsencode(root), name)
-        try:
-            status = os.lstat(path)
-            target = os.readlink(path) if stat.S_ISLNK(status.st_mode) else None
-        except OSError:
-            continue  # It has gone since git listed it.
-        stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
-        reason = path_defect(name)
-        if not reason and target is not None:
-            reason = link_defect(name, target)
-        if not reason and products.get(os.fsdecode(name)) == stamp:
-            reason = "product of an earlier run"
-        if not reason and before_ns is not None and status.st_ctime_ns >= before_ns:
-            reason = "written while the run went on"
-        if not reason and name.endswith(b".rpk"):
-            # Code of the next release would hold all of the last one.
-            reason = "a release"
-        if not reason and status.st_size > limit:
-            reason = f"untracked and larger than {limit} bytes"
-        if not reason and target is None and not os.access(path, os.R_OK):
-            reason = "not readable"
-        if reason:
-            refused[name] = (status.st_size, reason)
-        else:
-            sizes[name] = status.st_size
-    # The smallest first: that is where the code is.
-    total = 0
-    included: set[bytes] = set()
-    for name in sorted(sizes, key=lambda n: (sizes[n], n)):
-        total += sizes[name]
-        if total > UNTRACKED_TOTAL or len(included) == UNTRACKED_COUNT:
-            refused[name] = (
-                sizes[name],
-                f"untracked files are more than {UNTRACKED_COUNT} or {UNTRACKED_TOTAL} bytes",
-            )
-        else:
-            included.add(name)
-    return included, _gather(refused)
-
-
-def _ignored(root: Path, names: Iterable[bytes]) -> list[UncapturedFile]:
-    ignored: dict[bytes, tuple[int, str]] = {}
-    for name in names:
-        if _STORE_NAME not in name.split(b"/"):
-            try:
-                status = os.lstat(os.path.join(os.fsencode(root), name))
-            except OSError:
-                continue  # It has gone since git listed it.
-            ignored[name] = (0 if name.endswith(b"/") else status.st_size, "ignored")
-    return _gather(ignored)
-
-
-def _gather(files: Mapping[bytes, tuple[int, str]]) -> list[UncapturedFile]:
-    """The entries of a record; many files of one directory become one."""
-    groups: dict[tuple[bytes, str], list[bytes]] = {}
-    for name, (_, reason) in files.items():
-        parent = b"" if name.endswith(b"/") else name.rpartition(b"/")[0]
-        groups.setdefault((parent, reason), []).append(name)
-    entries = []
-    for (parent, reason), names in groups.items():
-        if parent and len(names) > _LISTED:
-            entries.append(
-                UncapturedFile(
-                    path=recorded_name(parent) + "/",
-                    size=sum(files[name][0] for name in names),
-                    reason=f"{len(names)} files: {reason}",
-                )
-            )
-        else:
-            entries += [
-                UncapturedFile(path=recorded_name(name), size=files[name][0], reason=reason)
-                for name in names
-            ]
-    return entries
-
-
-def _update(git: Git, removals: list[bytes], additions: list[bytes], id_length: int) -> None:
-    if removals:
-        # By `--index-info`, for `--remove` refuses a path beyond a directory that is now a link.
-        zero = b"0 " + b"0" * id_length + b"\t"
-        git.call(
-            "update-index",
-            "-z",
-            "--index-info",
-            stdin=b"".join(zero + path + b"\0" for path in removals),
-        )
-    if additions:
-        git.call(
-            "update-index",
-            "-z",
-            "--add",
-            "--remove",
-            "--replace",
-            "--stdin",
-            stdin=b"".join(path + b"\0" for path in additions),
-        )
-
-
-def _changed_paths(git: Git, before: str, after: str) -> list[bytes]:
-    output = git.call("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after).stdout
-    return sorted(_records(output))
-
-
-def _records(output: bytes) -> list[bytes]:
-    return output.removesuffix(b"\0").split(b"\0") if output else []
