@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from repropack.capture.code_roots import take_submodules
 from repropack.capture.gaps import Gaps
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain
 from repropack.capture.request import RunRequest
+from repropack.capture.root_taking import take_submodules
 from repropack.placeholders import Recording, data_placeholder
 from repropack.source.snapshot import find_root, take
 from repropack.store import KnownProduct, Store, now

@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from repropack.agent.log import ProcessObservation
 from repropack.capture.gaps import Gaps, some
+from repropack.capture.import_places import import_directory, package_files, real_path
 from repropack.capture.materials import (
     HOME_STATE,
     Surroundings,
@@ -29,35 +29,21 @@ from repropack.capture.materials import (
     outside_code,
     public_name,
 )
-from repropack.capture.preparation import Prepared, mask, plain
+from repropack.capture.preparation import Prepared, plain
+from repropack.capture.root_taking import RootTaker
 from repropack.environment.installed import copied_projects, editable_projects
-from repropack.errors import RepropackError
-from repropack.model import CodeRoot, SourceSnapshot, UncapturedFile
+from repropack.model import CodeRoot
 from repropack.placeholders import code_placeholder
-from repropack.source.reading import list_paths
-from repropack.source.snapshot import (
-    Taken,
-    changed_since,
-    converted,
-    find_root,
-    preserve,
-    take,
-    take_files,
-)
+from repropack.source.snapshot import Taken, converted
 
-__all__ = ["FoundCode", "find_code", "take_submodules"]
+__all__ = ["FoundCode", "find_code"]
 
 COPY_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a package that is packed because no index has it: what is larger holds built libraries
 that belong to this machine."""
 
-CLIMBS: Final = 3
-"""Directories above the project up to which the place of other code is recorded as seen from it."""
-
 _CACHES: Final = (*HOME_STATE, ".cache")
 """Below the home: what tools keep there and make again, such as compiled extensions."""
-
-_SKIPPED: Final = frozenset({"__pycache__", ".git", ".repropack", "node_modules"})
 
 
 class FoundCode(Struct, frozen=True, kw_only=True):
@@ -84,51 +70,6 @@ class FoundCode(Struct, frozen=True, kw_only=True):
     from_code: tuple[str, ...] = ()
     uncaptured: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
-
-
-def take_submodules(
-    directory: Path,
-    store: Path,
-    taken: Taken,
-    products: Mapping[str, tuple[int, int, int]],
-    gaps: Gaps,
-    before_ns: int | None = None,
-) -> dict[str, Taken]:
-    """Takes every submodule that is checked out, and those in them, by path below the directory.
-
-    Args:
-        directory: A code root.
-        store: The directory of the private repository.
-        taken: The snapshot of the root.
-        products: As for `repropack.source.snapshot.take`.
-        gaps: Told which could not be taken.
-        before_ns: As for `repropack.source.snapshot.take`.
-    """
-    found: dict[str, Taken] = {}
-    waiting = [("", taken)]
-    while waiting:
-        prefix, parent = waiting.pop()
-        for path in parent.submodules:
-            relative = f"{prefix}{path}"
-            place = directory / relative
-            if not os.path.lexists(place / ".git"):
-                continue
-            below = {
-                name[len(relative) + 1 :]: stamp
-                for name, stamp in products.items()
-                if name.startswith(f"{relative}/")
-            }
-            one = gaps.attempt(
-                "code",
-                lambda place=place, below=below: take(  # type: ignore[misc]
-                    place, store, versioned=True, products=below, before_ns=before_ns
-                ),
-                None,
-            )
-            if one is not None:
-                found[relative] = one
-                waiting.append((f"{relative}/", one))
-    return found
 
 
 def find_code(
@@ -175,7 +116,8 @@ class _Search:
         self._around = around
         self._changed = changed
         self._gaps = gaps
-        self._modules = {_real(f): m for p in processes for m, f in p.modules.items() if f}
+        self._taker = RootTaker(prepared, around, changed, gaps)
+        self._modules = {real_path(f): m for p in processes for m, f in p.modules.items() if f}
         self._loaded = loaded_code(processes, around)
         self._outer = outside_code(processes, around)
         self._editable = {
@@ -197,10 +139,10 @@ class _Search:
 
     def add_taken(self, root: str, place: Path, taken: Taken) -> None:
         """A submodule that was taken before the command started."""
-        snapshot = self._settled(place, taken)
+        snapshot = self._taker.settle(place, taken)
         relative = os.path.relpath(place, self._prepared.root)
         self._roots.append(CodeRoot(root=root, source=snapshot))
-        self._inside |= {f"{relative}/{path}" for path in self._paths(snapshot)}
+        self._inside |= {f"{relative}/{path}" for path in self._taker.paths(snapshot)}
         self._said.append(f"{relative} (submodule)")
 
     def converted(self, *, everything_is_read: bool) -> list[str]:
@@ -211,7 +153,7 @@ class _Search:
         root = str(self._prepared.root)
         read = {
             os.path.relpath(path, root)
-            for path in (*map(_real, self._read), *self._loaded)
+            for path in (*map(real_path, self._read), *self._loaded)
             if is_below(path, root)
         }
         before = self._prepared.before.files
@@ -263,7 +205,7 @@ class _Search:
                 or relative not in before
             ):
                 continue
-            nested = self._repository_of(path, below=root)
+            nested = self._taker.repository_of(path, below=root)
             if nested is not None:
                 self._add_nested(nested)
             if relative not in self._inside:
@@ -280,7 +222,11 @@ class _Search:
         if other_form:
             said.append(f"{some(sorted(other_form))} (as on the disk, before git converts them)")
         if files:
-            self._add_files("{project}", root, files, ", ".join(said))
+            found = self._taker.take_directory("{project}", root, files, None)
+            if found is not None:
+                self._roots.append(found[0])
+                self._inside |= found[1]
+                self._said.append(", ".join(said))
 
     def _products(self) -> set[str]:
         """Files that an earlier run wrote and that lie there as it left them."""
@@ -294,7 +240,8 @@ class _Search:
 
     def _add_nested(self, place: Path) -> None:
         relative = os.path.relpath(place, self._prepared.root)
-        files = self._add_repository(f"{{project}}/{plain(relative)}", place, None)
+        roots, files = self._taker.take_repository(f"{{project}}/{plain(relative)}", place, None)
+        self._roots += roots
         self._inside |= {f"{relative}/{path}" for path in files}
         if files:
             self._said.append(f"{relative} (another repository)")
@@ -305,11 +252,11 @@ class _Search:
         """Loaded code from outside the project, the interpreter and the system."""
         loose: dict[str, str] = {}
         waiting: dict[Path, None] = {}
-        files = {_real(path): path for path in self._outer}
+        files = {real_path(path): path for path in self._outer}
         for real, path in sorted(files.items()):
             if any(is_below(real, os.path.join(self._around.home, state)) for state in _CACHES):
                 self._uncaptured.append(path)
-            elif (place := self._repository_of(real, below=None)) is not None:
+            elif (place := self._taker.repository_of(real, below=None)) is not None:
                 waiting[place] = None
             else:
                 loose[real] = path
@@ -317,7 +264,9 @@ class _Search:
             if not self._is_covered(place):
                 name = self._name(str(place))
                 root = f"{{{code_placeholder(name)}}}"
-                found = self._add_repository(root, place, self._position(place))
+                position = self._taker.position(place)
+                roots, found = self._taker.take_repository(root, place, position)
+                self._roots += roots
                 if found:
                     self._outside[str(place)] = (root, found)
                     self._said.append(str(place))
@@ -346,11 +295,11 @@ class _Search:
         for place, packages in list(copied.items())[:1]:
             self._copied_root = f"{{{code_placeholder(self._name('installed'))}}}"
             names = [file for files in packages.values() for file in files]
-            said = f"{some(sorted(packages))} (installed from no index)"
-            before = len(self._roots)
-            self._add_files(self._copied_root, Path(place), names, said, beside=False)
-            if len(self._roots) > before:
+            found = self._taker.take_directory(self._copied_root, Path(place), names, None)
+            if found is not None:
+                self._roots.append(found[0])
                 self._copies = sorted(packages)
+                self._said.append(f"{some(self._copies)} (installed from no index)")
 
     def _files_outside(self) -> set[str]:
         return {os.path.join(d, n) for d, (_, names) in self._outside.items() for n in names}
@@ -361,7 +310,7 @@ class _Search:
 
     def _name(self, directory: str) -> str:
         told = public_name(directory, self._around)
-        if directory != self._around.home and self._tells(told):
+        if directory != self._around.home and self._taker.tells(told):
             told = "code"
         name = free_name(told, self._names)
         self._names.add(name)
@@ -375,7 +324,7 @@ class _Search:
             names = groups.setdefault(directory, set())
             names.add(os.path.relpath(real, directory))
             if package is not None:
-                names.update(_package_files(directory, package))
+                names.update(package_files(directory, package))
         for directory in sorted(groups, key=len, reverse=True):
             others = [d for d in groups if d != directory and is_below(directory, d)]
             above = min((d for d in others if not is_broad(d, self._around)), key=len, default=None)
@@ -385,165 +334,24 @@ class _Search:
         for directory, names in sorted(groups.items()):
             count = f"{len(names)} file{'s' if len(names) > 1 else ''}"
             root = f"{{{code_placeholder(self._name(directory))}}}"
-            self._add_files(root, Path(directory), names, f"{directory} ({count}, without git)")
+            place = Path(directory)
+            found = self._taker.take_directory(root, place, names, self._taker.position(place))
+            if found is not None:
+                self._roots.append(found[0])
+                self._outside[directory] = (root, found[1])
+                self._taker.warn_changed(place, found[1])
+                self._said.append(f"{directory} ({count}, without git)")
         covered = self._files_outside()
         self._uncaptured += [path for real, path in files.items() if real not in covered]
 
     def _import_place(self, real: str) -> tuple[str, str | None]:
         """The directory from which a file was imported, and its top-level package."""
         name = self._modules.get(real, "")
-        place = _import_directory(name, real)
+        place = import_directory(name, real)
         if place is None:
             return os.path.dirname(real), None
         top = name.partition(".")[0]
         return place, top if os.path.isdir(os.path.join(place, top)) else None
-
-    def _tells(self, name: str) -> bool:
-        """Whether a name holds that of the user or of this machine."""
-        terms = {os.uname().nodename, os.path.basename(self._around.home)} - {"", "root"}
-        return any(term in name for term in terms)
-
-    def _position(self, place: Path) -> str | None:
-        """Where a directory stands as seen from the project, if that says nothing of the author."""
-        relative = os.path.relpath(place, self._prepared.root)
-        names = [part for part in relative.split("/") if part != ".."]
-        climbs = relative.split("/").count("..")
-        above = self._prepared.root.parents
-        if climbs > CLIMBS or climbs >= len(above):
-            return None
-        told = plain(relative)
-        if any(map(self._tells, names)) or not told.isprintable():
-            return None
-        return None if "{" in told or "\\" in told else told
-
-    # ------------------------------------------------------------ both
-
-    def _add_repository(self, root: str, place: Path, position: str | None) -> frozenset[str]:
-        """Takes a repository that was not known before the run, as it is now; its files."""
-        store, started = self._prepared.store.git, self._prepared.started_ns
-        taken = self._gaps.attempt(
-            "code",
-            lambda: take(place, store, versioned=True, products={}, before_ns=started),
-            None,
-        )
-        if taken is None:
-            return frozenset()
-        snapshot = self._settled(place, taken)
-        self._roots.append(CodeRoot(root=root, source=snapshot, position=position))
-        files = set(self._paths(snapshot))
-        inner = take_submodules(place, store, taken, {}, self._gaps, started)
-        for relative, one in inner.items():
-            below = self._settled(place / relative, one)
-            self._roots.append(CodeRoot(root=f"{root}/{plain(relative)}", source=below))
-            files |= {f"{relative}/{path}" for path in self._paths(below)}
-        self._warn_changed(place, files)
-        return frozenset(files)
-
-    def _add_files(
-        self, root: str, place: Path, names: Iterable[str], said: str, *, beside: bool = True
-    ) -> None:
-        snapshot = self._gaps.attempt(
-            "code", lambda: take_files(place, self._prepared.store.git, names), None
-        )
-        if snapshot is None:
-            return
-        files = frozenset(self._paths(snapshot))
-        if not files:
-            return
-        position = self._position(place) if beside and root != "{project}" else None
-        self._roots.append(
-            CodeRoot(root=root, source=self._masked(snapshot, ()), position=position)
-        )
-        if root == "{project}":
-            self._inside |= files
-        elif beside:
-            self._outside[str(place)] = (root, files)
-            self._warn_changed(place, files)
-        self._said.append(said)
-
-    def _settled(self, place: Path, taken: Taken) -> SourceSnapshot:
-        """A snapshot with its objects made safe and with what has changed since."""
-        store = self._prepared.store.git
-        snapshot = taken.snapshot
-        changed: tuple[str, ...] = self._gaps.attempt(
-            "code", lambda: changed_since(place, store, taken), ()
-        )
-        self._gaps.attempt(
-            "code",
-            lambda: preserve(
-                place, store, snapshot.tree, versioned=True, object_format=taken.object_format
-            ),
-            None,
-        )
-        if taken.filtered:
-            relative = os.path.relpath(place, self._prepared.root)
-            young = {name for name in taken.filtered if f"{relative}/{name}" in self._changed}
-            changed = tuple(n for n in changed if n not in taken.filtered or n in young)
-        if changed:
-            self._gaps.add(
-                "code",
-                f"code in {place} changed while the run went on; recorded as it began: "
-                f"{some(changed)}",
-            )
-        return self._masked(snapshot, changed)
-
-    def _masked(self, snapshot: SourceSnapshot, changed: tuple[str, ...]) -> SourceSnapshot:
-        return msgspec.structs.replace(
-            snapshot,
-            excluded=tuple(
-                UncapturedFile(
-                    path=mask(e.path, self._prepared.paths), size=e.size, reason=e.reason
-                )
-                for e in snapshot.excluded
-            ),
-            changed_during_run=changed,
-        )
-
-    def _warn_changed(self, place: Path, files: Iterable[str]) -> None:
-        """Says which files of a root that was taken at the end are younger than the run."""
-        started = self._prepared.started_ns
-        young = []
-        for name in files:
-            try:
-                status = os.lstat(place / name)
-            except OSError:
-                # Tracked, and not on the disk.
-                continue
-            if status.st_ctime_ns >= started:
-                young.append(name)
-        if young:
-            self._gaps.add(
-                "code",
-                f"code in {place} changed while the run went on; recorded as it was at the end: "
-                f"{some(sorted(young))}",
-            )
-
-    def _paths(self, snapshot: SourceSnapshot) -> tuple[str, ...]:
-        nothing: tuple[str, ...] = ()
-        store = self._prepared.store.git
-        return self._gaps.attempt("code", lambda: list_paths(store, snapshot.tree), nothing)
-
-    def _repository_of(self, path: str, *, below: Path | None) -> Path | None:
-        """The root of the repository that has a file; None for none that could be taken.
-
-        Not one that holds the project, or the home: it would be taken as a whole.
-        """
-        directory = os.path.dirname(path)
-        while len(directory) > 1 and (below is None or directory != str(below)):
-            if os.path.lexists(os.path.join(directory, ".git")):
-                break
-            directory = os.path.dirname(directory)
-        else:
-            return None
-        project, home = str(self._prepared.root), self._around.home
-        if is_below(project, directory) or (home and is_below(home, directory)):
-            return None
-        try:
-            place, versioned = find_root(Path(directory))
-        except RepropackError:
-            # Another user's, or damaged: the files are taken without it.
-            return None
-        return place if versioned and str(place) == os.path.realpath(directory) else None
 
     def result(self) -> FoundCode:
         """All that was found."""
@@ -577,7 +385,7 @@ class _Search:
         used: dict[str, None] = {}
         project = str(self._prepared.root)
         for real, module in sorted(self._modules.items()):
-            place = _import_directory(module, real)
+            place = import_directory(module, real)
             if place is None:
                 continue
             owner = next((n for n, d in self._editable.items() if is_below(real, d)), None)
@@ -609,33 +417,3 @@ def _size(place: str, files: Iterable[str]) -> int:
         except OSError:
             continue  # Listed by the installer, and not there.
     return total
-
-
-def _real(path: str) -> str:
-    return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-
-
-def _import_directory(name: str, file: str) -> str | None:
-    """The directory that had to be on the path for a module to be found in a file."""
-    parts = name.split(".")
-    stem, _, _ = os.path.basename(file).partition(".")
-    found = file.split("/")[:-1] + ([] if stem == "__init__" else [stem])
-    if name == "__main__" or found[-len(parts) :] != parts:
-        return None
-    return "/".join(found[: -len(parts)]) or "/"
-
-
-def _package_files(directory: str, package: str) -> list[str]:
-    """The files of a package by path below the directory it is imported from."""
-    found = []
-    for place, directories, names in os.walk(os.path.join(directory, package)):
-        directories[:] = sorted(d for d in directories if d not in _SKIPPED)
-        if "pyvenv.cfg" in names:
-            directories[:] = []
-            continue
-        found += [
-            os.path.relpath(os.path.join(place, name), directory)
-            for name in names
-            if not name.endswith(".pyc")
-        ]
-    return found
