@@ -156,7 +156,9 @@ def _is_observed_command(
     if place is None or os.path.basename(program) in _SHELLS:
         return False
     head = head_of(place)
-    return not head.startswith(b"#!") or runs_python(head)
+    # pyenv and asdf put scripts there that replace themselves by the chosen version of a program.
+    shim = os.path.basename(os.path.dirname(place)) == "shims"
+    return not head.startswith(b"#!") or runs_python(head) or shim
 
 
 def _was_observed(program: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,14 @@ def test_every_process_tells(project: Project, files: list[str], command: list[s
         assert "python-open" in material["evidence"]
         assert material["sha256"] == hashlib.sha256(str(number).encode()).hexdigest()
     assert len(materials) == 3
+
+
+def test_a_shim_that_replaces_itself_by_python_is_no_gap(project: Project, tmp_path: Path) -> None:
+    """As pyenv's and asdf's: a script in a directory `shims` on PATH."""
+    shim = tmp_path / "shims" / "python"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    shim.chmod(0o755)
+    search = f"{shim.parent}:{project.environment.get('PATH', os.defpath)}"
+    project.ok("run", "--", "python", "train.py", variables={"PATH": search})
+    assert "gaps" not in project.segment()
