@@ -28,6 +28,7 @@ from repropack.errors import RepropackError
 from repropack.sandbox import (
     NoSandbox,
     bounded_together,
+    call_filter,
     find_bubblewrap,
     find_sandbox,
     gpu_devices,
@@ -146,7 +147,7 @@ def _sandbox() -> Check:
             purpose=purpose,
             advice="\n".join(_sandbox_advice()),
         )
-    text, advice = found.kind, ""
+    text, advice = f"{found.kind}; {call_filter().summary}", ""
     if found.kind != "bubblewrap":
         bubblewrap = find_bubblewrap()
         reason = "not installed" if bubblewrap is None else probe(bubblewrap)

@@ -2,9 +2,9 @@
 """Isolation for code that a stranger wrote, and limits on what it may use.
 
 `spec` says what the code may see and use, `layout` what of the system it sees; `bubblewrap` and
-`landlock` are two ways to do it, `confined` finds the one that works here and puts it into force
-around one command. Where none works the caller decides; nothing here falls back to running code
-without one.
+`landlock` are two ways to do it, `seccomp` is the filter of system calls in both, `confined` finds
+the way that works here and puts it into force around one command. Where none works the caller
+decides; nothing here falls back to running code without one.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from repropack.sandbox.confined import (
 )
 from repropack.sandbox.landlock import Landlock, find_landlock
 from repropack.sandbox.layout import gpu_devices
+from repropack.sandbox.seccomp import CallFilter, call_filter
 from repropack.sandbox.spec import Bind, Limits, SandboxSpec, usual_limits
 
 __all__ = [
     "Bind",
     "Bubblewrap",
+    "CallFilter",
     "Confined",
     "Landlock",
     "Limits",
@@ -34,6 +36,7 @@ __all__ = [
     "SandboxSpec",
     "bounded_together",
     "bubblewrap_argv",
+    "call_filter",
     "confined",
     "find_bubblewrap",
     "find_landlock",

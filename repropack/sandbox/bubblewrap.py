@@ -20,7 +20,9 @@ from msgspec import Struct
 
 from repropack import process
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
+from repropack.sandbox.seccomp import CALLS_FD, call_filter
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
+from repropack.sandbox.starting import limited
 
 __all__ = ["Bubblewrap", "bubblewrap_argv", "find_bubblewrap", "probe"]
 
@@ -47,9 +49,11 @@ class Bubblewrap(Struct, frozen=True, kw_only=True):
             "system, only the work directory writable; the kernel is shared"
         )
 
-    def argv(self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None) -> list[str]:
+    def argv(
+        self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None, calls: bool
+    ) -> list[str]:
         """See `Sandbox.argv`."""
-        return bubblewrap_argv(self, spec, command, etc=etc)
+        return bubblewrap_argv(self, spec, command, etc=etc, calls=calls)
 
     @property
     def sizes(self) -> bool:
@@ -78,7 +82,9 @@ def find_bubblewrap(search: str | None = None) -> Bubblewrap | None:
 def probe(bubblewrap: Bubblewrap) -> str | None:
     """Tries a sandbox. Returns None if it works, else the reason in one line."""
     spec = SandboxSpec(directory="/", environment={}, limits=Limits(memory=64 * 1024 * 1024))
-    argv = bubblewrap_argv(bubblewrap, spec, ["true"], etc=None)
+    calls = call_filter().program
+    argv = bubblewrap_argv(bubblewrap, spec, ["true"], etc=None, calls=calls is not None)
+    argv = limited([], calls, argv)
     try:
         process.run(argv, environment={}, directory=Path("/"), timeout=_PROBE_SECONDS)
     except process.ProcessFailedError as error:
@@ -93,7 +99,12 @@ def probe(bubblewrap: Bubblewrap) -> str | None:
 
 
 def bubblewrap_argv(
-    bubblewrap: Bubblewrap, spec: SandboxSpec, command: Sequence[str], *, etc: str | None
+    bubblewrap: Bubblewrap,
+    spec: SandboxSpec,
+    command: Sequence[str],
+    *,
+    etc: str | None,
+    calls: bool,
 ) -> list[str]:
     """The command line that runs a command as `spec` says; limits are set by `confined`.
 
@@ -102,6 +113,7 @@ def bubblewrap_argv(
         spec: What the command may see.
         command: Its arguments.
         etc: A directory with the files of `ETC_FILES`, or None for no such files.
+        calls: Whether the filter of system calls lies at `CALLS_FD`.
     """
     memory = spec.limits.memory
     size = ["--size", str(memory // 2)] if memory and bubblewrap.sizes else []
@@ -114,6 +126,8 @@ def bubblewrap_argv(
         # A new user namespace would give back capabilities, and with them most of the kernel's
         # attack surface.
         argv.append("--disable-userns")
+    if calls:
+        argv += ["--seccomp", str(CALLS_FD)]
     for name, value in sorted(variables(spec).items()):
         argv += ["--setenv", name, value]
     for path in SYSTEM:

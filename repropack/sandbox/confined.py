@@ -24,8 +24,9 @@ from repropack.model import Isolation
 from repropack.sandbox.bubblewrap import find_bubblewrap, probe
 from repropack.sandbox.landlock import find_landlock
 from repropack.sandbox.layout import ETC_FILES
+from repropack.sandbox.seccomp import call_filter
 from repropack.sandbox.spec import Limits, SandboxSpec
-from repropack.sandbox.starting import program
+from repropack.sandbox.starting import limited
 
 __all__ = [
     "Confined",
@@ -67,13 +68,16 @@ class Sandbox(Protocol):
         """What it keeps apart and what it does not, in one line."""
         ...
 
-    def argv(self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None) -> list[str]:
+    def argv(
+        self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None, calls: bool
+    ) -> list[str]:
         """The command line that runs a command as `spec` says; limits are set by `confined`.
 
         Args:
             spec: What the command may see.
             command: Its arguments.
             etc: A directory with the files of `ETC_FILES`, or None for no such files.
+            calls: Whether the filter of system calls lies at `CALLS_FD`.
         """
         ...
 
@@ -129,9 +133,10 @@ def confined(sandbox: Sandbox, spec: SandboxSpec, command: Sequence[str]) -> Ite
         for name, text in ETC_FILES.items():
             Path(etc, name).write_text(text, encoding="ascii")
         limits, said = _limits(spec.limits, groups)
-        argv = sandbox.argv(spec, command, etc=etc)
+        calls = call_filter().program
+        argv = sandbox.argv(spec, command, etc=etc, calls=calls is not None)
         yield Confined(
-            argv=tuple(program("launcher", *limits, "--", *argv)),
+            argv=tuple(limited(limits, calls, argv)),
             isolation=Isolation(kind=sandbox.kind, summary=_summary(sandbox, spec, said)),
         )
 
@@ -176,7 +181,7 @@ def _size(number: int) -> str:
 
 
 def _summary(sandbox: Sandbox, spec: SandboxSpec, limits: Sequence[str]) -> str:
-    text = sandbox.summary
+    text = f"{sandbox.summary}; {call_filter().summary}"
     if spec.devices:
         text += f"; with the devices {', '.join(spec.devices)}"
     return f"{text}; limits: {', '.join(limits)}" if limits else f"{text}; no limits"

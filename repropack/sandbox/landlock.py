@@ -20,8 +20,9 @@ from msgspec import Struct
 
 from repropack import process
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
+from repropack.sandbox.seccomp import CALLS_FD, call_filter
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
-from repropack.sandbox.starting import program
+from repropack.sandbox.starting import limited, program
 
 __all__ = ["Landlock", "find_landlock", "landlock_abi"]
 
@@ -54,7 +55,9 @@ class Landlock(Struct, frozen=True, kw_only=True):
             "work"
         )
 
-    def argv(self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None) -> list[str]:
+    def argv(
+        self, spec: SandboxSpec, command: Sequence[str], *, etc: str | None, calls: bool
+    ) -> list[str]:
         """See `Sandbox.argv`."""
         words = ["abi", str(self.abi)]
         for path in SYSTEM:
@@ -78,6 +81,8 @@ class Landlock(Struct, frozen=True, kw_only=True):
                     words += [word, bind.source, bind.target]
         for name, value in sorted(variables(spec).items()):
             words += ["env", name, value]
+        if calls:
+            words += ["calls", str(CALLS_FD)]
         words += ["start", spec.directory]
         return program("landlock_launcher", *words, "--", *command)
 
@@ -98,9 +103,11 @@ def find_landlock() -> Landlock | str:
         return f"Landlock: version {abi} here, {MIN_ABI} is needed (Linux 6.2)"
     found = Landlock(abi=abi)
     spec = SandboxSpec(directory="/", environment={}, limits=Limits())
+    calls = call_filter().program
+    argv = found.argv(spec, ["true"], etc=None, calls=calls is not None)
     try:
         process.run(
-            found.argv(spec, ["true"], etc=None),
+            limited([], calls, argv),
             environment={},
             directory=Path("/"),
             timeout=_PROBE_SECONDS,

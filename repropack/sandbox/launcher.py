@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits itself and becomes another program. Run by `starting`, never imported.
 
-`launcher LIMITS -- COMMAND…`: LIMITS are words `NAME=NUMBER` (a resource limit), or
-`cgroup=PATH`. Limits set from outside on a child that has started come too late for what
-it does first; a shell would have to be told of them in text.
+`launcher LIMITS -- COMMAND…`: LIMITS are words `NAME=NUMBER` (a resource limit), `cgroup=PATH`, or
+`calls=HEX` (a filter of system calls for the sandbox to put into force). Limits set from outside on
+a child that has started come too late for what it does first; a shell would have to be told of them
+in text.
 
 Standard library only, and little of it: every command in a sandbox waits for these imports.
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 START: Final = 6
 """Words of a command line of `starting` before the name of the program."""
 
+CALLS_FD: Final = 100
+"""The same as in `seccomp`, which is not imported here."""
+
 KEYCTL: Final = {"x86_64": 250, "aarch64": 219}
 """Numbers of the system call keyctl(2), for which the C library has no function."""
 KEYCTL_JOIN_SESSION_KEYRING: Final = 1
@@ -47,6 +51,8 @@ def main(words: list[str]) -> None:
             name, _, value = word.partition("=")
             if name == "cgroup":
                 join(value)
+            elif name == "calls":
+                hand_over(bytes.fromhex(value))
             else:
                 number = getattr(resource, f"RLIMIT_{name}")
                 _, hard = resource.getrlimit(number)
@@ -94,6 +100,18 @@ def join(group: str) -> None:
         os.write(file, b"0")
     finally:
         os.close(file)
+
+
+def hand_over(calls: bytes) -> None:
+    """Puts a filter of system calls where the program that makes the sandbox reads it.
+
+    Here it would bind that program too, which has to mount and to make namespaces.
+    """
+    file = os.memfd_create("calls", 0)
+    os.write(file, calls)
+    os.lseek(file, 0, os.SEEK_SET)
+    os.dup2(file, CALLS_FD)
+    os.close(file)
 
 
 def leave_session_keyring() -> None:

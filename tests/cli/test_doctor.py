@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from repropack.sandbox import find_bubblewrap
+from repropack.sandbox import call_filter, find_bubblewrap
 from tests.project import Project
 
 
@@ -37,7 +37,7 @@ def test_all_that_is_needed_is_here(bare_project: Project) -> None:
         "cache",
         "room",
     } == (set(checks))
-    assert checks["sandbox"]["found"] == "bubblewrap"
+    assert checks["sandbox"]["found"] == f"bubblewrap; {call_filter().summary}"
     assert "{}.{}.{}".format(*sys.version_info) in checks["Python"]["found"]
     assert checks["key"]["state"] == "optional"
     bare_project.ok("key", "new")

@@ -768,7 +768,9 @@ def test_landlock_stands_where_a_mount_fails(work: Path) -> None:
         limits=Limits(),
         writable=(Bind(source=str(work), target="/work"),),
     )
-    argv = landlock.argv(spec, ["sh", "-c", "echo 1 > /work/in; echo 2 > /work/deep/in"], etc=None)
+    argv = landlock.argv(
+        spec, ["sh", "-c", "echo 1 > /work/in; echo 2 > /work/deep/in"], etc=None, calls=False
+    )
     (work / "deep").mkdir()
     split = argv.index("rw")
     # The mount stays; only the rule is taken away, by naming a place below it.
@@ -833,7 +835,7 @@ def test_an_ordinary_user_gets_the_same_isolation(stage: tuple[Path, Bubblewrap]
         f"test -e {folder} && echo visible; test -e {Path.home()} && echo home;"
         "touch /usr/x /etc/x 2>/dev/null && echo wrote; ls /proc | grep -c '^[0-9]'"
     )
-    argv = bubblewrap_argv(bwrap, spec, ["sh", "-c", script], etc=None)
+    argv = bubblewrap_argv(bwrap, spec, ["sh", "-c", script], etc=None, calls=False)
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *argv],
         env={},
@@ -857,7 +859,7 @@ def test_the_number_of_processes_of_an_ordinary_user_is_bounded(
     folder, bwrap = stage
     spec = SandboxSpec(directory="/", environment={}, limits=Limits())
     bomb = "for i in $(seq 300); do sleep 2 & done; jobs -p | wc -l"
-    argv = bubblewrap_argv(bwrap, spec, ["bash", "-c", bomb], etc=None)
+    argv = bubblewrap_argv(bwrap, spec, ["bash", "-c", bomb], etc=None, calls=False)
     launcher = Path(sys.modules[confined.__module__].__file__ or "").with_name("launcher.py")
     shutil.copy(launcher, folder / "launcher.py")
     done = subprocess.run(
