@@ -11,6 +11,7 @@ Python brings.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -80,7 +81,7 @@ def hash_and_stat(
     """The SHA-256 of a regular file, the bytes read, and what stat said of it when that was done.
 
     Raises:
-        OSError: As `hash_file`.
+        OSError: As `hash_file`; or somebody wrote it meanwhile.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -91,7 +92,11 @@ def hash_and_stat(
             # Most of the time for a small file would be spent on clearing a buffer.
             buffer = bytearray(before.st_size + 1)
         sha256, size = hash_descriptor(descriptor, buffer)
-        return sha256, size, os.fstat(descriptor)
+        after = os.fstat(descriptor)
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            # Part of it may be old and part new.
+            raise OSError(errno.EBUSY, "it was written while it was read", os.fspath(path))
+        return sha256, size, after
     finally:
         os.close(descriptor)
 

@@ -22,7 +22,7 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["Content", "ProcessObservation", "numerics_of", "read_agent_logs"]
+__all__ = ["Content", "Identity", "ProcessObservation", "numerics_of", "read_agent_logs"]
 
 _NAME: Final = re.compile(r"(\d{1,10})-[0-9a-f]{12}\.log")
 _SHA256: Final = re.compile(rb"[0-9a-f]{64}")
@@ -39,6 +39,14 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     mtime_ns: int
     sha256: str
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Which file a path led to when it was opened."""
+
+    size: int
+    mtime_ns: int
+    inode: int
 
 
 class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +66,13 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
         flags: The members of `sys.flags` that are not zero.
         argv: Its command line, with the interpreter and its options.
         opened_read: Regular files that were there and were opened for reading.
+        opened_as: Which files those were, just before they were opened for the first time.
         opened_written: Files that were opened for writing, or that another was renamed to.
         created: Those of them that were not there before.
-        replaced: What those held that were read before they were written.
+        replaced: What those held that were read before they were written, renamed or removed.
         listed: Directories that were listed.
+        packages: Files of installed packages that were loaded as modules: the first one of each
+            package, and of each direct member of a namespace package.
         programs: Programs that were started, as the process named them.
         unobserved_children: Programs started in a way that no agent can load in them.
         modules: File of each imported module outside the standard library; of installed packages
@@ -84,10 +95,12 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
     flags: dict[str, int] = {}
     argv: tuple[str, ...] = ()
     opened_read: tuple[str, ...] = ()
+    opened_as: dict[str, Identity] = {}
     opened_written: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
     replaced: dict[str, Content] = {}
     listed: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     unobserved_children: int = 0
     modules: dict[str, str] = {}
@@ -158,8 +171,9 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
     """The start time in nanoseconds and the observation of one file."""
     start: _Start | None = None
     end: _End | None = None
-    kinds = (b"read", b"write", b"create", b"list", b"program")
+    kinds = (b"read", b"write", b"create", b"list", b"package", b"program")
     seen: dict[bytes, dict[str, None]] = {kind: {} for kind in kinds}
+    opened_as: dict[str, Identity] = {}
     replaced: dict[str, Content] = {}
     blind = 0
     bad_line = False
@@ -177,6 +191,11 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
                 start = _parse_start(fields)
             elif kind == b"end":
                 end = _parse_end(fields)
+            elif kind == b"read" and len(fields) == 4:
+                size, mtime_ns, inode = map(int, fields[1:])
+                place = _unescape(fields[0])
+                seen[kind][place] = None
+                opened_as.setdefault(place, Identity(size=size, mtime_ns=mtime_ns, inode=inode))
             elif kind in seen and len(fields) == 1:
                 seen[kind][_unescape(fields[0])] = None
                 if kind == b"create":
@@ -202,10 +221,12 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
         flags=start.flags if start else {},
         argv=start.argv if start else (),
         opened_read=tuple(seen[b"read"]),
+        opened_as=opened_as,
         opened_written=tuple(seen[b"write"]),
         created=tuple(seen[b"create"]),
         replaced=replaced,
         listed=tuple(seen[b"list"]),
+        packages=tuple(seen[b"package"]),
         programs=tuple(seen[b"program"]),
         unobserved_children=blind,
         modules=end.modules if end else {},

@@ -23,7 +23,13 @@ from repropack.capture.asked import (
 from repropack.capture.beginning import METRIC_LOG
 from repropack.capture.code_roots import FoundCode, find_code
 from repropack.capture.gaps import Gaps, some
-from repropack.capture.inputs import Hashing, materials_inside, materials_outside, present_products
+from repropack.capture.inputs import (
+    Hashing,
+    materials_inside,
+    materials_outside,
+    opened_as,
+    present_products,
+)
 from repropack.capture.interpreter import (
     describe_environment,
     interpreter_prefixes,
@@ -205,7 +211,12 @@ def conclude(
         for process in reversed(processes)
         for path, content in process.replaced.items()
     }
-    hashing = Hashing(gaps=gaps, interruption=finishing.interruption, tell=finishing.tell)
+    hashing = Hashing(
+        gaps=gaps,
+        interruption=finishing.interruption,
+        tell=finishing.tell,
+        opened_as=opened_as(processes, str(root)),
+    )
     materials = materials_inside(inside, prepared, set(changed), replaced, hashing)
     if unseen:
         seen = {material.path for material in materials}
@@ -282,12 +293,16 @@ def _told(
     if not processes and not blind and is_interpreter(place):
         blind = [place]
     imported = (
-        [
-            structs.replace(p, modules={**p.modules, **imported_files(trace.read, p.sys_path)})
-            for p in processes
-        ]
-        if trace.whole
-        else processes
+        structs.replace(
+            p,
+            modules={
+                **p.modules,
+                **(imported_files(trace.read, p.sys_path) if trace.whole else {}),
+                # One that was killed did not tell its modules.
+                **({} if p.complete else imported_files(p.packages, library_paths((p,)))),
+            },
+        )
+        for p in processes
     )
     return (*imported, *ask_interpreters(blind, trace.read, environment))
 

@@ -32,7 +32,7 @@ def hash_path(path: str | os.PathLike[str]) -> HashedFile:
     """Hashes a file and stamps it.
 
     Raises:
-        OSError: It cannot be read, or is no regular file.
+        OSError: It cannot be read, is no regular file, or was written meanwhile.
     """
     sha256, size, status = digest.hash_and_stat(path)
     return HashedFile(sha256=sha256, size=size, stamp=stamp_of(status))

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
 
-from repropack.agent.log import Content
+from repropack.agent.log import Content, Identity, ProcessObservation
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.hashing import hash_files
 from repropack.capture.interruption import Interruption
-from repropack.capture.materials import Candidate, DataRoot
+from repropack.capture.materials import Candidate, DataRoot, settled
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.model import Evidence, Material, Origin
@@ -22,7 +23,9 @@ from repropack.store import FileStamp, HashedFile
 from repropack.store.contents import stamp_of
 from repropack.worktree import Stamp
 
-__all__ = ["Hashing", "materials_inside", "materials_outside", "present_products"]
+__all__ = ["Hashing", "materials_inside", "materials_outside", "opened_as", "present_products"]
+
+_ANY: Final[frozenset[Identity]] = frozenset()
 
 
 class Hashing(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,11 +35,31 @@ class Hashing(msgspec.Struct, frozen=True, kw_only=True):
         gaps: Told what is not known.
         interruption: Once it is requested, no further file is read.
         tell: Told in one line that this takes long.
+        opened_as: Which files the agent saw being opened, by the path of the candidate. Another
+            one there now, by a link or directory that was exchanged, is not what was read.
     """
 
     gaps: Gaps
     interruption: Interruption
     tell: Callable[[str], None]
+    opened_as: Mapping[str, frozenset[Identity]] = MappingProxyType({})
+
+
+def opened_as(
+    processes: Iterable[ProcessObservation], project: str
+) -> dict[str, frozenset[Identity]]:
+    """By the path of the candidate, which files the agent saw there.
+
+    Args:
+        processes: What the agent saw.
+        project: The project's directory.
+    """
+    settle = settled(project)
+    found: dict[str, set[Identity]] = {}
+    for process in processes:
+        for path, identity in process.opened_as.items():
+            found.setdefault(settle(path), set()).add(identity)
+    return {path: frozenset(identities) for path, identities in found.items()}
 
 
 def materials_inside(
@@ -68,7 +91,7 @@ def materials_inside(
             # A file behind a link that leaves the project is seen by no scan. What is inside and
             # was not there when the run began is the run's own output.
             unchanged.append((candidate, relative))
-    hashed_files = _hash_all([c.path for c, _ in unchanged], prepared, hashing)
+    hashed_files = _hash_all([c.path for c, _ in unchanged], prepared, hashing, replaced)
     for (candidate, relative), (size, sha256) in zip(unchanged, hashed_files, strict=True):
         materials.append(
             Material(
@@ -196,8 +219,12 @@ def _hash_all(
 
     # A file that was put in its place later may have an older time of its content.
     unchanged = [
-        s if s is not None and max(s.mtime_ns, s.ctime_ns) < prepared.started_ns else None
-        for s in stamps
+        s
+        if s is not None
+        and max(s.mtime_ns, s.ctime_ns) < prepared.started_ns
+        and hashing.opened_as.get(path, _ANY) <= {_identity(s)}
+        else None
+        for path, s in zip(paths, stamps, strict=True)
     ]
     results = [
         HashedFile(sha256=sha256, size=s.size, stamp=s)
@@ -220,7 +247,8 @@ def _hash_all(
             advance=patience.advance,
         )
     for (place, _, _), one in zip(new, hashed, strict=True):
-        results[place] = one
+        # Another process may have written it since.
+        results[place] = one if one is not None and one.stamp == unchanged[place] else None
     kept = {
         path: content
         for path, hashed in zip(paths, results, strict=True)
@@ -239,7 +267,7 @@ def _hash_all(
             "interrupted, so what these files hold is not known: " + some(lost)
             if hashing.interruption.requested
             else "what these files held when they were read is not known, for they were written, "
-            f"removed or unreadable afterwards: {some(lost)}",
+            f"exchanged, removed or unreadable afterwards: {some(lost)}",
         )
     prepared.store.remember_digests(h for h in hashed if h is not None)
     return [
@@ -250,6 +278,10 @@ def _hash_all(
         else (stamp.size if stamp is not None else 0, None)
         for path, h, stamp in zip(paths, results, stamps, strict=True)
     ]
+
+
+def _identity(stamp: FileStamp) -> Identity:
+    return Identity(size=stamp.size, mtime_ns=stamp.mtime_ns, inode=stamp.inode)
 
 
 def _stamp(path: str) -> FileStamp | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -35,6 +35,7 @@ __all__ = [
     "loaded_code",
     "outside_code",
     "public_name",
+    "settled",
     "written_outside",
 ]
 
@@ -412,6 +413,11 @@ class _Settle:
         if is_below(place, self._project) or "/../" in path:
             return place
         return path
+
+
+def settled(project: str) -> Callable[[str], str]:
+    """The function that gives an observed path the form that it has in a `Candidate`."""
+    return _Settle(project)
 
 
 def is_data(path: str, around: Surroundings) -> bool:

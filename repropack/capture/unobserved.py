@@ -71,9 +71,9 @@ def unseen_parts(
     name = os.path.basename(argv[0])
     if not processes and name.startswith("python"):
         return [
-            f"`{name}` was not observed: with -I, -E or -S it loads no agent; which packages it "
-            "used is not known, so all of its environment count as used, and files that it read "
-            "are known only from its arguments"
+            f"`{name}` was not observed: with -I, -E or -S, and before Python 3.8, it loads no "
+            "agent; which packages it used is not known, so all of its environment count as used, "
+            "and files that it read are known only from its arguments"
         ]
     if not processes:
         return [
@@ -104,7 +104,11 @@ def unseen_parts(
             )
         elif process.torn or not ended:
             cut = ": its last line was cut off, and is left out" if process.torn else ""
-            unseen.append(f"process {process.pid} ended before it had told everything{cut}")
+            unseen.append(
+                f"process {process.pid} was killed, or left without its exit handlers: its "
+                "numerical settings, and what native libraries had open in it, are not known"
+                f"{cut}"
+            )
     blind = sum(process.unobserved_children for process in processes)
     if blind:
         unseen.append(

@@ -57,7 +57,8 @@ class Contents:
         """
         reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
         try:
-            if not stat.S_ISREG(os.fstat(reader).st_mode):
+            status = os.fstat(reader)
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", str(source))
             temporary, writer = durable.create_partial(self.directory, "kept", 0o444)
             try:
@@ -76,7 +77,8 @@ class Contents:
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
                 raise
-            return HashedFile(sha256=sha256, size=size, stamp=stamp_of(os.fstat(reader)))
+            # The stamp from before: what is written meanwhile has not this digest.
+            return HashedFile(sha256=sha256, size=size, stamp=stamp_of(status))
         finally:
             os.close(reader)
 

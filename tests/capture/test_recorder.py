@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from repropack.capture.hashing import hash_path
 from tests.project import Project
 
 RESUME = (
@@ -324,6 +327,11 @@ def test_a_checkpoint_that_no_run_made_is_recorded_as_it_was_when_it_was_read(
     for replace in (
         "open(p, 'w').write('new')",
         "open(p + '.tmp', 'w').write('new'); os.replace(p + '.tmp', p)",
+        "os.remove(p); open(p, 'w').write('new')",
+        "os.replace(p, p + '.old'); open(p, 'w').write('new')",
+        "os.truncate(p, 0)",
+        "f = open(p, 'r+'); f.read(); f.seek(0); f.truncate(); f.write('new')",
+        "os.remove(p)",
     ):
         old = project.write("in.pt", f"downloaded {replace}").read_bytes()
         outside.write_bytes(old)
@@ -336,3 +344,72 @@ def test_a_checkpoint_that_no_run_made_is_recorded_as_it_was_when_it_was_read(
         for material in materials:
             assert material["sha256"] == hashlib.sha256(old).hexdigest()
             assert material["size"] == len(old)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_a_file_that_is_exchanged_while_the_run_goes_on_is_not_taken_for_the_one_that_was_read(
+    project: Project, tmp_path: Path, kind: str, inside: bool
+) -> None:
+    project.write(".gitignore", "pool\n")
+    pool = (project.root if inside else tmp_path) / "pool"
+    for version in ("one", "two"):
+        (pool / version).mkdir(parents=True)
+        (pool / version / "x.txt").write_text(version)
+    if kind == "link":
+        (pool / "now").symlink_to("one")
+        exchange = "os.symlink('two', 'next'); os.rename('next', 'now')"
+    else:
+        (pool / "one").rename(pool / "now")
+        exchange = "os.rename('now', 'old'); os.rename('two', 'now')"
+    script = f"import os\nos.chdir({str(pool)!r})\nopen('now/x.txt').read(); {exchange}\n"
+    done = project.repropack("run", "--", "python", "-c", script)
+    assert done.returncode == 0
+    (material,) = project.segment()["materials"]
+    known = material["sha256"]
+    # In the project the scans may tell that the file was moved, and is still there.
+    assert (known is None and "exchanged" in done.stderr) or (
+        inside and known == hashlib.sha256(b"one").hexdigest()
+    )
+
+
+def test_a_training_that_is_killed_keeps_its_code_and_its_packages(project: Project) -> None:
+    project.write(".gitignore", "settings.py\n__pycache__\n")
+    project.write("settings.py", "RATE = 0.1\n")
+    script = "import os, settings, msgspec; os.kill(os.getpid(), 15)"
+    for cached in (False, True):
+        # Bytecode that is there hides the source from whoever looks at opened files.
+        assert (project.root / "__pycache__").exists() is cached
+        done = project.repropack("run", "--", sys.executable, "-c", script)
+        assert done.returncode in (143, -15)
+        segment = project.segment()
+        assert [root["root"] for root in segment["roots"]] == ["{project}"]
+        assert "was killed" in done.stderr
+        store = project.root / ".repropack"
+        (document,) = store.glob(f"objects/**/*{segment['environment'][2:]}")
+        environment = json.loads(document.read_bytes())
+        imported = {d["name"] for d in environment["distributions"] if d.get("imported")}
+        assert "msgspec" in imported
+        assert "pytest" not in imported
+
+
+def test_a_file_that_is_written_while_it_is_hashed_has_no_digest(tmp_path: Path) -> None:
+    path = tmp_path / "big.bin"
+    path.write_bytes(bytes(64 << 20))
+    stop = threading.Event()
+
+    def write() -> None:
+        with path.open("r+b", buffering=0) as file:
+            while not stop.is_set():
+                file.seek(0)
+                file.write(os.urandom(8))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        with pytest.raises(OSError, match="written while it was read"):
+            hash_path(path)
+    finally:
+        stop.set()
+        writer.join()
+    assert hash_path(path).size == 64 << 20

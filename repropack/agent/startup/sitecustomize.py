@@ -197,7 +197,8 @@ def _start():
         seen = memoryview(bytearray(8 << 12)).cast("Q")
     mask = len(seen) - 1
 
-    def note_once(kind, field, worth=None):
+    def note_once(kind, field, describe=None):
+        """Notes a path, unless that was done before; `describe` gives more fields, or None."""
         value = hash((kind, field)) & 0xFFFFFFFFFFFFFFFF or 1
         home = slot = value & mask
         for step in range(_PROBES):
@@ -209,9 +210,8 @@ def _start():
                 break
         else:
             slot = home
-        if worth is not None and not worth(field):
-            return
-        if note(kind, _escape(field)):
+        more = () if describe is None else describe(field)
+        if more is not None and note(kind, _escape(field), *more):
             seen[slot] = value
 
     def was_noted(kind, field):
@@ -223,24 +223,18 @@ def _start():
                 return held == value
         return False
 
-    def note_content(path):
-        """Notes what a file holds that was read and is about to be replaced by the program.
-
-        A checkpoint that a training resumes from and then overwrites: the event comes before the
-        open, so the content is still there.
-        """
-        if not was_noted("read", path) or was_noted("write", path):
-            return
+    def content(path):
+        """What a file holds; None where it is too large, or is being written just now."""
         try:
             descriptor = open_(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             if not _is_ours(error):
                 raise
-            return
+            return None
         try:
             status = fstat(descriptor)
             if status.st_mode & 0o170000 != 0o100000 or status.st_size > _OVERWRITTEN_LIMIT:
-                return
+                return None
             running = _sha256()
             while True:
                 data = posix.read(descriptor, 1 << 20)
@@ -250,9 +244,25 @@ def _start():
             after = fstat(descriptor)
         finally:
             close(descriptor)
-        if (after.st_size, after.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
-            stamp = (str(status.st_size), str(status.st_mtime_ns), running.hexdigest())
-            note("was", _escape(path), *stamp)
+        if (after.st_size, after.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+            return None
+        return str(status.st_size), str(status.st_mtime_ns), running.hexdigest()
+
+    def note_content(path, reads=False):
+        """Notes what a file holds that the program reads and is about to replace or remove.
+
+        A checkpoint that a training resumes from and then overwrites: the event comes before the
+        call, so the content is still there. What it has written itself is no input.
+        """
+        if (reads or was_noted("read", path)) and not (
+            was_noted("write", path) or was_noted("create", path)
+        ):
+            note_once("was", path, content)
+
+    def note_written(path):
+        # What was read and then removed is none of the run's own files, although it makes it anew.
+        is_old = exists(path) or was_noted("read", path)
+        note_once("write" if is_old else "create", path)
 
     # ------------------------------------------------------------------ events
 
@@ -279,13 +289,20 @@ def _start():
             return path.decode(sys.getfilesystemencoding(), "surrogateescape")
         return path if isinstance(path, str) else None
 
-    def is_file(path):
+    def identity(path):
+        """Which regular file a path leads to; None where it leads to none."""
         try:
-            return stat(path).st_mode & 0o170000 == 0o100000
+            status = stat(path)
         except (OSError, ValueError) as error:
             if not _is_ours(error):
                 raise
-            return False
+            return None
+        if status.st_mode & 0o170000 != 0o100000:
+            return None
+        return str(status.st_size), str(status.st_mtime_ns), str(status.st_ino)
+
+    def is_file(path):
+        return identity(path) is not None
 
     def exists(path):
         try:
@@ -296,41 +313,91 @@ def _start():
             return False
         return True
 
+    packages, spread = set(), set()
+
+    def on_installed(path):
+        """Notes of which packages modules are loaded, should the process not tell it at its end."""
+        directory, found, rest = path.partition("-packages/")
+        if not found:
+            return
+        first, _, rest = rest.partition("/")
+        package = directory + found + first
+        if package in spread or first == "__pycache__":
+            package += "/" + rest.partition("/")[0]
+        if package not in packages:
+            packages.add(package)
+            note_once("package", path)
+            if first != "__pycache__" and rest and not exists(package + "/__init__.py"):
+                spread.add(package)
+
     def on_open(arguments):
         path, mode, flags = arguments
         path = text(path)
-        if not path or (path.startswith(skipped) and "/.." not in path):
+        if not path:
+            return
+        if path.startswith(skipped) and "/.." not in path:
+            if path.endswith((".pyc", ".py")):
+                on_installed(path)
             return
         path = absolute(path)
-        if path.startswith(skipped) or "/__pycache__/" in path:
+        if path.startswith(skipped):
+            return
+        folder, cached, name = path.rpartition("/__pycache__/")
+        if cached:
+            # The bytecode of a module: a process that is killed does not tell its modules.
+            note_once("read", folder + "/" + name.partition(".")[0] + ".py", identity)
             return
         # fopen inside the interpreter has a mode and no flags.
         access = flags & os.O_ACCMODE
         writes = access != os.O_RDONLY or (mode is not None and mode[:1] in "wax")
         reads = access != os.O_WRONLY and not flags & os.O_TRUNC and not (writes and not access)
         if writes and not flags & os.O_DIRECTORY:
-            note_content(path)
-            note_once("write" if exists(path) else "create", path)
+            note_content(path, reads)
+            note_written(path)
         if reads:
             # The event comes before the open, which may fail; a pipe or a directory is no input.
-            note_once("read", path, is_file)
+            note_once("read", path, identity)
+
+    def place(path, directory=-1):
+        """The absolute path of an argument that is one; None where it is not for us."""
+        path = text(os.fspath(path) if isinstance(path, os.PathLike) else path)
+        if not path or directory != -1:
+            return None
+        path = absolute(path)
+        return None if path.startswith(skipped) else path
 
     def on_rename(arguments):
+        # A checkpoint that makes room for the next one.
+        path = place(arguments[0], arguments[2])
+        if path:
+            note_content(path)
         # A file that is written under another name first, so that nobody sees half of it.
-        path = text(os.fspath(arguments[1]))
-        if path and arguments[3] == -1:
-            path = absolute(path)
-            if not path.startswith(skipped):
-                note_content(path)
-                note_once("write" if exists(path) else "create", path)
+        path = place(arguments[1], arguments[3])
+        if path:
+            note_content(path)
+            note_written(path)
+
+    def on_remove(arguments):
+        path = place(*arguments)
+        if path:
+            note_content(path)
+
+    def on_truncate(arguments):
+        path = place(arguments[0])
+        if path and is_file(path):
+            note_content(path, True)
+            note_written(path)
 
     def on_database(arguments):
         path = arguments[0]
-        path = text(os.fspath(path) if isinstance(path, os.PathLike) else path)
-        if path and path[0] != ":":
-            path = absolute(path)
-            if not path.startswith(skipped):
-                note_once("read", path, is_file)
+        path = text(os.fspath(path) if isinstance(path, os.PathLike) else path) or ""
+        if path[:5] == "file:":
+            # https://www.sqlite.org/uri.html, without escapes and with no host.
+            path = path[5:].partition("?")[0]
+            path = path[2:] if path[:3] == "///" else path
+        path = place(path)
+        if path:
+            note_once("read", path, identity)
 
     def on_list(arguments):
         path = arguments[0]
@@ -386,6 +453,8 @@ def _start():
     events = {
         "open": on_open,
         "os.rename": on_rename,
+        "os.remove": on_remove,
+        "os.truncate": on_truncate,
         "sqlite3.connect": on_database,
         "os.listdir": on_list,
         "os.scandir": on_list,
