@@ -150,6 +150,11 @@ class _Search:
 
         What a filter has made becomes data; the others are returned.
         """
+        taken: dict[str, Taken] = dict(self._prepared.submodules)
+        if self._prepared.taken is not None:
+            taken[""] = self._prepared.taken
+        if not any(one.converts for one in taken.values()):
+            return []
         root = str(self._prepared.root)
         read = {
             os.path.relpath(path, root)
@@ -157,9 +162,6 @@ class _Search:
             if is_below(path, root)
         }
         before = self._prepared.before.files
-        taken: dict[str, Taken] = dict(self._prepared.submodules)
-        if self._prepared.taken is not None:
-            taken[""] = self._prepared.taken
         code: list[str] = []
         for place, one in taken.items():
             if not one.converts:

@@ -8,6 +8,7 @@ or the run's own output is no material. Hashing is the recorder's business.
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -114,7 +115,7 @@ _CODE_SUFFIXES: Final = (".py", ".pyc", ".pyi", ".so", ".pth")
 _NAME_CHARACTER: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
     """Where a run stood.
 
     Attributes:
@@ -134,6 +135,29 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     code: frozenset[str]
     temporary: str = ""
     code_outside: dict[str, frozenset[str]] = {}
+
+    @functools.cached_property
+    def within_interpreters(self) -> tuple[str, ...]:
+        """What a path of an interpreter begins with, if `/` is added to the path."""
+        # A prefix itself may be the project (a virtual environment made in place): only its parts.
+        parts = ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg")
+        places = [os.path.join(prefix, part) for prefix in self.interpreters for part in parts]
+        return _beginnings([*places, *self.library_paths])
+
+    @functools.cached_property
+    def within_system(self) -> tuple[str, ...]:
+        """What a path of the operating system begins with, if `/` is added to the path."""
+        return _beginnings(SYSTEM_DIRECTORIES)
+
+    @functools.cached_property
+    def within_home_state(self) -> tuple[str, ...]:
+        """What a path of settings and caches begins with, if `/` is added to the path."""
+        return _beginnings(os.path.join(self.home, state) for state in HOME_STATE if self.home)
+
+
+def _beginnings(directories: Iterable[str]) -> tuple[str, ...]:
+    """For one `str.startswith` over all of them: a run may have read a million files."""
+    return tuple(directory.rstrip("/") + "/" for directory in directories)
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -266,11 +290,12 @@ def written_outside(
     settle = _Settle(around.project)
     written = {settle(path) for process in processes for path in process.opened_written}
     created = {settle(path) for process in processes for path in process.created}
-    read = {settle(path) for process in processes for path in process.opened_read}
     written.update(map(settle, traced.written))
     # A trace does not note that a file was read which the command itself has made.
     created.update(made := {settle(path) for path in traced.created})
-    read |= made
+    read = set(made)
+    if created:
+        read |= {settle(path) for process in processes for path in process.opened_read}
     passing = {
         path
         for path in created & read
@@ -442,25 +467,16 @@ def is_data(path: str, around: Surroundings) -> bool:
     if around.home and os.path.dirname(path) == around.home and "/." in path[len(around.home) :]:
         # `.bashrc`, `.gitconfig`: settings and credentials.
         return False
-    return not around.home or not any(
-        is_below(path, os.path.join(around.home, state)) for state in HOME_STATE
-    )
+    return not f"{path}/".startswith(around.within_home_state)
 
 
 def is_system(path: str, around: Surroundings) -> bool:
     """Whether a path belongs to the operating system or to an interpreter that ran."""
-    return _belongs_to_interpreter(path, around) or any(
-        is_below(path, system) for system in SYSTEM_DIRECTORIES
-    )
+    return _belongs_to_interpreter(path, around) or f"{path}/".startswith(around.within_system)
 
 
 def _belongs_to_interpreter(path: str, around: Surroundings) -> bool:
-    # A prefix itself may be the project (a virtual environment made in place): only its parts.
-    return any(
-        is_below(path, os.path.join(prefix, part))
-        for prefix in around.interpreters
-        for part in ("bin", "lib", "lib64", "include", "share", "etc", "pyvenv.cfg")
-    ) or any(is_below(path, library) for library in around.library_paths)
+    return f"{path}/".startswith(around.within_interpreters)
 
 
 def is_below(path: str, directory: str) -> bool:

@@ -140,13 +140,13 @@ class _Found:
         self._prepared = prepared
         self._around = around
         self._seen = set(seen)
+        self._beside = {os.path.dirname(path) for path in self._seen}
         self._read_in: set[str] = set()
-        for path in self._seen:
-            parent = os.path.dirname(path)
+        for directory in self._beside:
+            parent = directory
             while parent not in self._read_in and parent != "/":
                 self._read_in.add(parent)
                 parent = os.path.dirname(parent)
-        self._beside = {os.path.dirname(path) for path in self._seen}
         self._size = 0
         self._products = {
             place: product.stamp
