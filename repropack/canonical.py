@@ -28,6 +28,7 @@ __all__ = [
     "decode",
     "decode_canonical",
     "decode_foreign",
+    "decode_own",
     "encode",
     "peek",
 ]
@@ -128,6 +129,21 @@ def decode_canonical(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -
     return value
 
 
+def decode_own(data: bytes, kind: type[T]) -> T:
+    """Reads a document that this program has written where only its user writes.
+
+    Five times as fast as `decode`: no size is too large, and repeated keys are not noticed.
+
+    Raises:
+        NotCanonicalError: It is not JSON, or does not have the type; the message holds the path.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (ValueError, RecursionError) as error:
+        # msgspec.DecodeError and UnicodeDecodeError are both ValueErrors.
+        raise NotCanonicalError(str(error)) from error
+
+
 def decode_foreign(data: bytes, *, limit: int = MAX_DOCUMENT) -> object:
     """Reads JSON of other programs, as Python's `json` writes it: NaN and Infinity are numbers.
 
@@ -184,11 +200,7 @@ def _parse(
 
 def _decode_typed(data: bytes, kind: type[T], limit: int) -> T:
     _check_structure(data, limit)
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (ValueError, RecursionError) as error:
-        # msgspec.DecodeError and UnicodeDecodeError are both ValueErrors.
-        raise NotCanonicalError(str(error)) from error
+    return decode_own(data, kind)
 
 
 @functools.cache

@@ -269,13 +269,19 @@ class Store:
         Raises:
             OSError: The store cannot be read.
         """
-        found = (self._load(entry) for entry in (self.directory / "runs").iterdir())
-        ordered = sorted(
-            (run for run in found if run is not None),
-            # Runs of one second are told apart by the time of a file that is written once.
-            key=lambda run: (run.started.started, _written(run.directory / "started.json"), run.id),
-        )
-        return tuple(ordered)
+        found = (self._load(directory) for directory, _ in self._begun())
+        return tuple(run for run in found if run is not None)
+
+    def _begun(self) -> list[tuple[Path, Started]]:
+        """The directory and the start of every run, oldest first: no record is read for it."""
+        found = [
+            (directory, begun[0])
+            for directory in (self.directory / "runs").iterdir()
+            if (begun := _begin(directory)) is not None
+        ]
+        # Runs of one second are told apart by the time of a file that is written once.
+        found.sort(key=lambda run: (run[1].started, _written(run[0] / "started.json"), run[1].id))
+        return found
 
     def run(self, run_id: str) -> StoredRun:
         """The run with exactly this id.
@@ -297,25 +303,27 @@ class Store:
         Raises:
             UsageError: None or several fit.
         """
-        runs = self.runs()
-        if not runs:
+        begun = self._begun()
+        if not begun:
             raise UsageError(
                 "nothing has been recorded yet", advice="record with `repropack run -- COMMAND`"
             )
+        named = [run for run in begun if text in (run[1].id, run[1].name)]
+        fitting = [run for run in begun if text and run[1].id.startswith(text)]
         if text == "last":
-            return runs[-1]
-        for run in reversed(runs):
-            if text in (run.id, run.started.name):
-                return run
-        fitting = [run for run in runs if text and run.id.startswith(text)]
-        if len(fitting) == 1:
-            return fitting[0]
-        if not fitting:
+            chosen = begun[-1]
+        elif named:
+            chosen = named[-1]
+        elif len(fitting) == 1:
+            chosen = fitting[0]
+        elif not fitting:
             raise UsageError(f"no run is called {text!r}", advice="`repropack list` shows the runs")
-        raise UsageError(
-            f"{text!r} fits {len(fitting)} runs: {', '.join(r.id for r in fitting[:5])}",
-            advice="give more letters of the id",
-        )
+        else:
+            raise UsageError(
+                f"{text!r} fits {len(fitting)} runs: {', '.join(r.id for _, r in fitting[:5])}",
+                advice="give more letters of the id",
+            )
+        return self.run(chosen[0].name)
 
     def finished(self, run: StoredRun) -> RunRecord:
         """The record of a run that has ended.
@@ -411,15 +419,12 @@ class Store:
 
     def _load(self, directory: Path) -> StoredRun | None:
         """A run's directory; None for what is none: a stray file, one whose start was cut off."""
-        try:
-            started = read_record(directory / "started.json", Started)
-        except (FileNotFoundError, NotADirectoryError):
+        begun = _begin(directory)
+        if begun is None:
             return None
-        except UsageError as error:
-            started = Started(
-                version=RECORD_VERSION, id=directory.name, name=None, started="", argv=()
-            )
-            return StoredRun(directory=directory, started=started, record=None, damage=str(error))
+        started, damage = begun
+        if damage:
+            return StoredRun(directory=directory, started=started, record=None, damage=damage)
         try:
             record = read_record(directory / "run.json", RunRecord)
         except FileNotFoundError:
@@ -520,6 +525,17 @@ class Store:
         if run.record is None:
             return []
         return _products_of(run.directory, run.record, _written(run.directory / "run.json"))
+
+
+def _begin(directory: Path) -> tuple[Started, str] | None:
+    """How a run began, and what is wrong with the file that tells it; None for no run."""
+    try:
+        return read_record(directory / "started.json", Started), ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UsageError as error:
+        unknown = Started(version=RECORD_VERSION, id=directory.name, name=None, started="", argv=())
+        return unknown, str(error)
 
 
 def _products_of(directory: Path, record: RunRecord, finished: int) -> list[IndexedProduct]:

@@ -136,6 +136,6 @@ def read_record(path: Path, kind: type[T]) -> T:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        return canonical.decode(data, kind)
+        return canonical.decode_own(data, kind)
     except canonical.NotCanonicalError as error:
         raise UsageError(f"{path}: {error}") from error
