@@ -24,6 +24,9 @@ def main() -> None:
     if interruptible:
         # Nothing is begun before all is loaded, so that nothing has to be put in order.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Records of a hundred thousand files are as many objects, and hardly one is part of a cycle;
+    # nor is what an import makes.
+    gc.set_threshold(100_000, 50, 1000)
     _keep_apart()
     _open_standard_files()
     import click
@@ -34,8 +37,6 @@ def main() -> None:
     from repropack.process import learn_ends
 
     learn_ends()
-    # Records of a hundred thousand files are as many objects, and hardly one is part of a cycle.
-    gc.set_threshold(100_000, 50, 1000)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _end)

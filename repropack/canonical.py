@@ -46,6 +46,9 @@ sixty bytes out of `{},`. A million files with what is recorded of each have 8 m
 MAX_NUMBER: Final = 400
 """Characters of a number: a double needs at most 25, and written without exponent at most 327."""
 
+_SMALL: Final = 32 * 1024
+"""Bytes of a document that is written or compared sooner than its type is looked at."""
+
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
 _CONSTANTS: Final = {True: "true", False: "false", None: "null"}
 
@@ -74,12 +77,13 @@ def encode(value: object) -> bytes:
         NotCanonicalError: A number is not finite, an integer is beyond 2**53 - 1, or a string
             holds a lone surrogate: RFC 8785 section 3.1 has no form for them.
     """
-    if isinstance(value, msgspec.Struct) and _is_plain(type(value)):
+    if isinstance(value, msgspec.Struct):
         # A manifest of many members. What does not have its type takes the other way.
         with contextlib.suppress(ValueError):
             data = msgspec.json.encode(value, order="sorted")
-            msgspec.json.decode(data, type=type(value))
-            return data
+            if len(data) > _SMALL and _is_plain(type(value)):
+                msgspec.json.decode(data, type=type(value))
+                return data
     pieces: list[str] = []
     try:
         _write(msgspec.to_builtins(value, order="sorted"), pieces)
@@ -118,7 +122,7 @@ def decode_canonical(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -
     # Writing the value again and comparing also finds repeated keys and odd numbers, so that the
     # fast typed decoder suffices here; it builds nothing that the type does not have.
     value = _decode_typed(data, kind, limit)
-    plain = _is_plain(kind)  # type: ignore[arg-type]  # mypy: a type[T] is no Hashable
+    plain = len(data) > _SMALL and _is_plain(kind)  # type: ignore[arg-type]  # a type[T] is no Hashable
     again = msgspec.json.encode(value, order="sorted") if plain else encode(value)
     if again != data:
         at = next(

@@ -13,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,7 +101,7 @@ def create_partial(directory: Path, name: str, mode: int) -> tuple[Path, int]:
     """
     stem = os.fsdecode(os.fsencode(name)[:_NAME_BYTES])
     while True:
-        path = directory / f".{stem}.{secrets.token_hex(6)}{_SUFFIX}"
+        path = directory / f".{stem}.{os.urandom(6).hex()}{_SUFFIX}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         descriptor = os.open(path, flags, mode)
         # A file system without locks: then nobody can tell, and nothing is removed.

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Final
-
-import msgspec
+from typing import Final, NamedTuple
 
 from repropack.errors import RepropackError
 
@@ -33,7 +30,7 @@ MAX_OUTPUT: Final = 512 * 1024 * 1024
 """Bytes of standard output that are kept: a listing of a million objects has about 60 MiB."""
 
 
-class Completed(msgspec.Struct, frozen=True, kw_only=True):
+class Completed(NamedTuple):
     """A program that has ended. `status` is negative where a signal ended it."""
 
     argv: tuple[str, ...]
@@ -111,6 +108,8 @@ def run(
         ProcessFailedError: It is missing, timed out, printed more than `MAX_OUTPUT`, or ended with
             another status; the message has the last line of its standard error.
     """
+    import subprocess  # some 2 ms, which a command that starts nothing does without
+
     feed: dict[str, object] = {"stdin": stdin} if isinstance(stdin, int) else {"input": stdin}
     try:
         done = subprocess.run(  # type: ignore[call-overload]

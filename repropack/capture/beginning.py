@@ -51,7 +51,9 @@ def prepare(
         if request.resume is None
         else store.start_segment(store.run(request.resume), argv)
     )
-    (run.place / METRIC_LOG).touch(mode=0o600)
+    log = run.place / METRIC_LOG
+    log.touch(mode=0o600)
+    scanned_ns = log.stat().st_mtime_ns
     before = scan(root)
     console = _console(root)
     products = {
@@ -73,6 +75,7 @@ def prepare(
         # The clock of file times: the usual one is up to a tick ahead of it.
         started_ns=time.clock_gettime_ns(CLOCK_OF_FILES),
         before=before,
+        scanned_ns=scanned_ns,
         taken=taken,
         submodules=take_submodules(root, store.git, taken, products, gaps) if taken else {},
         known=known,

@@ -54,7 +54,7 @@ from repropack.capture.preparation import Prepared, is_inside, mask, plain, reco
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import ProcessEnd
 from repropack.capture.traced_files import TracedFiles
-from repropack.capture.tracing import place_of
+from repropack.capture.tracing import TRACE_LOG, place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
 from repropack.environment.machine import allowed_variables, is_secret_name
 from repropack.errors import RepropackError
@@ -76,14 +76,15 @@ from repropack.model import (
 )
 from repropack.paths import read_beneath
 from repropack.placeholders import Recording, data_placeholder
-from repropack.source.snapshot import changed_since, files_of, preserve
+from repropack.source.snapshot import Taken, changed_since, files_of, forget_times, preserve
 from repropack.store import PrivateFacts, Store
-from repropack.worktree import compare, scan
+from repropack.worktree import Changes, compare, scan
 
-__all__ = ["TRACE_LOG", "Finishing", "conclude"]
+__all__ = ["Finishing", "conclude"]
 
 
-TRACE_LOG: Final = "trace.log"
+COARSEST_TICK: Final = 2_000_000_000
+"""Nanoseconds: FAT keeps even seconds."""
 
 
 class Finishing(Struct, frozen=True, kw_only=True):
@@ -140,7 +141,8 @@ def conclude(
         gaps.add("inputs", part)
     told = _told(argv, processes, trace, directory, environment)
     with Patience(finishing.tell, "looking at what the command wrote"):
-        changed = compare(prepared.before, scan(root)).written
+        changes = compare(prepared.before, scan(root))
+    changed = changes.written
     written = without_others(changed, prepared, processes, gaps)
     products, stamps = keep_products(
         written,
@@ -150,9 +152,8 @@ def conclude(
         interruption=finishing.interruption,
         tell=finishing.tell,
     )
-    source = _source(prepared, changed, gaps)
-
     around = _surroundings(prepared, told, directory / argv[0], environment, gaps)
+    source = _source(prepared, changes, around.code, gaps)
     code = gaps.attempt(
         "code",
         lambda: find_code(
@@ -367,18 +368,22 @@ def _directories(prepared: Prepared, written: tuple[str, ...]) -> tuple[str, ...
     return tuple(sorted(recorded_path(prepared.root / path, prepared.paths) for path in found))
 
 
-def _source(prepared: Prepared, written: Iterable[str], gaps: Gaps) -> SourceSnapshot | None:
+def _source(
+    prepared: Prepared, changes: Changes, code: frozenset[str], gaps: Gaps
+) -> SourceSnapshot | None:
     if prepared.taken is None:
         return None
-    taken = prepared.taken
-    changed: tuple[str, ...] = gaps.attempt(
-        "code", lambda: changed_since(prepared.root, prepared.store.git, taken), ()
-    )
+    taken, git = prepared.taken, prepared.store.git
+    changed: tuple[str, ...] = ()
+    if _is_untouched(prepared, taken, changes, code):
+        gaps.attempt("code", lambda: forget_times(git, taken), None)
+    else:
+        changed = gaps.attempt("code", lambda: changed_since(prepared.root, git, taken), ())
     gaps.attempt(
         "code",
         lambda: preserve(
             prepared.root,
-            prepared.store.git,
+            git,
             taken.snapshot.tree,
             versioned=taken.snapshot.versioned,
             object_format=taken.object_format,
@@ -387,7 +392,7 @@ def _source(prepared: Prepared, written: Iterable[str], gaps: Gaps) -> SourceSna
         None,
     )
     # Where a filter applies, git sees a difference that is none: the scan tells better.
-    unknown = prepared.console | (taken.filtered - set(written))
+    unknown = prepared.console | (taken.filtered - set(changes.written))
     changed = tuple(path for path in changed if path not in unknown)
     if changed:
         gaps.add(
@@ -401,6 +406,28 @@ def _source(prepared: Prepared, written: Iterable[str], gaps: Gaps) -> SourceSna
             for e in snapshot.excluded
         ),
         changed_during_run=changed,
+    )
+
+
+def _is_untouched(prepared: Prepared, taken: Taken, changes: Changes, code: frozenset[str]) -> bool:
+    """Whether the scans alone prove that no file of the code has changed: that spares a git.
+
+    The first scan came before the snapshot. A stamp tells every later change but one within the
+    same tick of the file system's clock, so all files must have been older then.
+    """
+    before = prepared.before.files
+    settled = prepared.scanned_ns - COARSEST_TICK
+    return (
+        # None at all: they could not be listed.
+        bool(code)
+        and not taken.submodules
+        and code.isdisjoint(changes.written)
+        and code.isdisjoint(changes.deleted)
+        and all(
+            (stamp := before.get(path)) is not None
+            and max(stamp.mtime_ns, stamp.ctime_ns) < settled
+            for path in code
+        )
     )
 
 

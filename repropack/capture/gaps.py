@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -13,7 +12,6 @@ from repropack.model import Gap
 
 __all__ = ["Gaps", "some"]
 
-log = logging.getLogger(__name__)
 _NAMED = 3
 
 T = TypeVar("T")
@@ -48,6 +46,8 @@ class Gaps:
             place = f"{os.fspath(error.filename)}: " if error.filename else ""
             self.add(code, f"{place}{error.strerror or error}")
         except Exception as error:  # the command matters more than any defect of ours
-            log.debug("recorder failed", exc_info=True)
+            import logging  # some 6 ms, which a run without defects does without
+
+            logging.getLogger(__name__).debug("recorder failed", exc_info=True)
             self.add(code, f"{type(error).__name__}: {error}")
         return otherwise

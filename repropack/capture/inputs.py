@@ -204,6 +204,8 @@ def _hash_all(
 
     The digest is None where the file is not what the run began with: gone, or written since.
     """
+    if not paths:
+        return []
     gaps = hashing.gaps
     with Patience(hashing.tell, f"looking at {len(paths)} inputs"):
         stamps = [_stamp(path) for path in paths]

@@ -79,7 +79,7 @@ def with_unread(
     `written` is what the run changed, relative to the project; None where all was observed.
     """
     evidence = {candidate.path: set(candidate.evidence) for candidate in read}
-    code = {str(prepared.root / path) for path in around.code}
+    code = {f"{prepared.root}/{path}" for path in around.code} if request.data else set()
     for place in request.data.values():
         if written is not None or not any(is_inside(path, place) for path in evidence):
             for path in declared_files(place):

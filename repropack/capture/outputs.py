@@ -85,6 +85,8 @@ def keep_products(
     Returns:
         The products by path, and the stamp of each as the run left it.
     """
+    if not written:
+        return (), {}
     products = []
     stamps: dict[str, tuple[int, int, int]] = {}
     hashed = []

@@ -23,6 +23,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
         started: The time as records hold it.
         started_ns: The same in nanoseconds since 1970, by the clock of file times: a file that was
             written then or later is not what was read.
+        scanned_ns: By the same clock, or that of the server that has the project: before `before`
+            was looked at.
         console: Files of the project, by relative path, that our standard output and error go to.
         submodules: Snapshots of submodules, by path below the root.
         known: What earlier runs left in the project, by recorded path.
@@ -34,6 +36,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     started: str
     started_ns: int
     before: WorkTree
+    scanned_ns: int
     taken: Taken | None
     submodules: dict[str, Taken] = {}
     known: dict[str, KnownProduct]

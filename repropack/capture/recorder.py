@@ -20,15 +20,22 @@ from msgspec import Struct
 from repropack.agent import with_agent, without_agent
 from repropack.capture.beginning import METRIC_LOG, prepare
 from repropack.capture.command import CommandNotStartedError
-from repropack.capture.conclusion import TRACE_LOG, Finishing, conclude
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.interruption import Interruption
 from repropack.capture.patience import Patience
+from repropack.capture.preloading import Preloading
 from repropack.capture.preparation import Prepared
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import ProcessEnd, run_command
 from repropack.capture.traced_files import UNTRACED, TracedFiles
-from repropack.capture.tracing import TraceMode, is_python, traced, why_not_traced, with_rights
+from repropack.capture.tracing import (
+    TRACE_LOG,
+    TraceMode,
+    is_python,
+    traced,
+    why_not_traced,
+    with_rights,
+)
 from repropack.errors import RepropackError, UsageError
 from repropack.metric_log import VARIABLE as METRICS_VARIABLE
 from repropack.model import Gap
@@ -111,7 +118,7 @@ def record(
                 directory=directory,
                 stdout_log=prepared.run.place / "stdout.log",
                 stderr_log=prepared.run.place / "stderr.log",
-                followers=(reader,) if reader else (),
+                followers=(Preloading(), *((reader,) if reader else ())),
             )
         except CommandNotStartedError:
             gaps.attempt("start", lambda: prepared.store.discard(prepared.run), None)
@@ -119,17 +126,15 @@ def record(
         ended = now()
         if end.log_failed:
             gaps.add("console", "the output of the command could not be kept whole")
-        finishing = Finishing(
-            gaps=gaps,
-            interruption=interruption,
-            tell=warn,
-            traced=_read_trace(reader, untraced, gaps),
-        )
-        written = gaps.attempt(
-            "record",
-            lambda: conclude(request, prepared, end, ended, directory, environment, finishing),
-            False,
-        )
+        trace = _read_trace(reader, untraced, gaps)
+
+        def finish() -> bool:
+            from repropack.capture.conclusion import Finishing, conclude
+
+            finishing = Finishing(gaps=gaps, interruption=interruption, tell=warn, traced=trace)
+            return conclude(request, prepared, end, ended, directory, environment, finishing)
+
+        written = gaps.attempt("record", finish, False)
     for gap in gaps.found:
         warn(gap.message)
     if not written:

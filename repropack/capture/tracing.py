@@ -21,7 +21,18 @@ from repropack import process
 from repropack.capture.traced_files import CALLS
 from repropack.capture.unobserved import head_of, runs_python
 
-__all__ = ["TraceMode", "is_python", "place_of", "traced", "why_not_traced", "with_rights"]
+__all__ = [
+    "TRACE_LOG",
+    "TraceMode",
+    "is_python",
+    "place_of",
+    "traced",
+    "why_not_traced",
+    "with_rights",
+]
+
+TRACE_LOG: Final = "trace.log"
+"""In the directory of a run, while its command runs."""
 
 PROBE_SECONDS: Final = 10.0
 LAST_WORDS_SECONDS: Final = 2.0

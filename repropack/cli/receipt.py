@@ -12,7 +12,8 @@ from repropack import canonical
 from repropack.cli.location import existing_bundle, open_named
 from repropack.cli.places import trust_policy
 from repropack.cli.progress import byte_progress
-from repropack.cli.screen import bold, plural, say, tell, verdict_line
+from repropack.cli.screen import bold, plural, say, tell
+from repropack.cli.verdict import verdict_line
 from repropack.escaping import show
 from repropack.findings import DefectError
 from repropack.model import SignerStatus, Verdict

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from repropack.cli.durations import parse_duration
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
-from repropack.cli.screen import folded, say, tell, verdict_line
+from repropack.cli.screen import folded, say, tell
+from repropack.cli.verdict import verdict_line
 from repropack.errors import CannotDecideError, UsageError
 from repropack.escaping import show
 from repropack.export import ExportPlan, build, prepare

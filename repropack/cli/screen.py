@@ -6,12 +6,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import sys
 from typing import Final, TextIO
 
 from repropack.escaping import show
-from repropack.model import Verdict
 
 __all__ = [
     "bold",
@@ -21,22 +19,14 @@ __all__ = [
     "human_size",
     "plural",
     "say",
+    "styled",
     "tell",
-    "verdict_line",
 ]
 
 MIN_WIDTH: Final = 40
 """Columns of a terminal below which lines are not broken further."""
 
 _STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
-
-_STYLES = {
-    Verdict.REPRODUCED: "1;32",
-    Verdict.INTACT: "1",
-    Verdict.NOT_REPRODUCED: "1;31",
-    Verdict.NOT_INTACT: "1;31",
-    Verdict.INCONCLUSIVE: "1;33",
-}
 
 
 def say(text: str = "") -> None:
@@ -69,12 +59,12 @@ def complain(message: str, advice: str = "") -> None:
 
 def bold(text: str, stream: TextIO | None = None) -> str:
     """Text that stands out on a terminal."""
-    return _styled(text, "1", stream or sys.stdout)
+    return styled(text, "1", stream or sys.stdout)
 
 
 def dim(text: str, stream: TextIO | None = None) -> str:
     """Text that stands back on a terminal."""
-    return _styled(text, "2", stream or sys.stdout)
+    return styled(text, "2", stream or sys.stdout)
 
 
 def folded(text: str, indent: int = 0) -> str:
@@ -84,6 +74,8 @@ def folded(text: str, indent: int = 0) -> str:
     """
     if not sys.stdout.isatty():
         return text
+    import shutil  # with its archives some 2 ms, which most commands do without
+
     width = max(shutil.get_terminal_size().columns, MIN_WIDTH)
     lines: list[str] = []
     line = ""
@@ -95,11 +87,6 @@ def folded(text: str, indent: int = 0) -> str:
         else:
             line = longer
     return "\n".join((*lines, line))
-
-
-def verdict_line(verdict: Verdict, reason: str) -> str:
-    """The last line of a check."""
-    return f"{_styled(verdict.value, _STYLES[verdict], sys.stdout)}: {reason}"
 
 
 def human_size(count: int) -> str:
@@ -117,7 +104,8 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _styled(text: str, style: str, stream: TextIO) -> str:
+def styled(text: str, style: str, stream: TextIO) -> str:
+    """Text in a style (ECMA-48, SGR) on a terminal that shows it, and as it is elsewhere."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\x1b[{style}m{text}\x1b[0m"

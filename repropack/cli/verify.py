@@ -19,9 +19,10 @@ from repropack.cli.location import existing_bundle
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
-from repropack.cli.screen import bold, complain, folded, say, tell, verdict_line
+from repropack.cli.screen import bold, complain, folded, say, tell
 from repropack.cli.sizes import parse_size
 from repropack.cli.timestamp import read_stamp
+from repropack.cli.verdict import verdict_line
 from repropack.environment.machine import describe_machine
 from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,7 +66,9 @@ def private_repository(store: Path, object_format: str) -> Path:
     repository = store if object_format == "sha1" else store.with_name(f"{store.name}-sha256")
     if (repository / "HEAD").exists():
         return repository
-    temporary = repository.with_name(f".{repository.name}.{secrets.token_hex(6)}")
+    import shutil  # with its archives some 2 ms, which only the first run needs
+
+    temporary = repository.with_name(f".{repository.name}.{os.urandom(6).hex()}")
     try:
         repository.parent.mkdir(parents=True, exist_ok=True)
         initialise(temporary, object_format)
@@ -93,7 +93,7 @@ def private_repository(store: Path, object_format: str) -> Path:
 
 def new_index(repository: Path) -> Path:
     """A name for an index file that no other call uses."""
-    return repository / f"{_INDEX}{secrets.token_hex(8)}"
+    return repository / f"{_INDEX}{os.urandom(8).hex()}"
 
 
 def base_index(repository: Path, root: Path) -> Path:
@@ -116,7 +116,7 @@ def copy_index(source: Path, destination: Path) -> bool:
             data = file.read()
     except FileNotFoundError:
         return False
-    temporary = destination.with_name(f"{_INDEX}{secrets.token_hex(8)}")
+    temporary = destination.with_name(f"{_INDEX}{os.urandom(8).hex()}")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

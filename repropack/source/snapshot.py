@@ -58,6 +58,7 @@ __all__ = [
     "converted",
     "files_of",
     "find_root",
+    "forget_times",
     "preserve",
     "take",
     "take_files",
@@ -72,6 +73,13 @@ class Place(Struct, frozen=True, kw_only=True):
     object_format: str
     drivers: tuple[str, ...] = ()
     converts: bool = False
+
+
+class _Head(Struct, frozen=True):
+    """The commit that was checked out, and its tree; nothing before the first commit."""
+
+    commit: str = ""
+    tree: str = ""
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -162,7 +170,7 @@ def take(
         RepropackError: git failed, a file cannot be read, or the root is no project.
         OSError: The private repository cannot be written.
     """
-    place = _locate(root) if versioned else None
+    place, head = _locate(root) if versioned else (None, _Head())
     if place is None:
         _refuse_home(root)
     object_format = place.object_format if place else "sha1"
@@ -194,7 +202,11 @@ def take(
         new = (path for path in dirt.untracked if path in included and path not in held)
         additions = [*modified, *new]
         update(git, removals, additions, len(empty_tree))
-        tree = git.call("write-tree").stdout.decode("ascii").strip()
+        tree = (
+            head.tree
+            if head.commit == dirt.base_commit and not (dirt.staged or removals or additions)
+            else git.call("write-tree").stdout.decode("ascii").strip()
+        )
         submodules = submodules_of(git) if gitlinks else []
         excluded += [
             UncapturedFile(
@@ -266,7 +278,7 @@ def converted(
     if not taken.converts:
         return (), ()
     private = private_repository(store, taken.object_format)
-    place = taken.place or _locate(root)
+    place = taken.place or _locate(root)[0]
     git = own(root, alternates=(private / "objects",), options=off(place.drivers))
     return converted_files(git, taken.snapshot.tree, sizes, chosen)
 
@@ -302,6 +314,15 @@ def take_files(root: Path, store: Path, names: Iterable[str]) -> SourceSnapshot:
         dirty=True,
         excluded=tuple(sorted(excluded, key=lambda file: file.path)),
     )
+
+
+def forget_times(store: Path, taken: Taken) -> None:
+    """Gives up the index of a snapshot for which `changed_since` will not be asked.
+
+    Raises:
+        OSError: The private repository cannot be written.
+    """
+    (private_repository(store, taken.object_format) / taken.index).unlink(missing_ok=True)
 
 
 def changed_since(root: Path, store: Path, taken: Taken) -> tuple[str, ...]:
@@ -364,7 +385,7 @@ def preserve(
     """
     if versioned:
         private = private_repository(store, object_format)
-        preserve_tree(private, tree, ((place or _locate(root)).objects,))
+        preserve_tree(private, tree, ((place or _locate(root)[0]).objects,))
 
 
 def files_of(store: Path, taken: Taken) -> tuple[str, ...]:
@@ -376,7 +397,7 @@ def files_of(store: Path, taken: Taken) -> tuple[str, ...]:
     return list_paths(store, taken.snapshot.tree) if taken.paths is None else taken.paths
 
 
-def _locate(root: Path) -> Place:
+def _locate(root: Path) -> tuple[Place, _Head]:
     git = own(root)
     names, converts = drivers(git)
     output = git.call(
@@ -385,15 +406,24 @@ def _locate(root: Path) -> Place:
         *("--git-path", "index"),
         *("--git-path", "objects"),
         *("--git-path", "info/attributes"),
+        *("HEAD", "HEAD^{tree}"),
+        # Before the first commit there is no HEAD; what stands before it is printed all the same.
+        accept=(0, 128),
     )
-    object_format, index, objects, attributes = output.stdout.removesuffix(b"\n").split(b"\n")
-    return Place(
+    lines = output.stdout.removesuffix(b"\n").split(b"\n")
+    if len(lines) < 4:
+        raise RepropackError(f"git does not say where the parts of {root} are")
+    object_format, index, objects, attributes, *head = lines
+    place = Place(
         index=root / os.fsdecode(index),
         objects=root / os.fsdecode(objects),
         object_format=object_format.decode("ascii"),
         drivers=names,
         converts=converts or (root / os.fsdecode(attributes)).exists(),
     )
+    if output.status != 0:
+        return place, _Head()
+    return place, _Head(*(line.decode("ascii") for line in head))
 
 
 def _session(root: Path, private: Path, index: Path, place: Place | None) -> Git:

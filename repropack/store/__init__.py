@@ -21,8 +21,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -68,6 +66,8 @@ files with a clock of at most 10 ms, so a later write within one tick would not 
 
 
 _ID_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+"""32 letters: a byte chooses each with the same chance."""
+
 _EMPTY: Final = digest.sha256_hex(b"")
 
 
@@ -166,7 +166,7 @@ class Store:
             OSError: The store cannot be written.
         """
         while True:
-            run_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(12))
+            run_id = "".join(_ID_ALPHABET[byte % 32] for byte in os.urandom(12))
             directory = self.directory / "runs" / run_id
             with contextlib.suppress(FileExistsError):
                 directory.mkdir()
@@ -196,7 +196,7 @@ class Store:
         number = len(fresh.record.segments) + 1
         place = segment_directory(run.directory, number)
         with contextlib.suppress(FileNotFoundError):
-            os.rename(place, place.with_name(f"{number}.cut-off-{secrets.token_hex(4)}"))
+            os.rename(place, place.with_name(f"{number}.cut-off-{os.urandom(4).hex()}"))
         (place / "agent").mkdir(parents=True)
         started = msgspec.structs.replace(run.started, started=now(), argv=argv)
         durable.write_file(place / "started.json", canonical.encode(started))
@@ -208,6 +208,8 @@ class Store:
         Raises:
             OSError: It cannot be removed.
         """
+        import shutil  # with its archives some 2 ms, which hardly a run needs
+
         shutil.rmtree(run.place)
 
     def overlapping(self, run: StoredRun, since: int) -> tuple[Path, ...]:
@@ -396,8 +398,8 @@ class Store:
             OSError: It cannot be written.
         """
         path = segment_directory(run.directory, segment) / "opening.json"
-        opening = Opening(commit=commit, content=content, salt=secrets.token_bytes(32))
-        temporary = path.with_name(f".opening.{secrets.token_hex(8)}")
+        opening = Opening(commit=commit, content=content, salt=os.urandom(32))
+        temporary = path.with_name(f".opening.{os.urandom(8).hex()}")
         durable.write_file(temporary, msgspec.json.encode(opening), mode=0o600)
         try:
             # Of two exports at the same time, the first one's salt holds for both.
