@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent in the Python processes of a command: how it gets there, and what it writes down.
 
-`startup/` holds `sitecustomize.py`, which runs inside the command, and nothing else; `log` reads
-what it wrote. A recording and its repetition are observed in the same way.
+`startup/` holds what runs inside the command, `sitecustomize.py` and `_repropack_numerics.py`, and
+nothing else; `log` reads what they wrote. A recording and its repetition are observed in the same
+way.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 `repropack run` puts this folder first on PYTHONPATH and names a directory in REPROPACK_AGENT; the
 `site` module of each Python process then imports this file. It runs inside the user's program, in
 any CPython from 3.8 on, so it imports only small modules of the standard library, prints nothing
-and lets no failure of its own out. It is the only file of its folder: it can shadow no package.
+and lets no failure of its own out. Beside it is only `_repropack_numerics.py`, which is loaded by
+its path: the folder can shadow no package.
 
 Each process writes a file of its own, read by `repropack.agent.log`. A line is a CRC-32 in
 hexadecimal, a kind and percent-escaped fields, written by one `write` when it happens, so a killed
@@ -482,7 +483,7 @@ def _start():
             told = {
                 "modules": _modules(os.path.dirname(os.__file__) + "/", started_in, normpath),
                 "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
-                "numerics": _quiet(_numerics) if numerics else {},
+                "numerics": settings(_members) if numerics else {},
                 "mapped": [
                     path
                     for path in _still_open(posix, fcntl)
@@ -507,6 +508,8 @@ def _start():
             except Exception:
                 return
 
+    # Now, for at the end the program may be in another root, or another user.
+    settings = _loaded("_repropack_numerics")["settings"]
     note()
     sys.addaudithook(hook)
     os.register_at_fork(after_in_child=after_fork)
@@ -589,280 +592,11 @@ def _still_open(posix, fcntl):
     return sorted(path for path, is_data in found.items() if is_data and path[:1] == "/")
 
 
-def _quiet(ask):
-    import warnings
-
-    with warnings.catch_warnings():
-        # Reading a deprecated setting is our doing, not the program's.
-        warnings.simplefilter("ignore")
-        return ask()
-
-
-def _flat(text):
-    """Lines as one, without words that could be paths of whoever built the library."""
-    words = (" ".join(w for w in line.split() if "/" not in w) for line in text.splitlines())
-    return "; ".join(line for line in words if line)
-
-
-def _global_generator(_numpy):
-    """Whether `numpy.random.seed` was called; None where the global generator was not used.
-
-    The seed itself is nowhere kept; what a bit generator was made of is.
-    """
-    module = sys.modules.get("numpy.random.mtrand")
-    if module is None:
-        return None
-    generator = module._rand._bit_generator
-    state = generator.state["state"]
-    if generator._seed_seq is None:
-        return "seeded"
-    # As it was made, before the first number was drawn.
-    return None if state.get("pos") == 623 else "used without a seed"
-
-
-def _named(dependency):
-    return "%s %s" % (dependency.get("name"), dependency.get("version"))
-
-
-# ------------------------------------------------------------------ libraries, each by its file
-
-_NUMERIC = (
-    "libopenblas", "libscipy_openblas", "libmkl_rt", "libmkl_core", "libblis", "libflexiblas",
-    "libgomp", "libiomp", "libomp", "libtbb", "libstdc++", "libcublas", "libcudart", "libcudnn",
-    "libnccl", "libdnnl",
-)  # fmt: skip
-_OPENMP = ("libgomp", "libiomp", "libomp")
-
-
-def _numeric_libraries():
-    """Files of loaded libraries that compute or that have threads, each copy once."""
-    found = set()
-    with open("/proc/self/maps", "rb") as maps:
-        for line in maps:
-            fields = line.rstrip(b"\n").split(None, 5)
-            if len(fields) == 6 and fields[5].rpartition(b"/")[2].startswith(
-                tuple(name.encode() for name in _NUMERIC)
-            ):
-                found.add(fields[5].decode("utf-8", "surrogateescape"))
-    return sorted(found)
-
-
-def _public(path):
-    """A library's file name; with its folder only where that is one of an installation."""
-    folder, _, name = path.rpartition("/")
-    folder = folder.rpartition("/")[2]
-    usual = folder in ("lib", "lib64") or folder.endswith((".libs", "-linux-gnu"))
-    return folder + "/" + name if usual else name
-
-
-def _call(path, names, kind, *arguments):
-    """What the first of these functions of a loaded library returns; None where it has none.
-
-    Only in programs that have loaded `ctypes` themselves, as numpy does. Nothing is loaded.
-    """
-    import os
-
-    ctypes = sys.modules.get("ctypes")
-    if ctypes is None or not hasattr(os, "RTLD_NOLOAD"):
-        return None
-    library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
-    for name in names:
-        for prefix in ("", "scipy_"):
-            for suffix in ("", "64_", "_64"):
-                function = getattr(library, prefix + name + suffix, None)
-                if function is not None:
-                    function.restype = ctypes.c_char_p if kind is str else ctypes.c_int
-                    value = function(*arguments)
-                    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
-    return None
-
-
-def _base(path):
-    return path.rpartition("/")[2]
-
-
-def _mkl_version(path):
-    ctypes = sys.modules.get("ctypes")
-    if ctypes is None or not _base(path).startswith("libmkl_rt"):
-        return None
-    text = ctypes.create_string_buffer(200)
-    _call(path, ("mkl_get_version_string", "MKL_Get_Version_String"), int, text, 200)
-    return text.value.decode("ascii", "replace").strip() or None
-
-
-_LIBRARY = {
-    # The file by which the dynamic linker would find it, should the name be a link.
-    "file": _base,
-    "version": lambda path: (
-        _call(path, ("openblas_get_config", "bli_info_get_version_str"), str) or _mkl_version(path)
-    ),
-    "architecture": lambda path: _call(
-        path, ("openblas_get_corename", "bli_arch_string"), str
-    ) if "openblas" in path else None,
-    "threading": lambda path: (
-        {0: "none", 1: "pthreads", 2: "openmp"}.get(_call(path, ("openblas_get_parallel",), int))
-    ),
-    "num_threads": lambda path: (
-        _call(path, ("omp_get_max_threads",), int)
-        if _base(path).startswith(_OPENMP)
-        else _call(
-            path,
-            ("openblas_get_num_threads", "MKL_Get_Max_Threads", "bli_thread_get_num_threads"),
-            int,
-        )
-    ),
-}  # fmt: skip
-
-
-def _numerics():
-    """Settings that change numbers, of libraries that the program has imported itself."""
-    told = {}
-
-    def imported(name):
-        module = sys.modules.get(name)
-        return module if "__version__" in _members(module) else None
-
-    def tell(library, module, getters):
-        if module is None:
-            return
-        values = told.setdefault(library, {})
-        for name, getter in getters.items():
-            try:
-                value = getter(module)
-            except Exception:
-                continue
-            if value is not None:
-                values[name] = str(value)
-
-    tell(
-        "python",
-        sys,
-        {
-            "sys_version": lambda m: m.version,
-            "filesystem_encoding": lambda m: m.getfilesystemencoding(),
-            "gil": lambda m: m._is_gil_enabled(),
-            "start_method": lambda m: m.modules["multiprocessing"].get_start_method(True),
-        },
-    )
-    version = {"version": lambda m: m.__version__}
-    tell(
-        "numpy",
-        imported("numpy"),
-        {
-            "version": lambda m: m.__version__,
-            # What a local build says of its paths stays out.
-            "blas": lambda m: _named(m.show_config(mode="dicts")["Build Dependencies"]["blas"]),
-            "lapack": lambda m: _named(m.show_config(mode="dicts")["Build Dependencies"]["lapack"]),
-            "global_generator": _global_generator,
-            "simd": lambda m: " ".join(
-                m.show_config(mode="dicts")["SIMD Extensions"].get("found", ())
-            ),
-        },
-    )
-    tell("triton", imported("triton"), version)
-    tell("scipy", imported("scipy"), version)
-    tell("sklearn", imported("sklearn"), version)
-    tell(
-        "torch",
-        imported("torch"),
-        {
-            "version": lambda m: m.__version__,
-            "num_threads": lambda m: m.get_num_threads(),
-            "num_interop_threads": lambda m: m.get_num_interop_threads(),
-            "deterministic_algorithms": lambda m: m.are_deterministic_algorithms_enabled(),
-            "deterministic_warn_only": lambda m: m.is_deterministic_algorithms_warn_only_enabled(),
-            "float32_matmul_precision": lambda m: m.get_float32_matmul_precision(),
-            "default_dtype": lambda m: m.get_default_dtype(),
-            "cpu_capability": lambda m: m.backends.cpu.get_cpu_capability(),
-            "cudnn_enabled": lambda m: m.backends.cudnn.enabled,
-            "cudnn_benchmark": lambda m: m.backends.cudnn.benchmark,
-            "cudnn_deterministic": lambda m: m.backends.cudnn.deterministic,
-            "cudnn_allow_tf32": lambda m: m.backends.cudnn.allow_tf32,
-            "cuda_matmul_allow_tf32": lambda m: m.backends.cuda.matmul.allow_tf32,
-            "cuda": lambda m: m.version.cuda,
-            "hip": lambda m: m.version.hip,
-            "config": lambda m: _flat(m.__config__.show()),
-            "parallel": lambda m: _flat(m.__config__.parallel_info()),
-            "initial_seed": lambda m: m.initial_seed(),
-            "fill_uninitialized_memory": lambda m: m.utils.deterministic.fill_uninitialized_memory,
-            "mkldnn": lambda m: m.backends.mkldnn.enabled,
-            "flash_attention": lambda m: m.backends.cuda.flash_sdp_enabled(),
-            "memory_efficient_attention": lambda m: m.backends.cuda.mem_efficient_sdp_enabled(),
-            "math_attention": lambda m: m.backends.cuda.math_sdp_enabled(),
-            "cudnn_attention": lambda m: m.backends.cuda.cudnn_sdp_enabled(),
-            "autocast_cpu_dtype": lambda m: m.get_autocast_dtype("cpu"),
-            "autocast_cuda_dtype": lambda m: m.get_autocast_dtype("cuda"),
-            "compiled": lambda m: m.__name__ + "._inductor.graph" in sys.modules or None,
-            "world_size": lambda m: (
-                m.distributed.get_world_size() if m.distributed.is_initialized() else None
-            ),
-            "distributed_backend": lambda m: (
-                m.distributed.get_backend() if m.distributed.is_initialized() else None
-            ),
-            # These would start CUDA in a program that did not.
-            "cudnn": lambda m: m.backends.cudnn.version() if m.cuda.is_initialized() else None,
-            "cuda_device": lambda m: m.cuda.get_device_name() if m.cuda.is_initialized() else None,
-            "nccl": lambda m: m.cuda.nccl.version() if m.cuda.is_initialized() else None,
-            "cuda_devices": lambda m: m.cuda.device_count() if m.cuda.is_initialized() else None,
-        },
-    )
-    tell(
-        "jax",
-        imported("jax"),
-        {
-            "version": lambda m: m.__version__,
-            "enable_x64": lambda m: m.config.jax_enable_x64,
-            "default_matmul_precision": lambda m: m.config.jax_default_matmul_precision,
-            "default_prng_impl": lambda m: m.config.jax_default_prng_impl,
-            "threefry_partitionable": lambda m: m.config.jax_threefry_partitionable,
-            # Asking for devices would start a backend in a program that did not.
-            "devices": lambda m: (
-                " ".join(d.device_kind for d in m.devices())
-                if m._src.xla_bridge.backends_are_initialized()
-                else None
-            ),
-            "process_count": lambda m: (
-                m.process_count() if m._src.xla_bridge.backends_are_initialized() else None
-            ),
-        },
-    )
-    tell("jaxlib", imported("jaxlib"), version)
-    tell(
-        "tensorflow",
-        imported("tensorflow"),
-        {
-            "version": lambda m: m.__version__,
-            "intra_op_threads": lambda m: m.config.threading.get_intra_op_parallelism_threads(),
-            "inter_op_threads": lambda m: m.config.threading.get_inter_op_parallelism_threads(),
-            "tf32": lambda m: m.config.experimental.tensor_float_32_execution_enabled(),
-            "deterministic_ops": lambda m: m.config.experimental.is_op_determinism_enabled(),
-            "global_seed": lambda m: (
-                m.__name__ and sys.modules["tensorflow.python.eager.context"].global_seed()
-            ),
-            "cuda": lambda m: m.sysconfig.get_build_info().get("cuda_version"),
-            "cudnn": lambda m: m.sysconfig.get_build_info().get("cudnn_version"),
-        },
-    )
-    for path in _numeric_libraries():
-        tell("library " + _public(path), path, _LIBRARY)
-    pools = imported("threadpoolctl")
-    if pools is not None:
-        try:
-            # Each wheel may bring its own copy, and the order of the list is that of no two runs.
-            for pool in sorted(pools.threadpool_info(), key=lambda p: str(p.get("filepath"))):
-                folder = str(pool.get("filepath")).rpartition("/")[0].rpartition("/")[2]
-                owner = " of " + folder[:-5] if folder.endswith(".libs") else ""
-                tell(
-                    "threadpool " + str(pool.get("prefix")) + owner,
-                    pool,
-                    {
-                        key: lambda p, key=key: p.get(key)
-                        for key in ("internal_api", "version", "num_threads", "architecture")
-                    },
-                )
-        except Exception:
-            return told
-    return told
+def _loaded(name):
+    """What a module beside this file defines; nobody's path leads to it, and its code is cached."""
+    found = {"__name__": name}
+    exec(type(__spec__.loader)(name, "%s/%s.py" % (_FOLDER, name)).get_code(name), found)
+    return found
 
 
 # Children still get this folder through PYTHONPATH.
