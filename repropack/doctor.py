@@ -324,6 +324,15 @@ def _strace(variables: Mapping[str, str]) -> Check:
 def _gpu(variables: Mapping[str, str]) -> Check:
     accelerators = describe_machine(variables).accelerators
     nodes = gpu_devices()
+    if "/dev/nvidiactl" in nodes and "/dev/nvidia-uvm" not in nodes:
+        # The driver makes it when CUDA first asks for it, which nothing in a sandbox can.
+        return Check(
+            name="GPU",
+            state=State.OPTIONAL,
+            found=f"{', '.join(accelerators) or nodes[0]}; CUDA needs /dev/nvidia-uvm too",
+            purpose="bundles whose runs used one",
+            advice="nvidia-modprobe -c0 -u",
+        )
     if accelerators or not nodes:
         return Check(
             name="GPU",

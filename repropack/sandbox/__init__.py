@@ -19,8 +19,8 @@ from repropack.sandbox.confined import (
     find_sandbox,
     no_isolation,
 )
+from repropack.sandbox.gpu import driver_libraries, gpu_devices
 from repropack.sandbox.landlock import Landlock, find_landlock
-from repropack.sandbox.layout import gpu_devices
 from repropack.sandbox.seccomp import CallFilter, call_filter
 from repropack.sandbox.spec import Bind, Limits, SandboxSpec, usual_limits
 
@@ -38,6 +38,7 @@ __all__ = [
     "bubblewrap_argv",
     "call_filter",
     "confined",
+    "driver_libraries",
     "find_bubblewrap",
     "find_landlock",
     "find_sandbox",

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from repropack import process
+from repropack.sandbox.gpu import open_proc
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
 from repropack.sandbox.seccomp import CALLS_FD, call_filter
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
@@ -137,7 +138,12 @@ def bubblewrap_argv(
             argv += ["--ro-bind", path, path]
     # Read-only, because /proc/sys belongs to the whole machine: to the kernel a sandbox that root
     # starts is root there, and could name a program that the host runs (core_pattern).
-    argv += ["--proc", "/proc", "--remount-ro", "/proc"]
+    argv += ["--proc", "/proc"]
+    parts = open_proc(spec.devices)
+    for path in parts:
+        argv += ["--ro-bind-try", path, path]
+    if not parts:
+        argv += ["--remount-ro", "/proc"]
     argv += ["--dev", "/dev", *size, "--tmpfs", "/dev/shm"]  # noqa: S108
     for device in spec.devices:
         argv += ["--dev-bind", device, device]

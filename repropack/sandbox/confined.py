@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -294,9 +295,32 @@ def _remove_group(group: Path) -> None:
         try:
             group.rmdir()
         except OSError:
+            _end_all(group)
             if time.monotonic() > end:
                 # An empty group costs nothing; a process that does not die is the kernel's.
                 return
             time.sleep(0.01)
         else:
             return
+
+
+def _end_all(group: Path) -> None:
+    """Ends what is left in a control group: only a sandbox has ever joined it."""
+    for pid in _members(group):
+        with contextlib.suppress(OSError):
+            process = os.pidfd_open(pid)
+            try:
+                # Asked again: the number may have gone to another process in between.
+                if pid in _members(group):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+            finally:
+                os.close(process)
+
+
+def _members(group: Path) -> list[int]:
+    try:
+        text = (group / "cgroup.procs").read_text("ascii")
+    except OSError:
+        return []
+    # 0 is a process of another pid namespace, which is not ours to end.
+    return [int(line) for line in text.split() if line != "0"]

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from repropack import process
+from repropack.sandbox.gpu import open_proc
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
 from repropack.sandbox.seccomp import CALLS_FD, call_filter
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
@@ -75,6 +76,8 @@ class Landlock(Struct, frozen=True, kw_only=True):
                 words += ["ro", source, target]
         for device in spec.devices:
             words += ["dev", device]
+        for path in open_proc(spec.devices):
+            words += ["part", path]
         for word, binds in (("ro", spec.read_only), ("rw", spec.writable)):
             for bind in binds:
                 if not bind.in_system:

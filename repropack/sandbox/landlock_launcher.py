@@ -28,6 +28,7 @@ _ARITY: Final = {
     "tmp": 2,  # PATH SIZE; 0 for the kernel's default, half of the memory
     "dir": 1,
     "dev": 1,  # a device file, at its own path
+    "part": 1,  # of /proc, to be made read-only; without any all of it is
     "env": 2,
     "calls": 1,  # descriptor of a filter of system calls
     "start": 1,  # working directory
@@ -52,6 +53,7 @@ _MOUNT_SETATTR, _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 442, 444, 445, 446
 _FILES: Final = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 4: 0x7FFF, 5: 0xFFFF}
 """What each version of Landlock can forbid about files."""
 _READ: Final = 0b1101  # EXECUTE, READ_FILE, READ_DIR
+_WRITE: Final = 0b10 | 1 << 14  # WRITE_FILE, TRUNCATE
 _DEVICE: Final = 0b110 | 1 << 14 | 1 << 15  # WRITE_FILE, READ_FILE, TRUNCATE, IOCTL_DEV
 _NO_NODES: Final = ~(1 << 6 | 1 << 11)  # MAKE_CHAR, MAKE_BLOCK
 _SCOPES: Final = 0b11  # abstract unix sockets, signals
@@ -152,7 +154,11 @@ def _enter(words: dict[str, list[list[str]]]) -> None:
     _mount_new("proc", "/new/proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     # No user namespace below this one: it would give back capabilities.
     _write("/new/proc/sys/user/max_user_namespaces", "0")
-    _attributes("/new/proc", _ATTR_RDONLY)
+    for (path,) in words["part"]:
+        _mount("/new" + path, "/new" + path, None, _MS_BIND)
+        _attributes("/new" + path, _ATTR_RDONLY)
+    if not words["part"]:
+        _attributes("/new/proc", _ATTR_RDONLY)
     _make_dev([device for (device,) in words["dev"]])
     for path, size in words["tmp"]:
         options = f"mode=0755,size={size}" if int(size) else "mode=0755"
@@ -202,6 +208,8 @@ def _restrict(words: dict[str, list[list[str]]]) -> None:
     rules += [(path, _DEVICE) for path in (*_DEVICES, *(d for (d,) in words["dev"]))]
     rules += [(target, files & _NO_NODES) for _, target in words["rw"]]
     rules += [(path, files & _NO_NODES) for path, _ in words["tmp"]]
+    if words["part"]:
+        rules.append(("/proc", _READ | _WRITE))
     rules.append(("/dev/pts", _READ | _DEVICE))
     for path, allowed in rules:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)

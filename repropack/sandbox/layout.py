@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator
 from typing import Final
 
+from repropack.sandbox.gpu import SYS_OF_GPUS
 from repropack.sandbox.spec import SandboxSpec
 
-__all__ = ["ETC_FILES", "HOME", "etc_binds", "gpu_devices", "system_facts", "variables"]
+__all__ = ["ETC_FILES", "HOME", "etc_binds", "system_facts", "variables"]
 
 HOME: Final = "/home/user"
 """The home of the executed code: an empty directory in memory."""
@@ -33,20 +33,6 @@ _ETC_SHOWN: Final = (
 _SYS_SHOWN: Final = ("/sys/devices/system/cpu", "/sys/devices/system/node")
 """What numerics libraries count processors by; without it they choose other thread counts."""
 
-_SYS_OF_GPUS: Final = (
-    *("/sys/devices", "/sys/bus/pci", "/sys/class/drm", "/sys/class/kfd", "/sys/dev/char"),
-    "/sys/module/nvidia",
-)
-"""Where the libraries of NVIDIA and AMD find out which GPUs there are."""
-
-_GPU_NODES: Final = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/kfd", "/dev/dri/*", "/dev/dxg")
-
-
-def gpu_devices() -> tuple[str, ...]:
-    """The device files of the GPUs of this machine."""
-    found = {path for pattern in _GPU_NODES for path in glob.glob(pattern)}
-    return tuple(sorted(path for path in found if not os.path.isdir(path)))
-
 
 def variables(spec: SandboxSpec) -> dict[str, str]:
     """All variables of the executed code."""
@@ -55,7 +41,7 @@ def variables(spec: SandboxSpec) -> dict[str, str]:
 
 def system_facts(spec: SandboxSpec) -> tuple[str, ...]:
     """Directories of /sys that are shown, read-only, where they are there."""
-    return _SYS_OF_GPUS if spec.devices else _SYS_SHOWN
+    return SYS_OF_GPUS if spec.devices else _SYS_SHOWN
 
 
 def etc_binds(made: str | None) -> Iterator[tuple[str, str]]:

@@ -323,6 +323,7 @@ def _repeat(
         wall_seconds=request.wall_seconds,
         live=observer.live,
         tell=observer.tell,
+        library_path=variables.get("LD_LIBRARY_PATH", ""),
     )
     try:
         repetitions = _repetitions(request, conditions, claims)

@@ -38,6 +38,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
         wall_seconds: When a run is taken for hung; None to go by the recorded time.
         live: Told each piece of output as it comes.
         tell: Told in words what is going on.
+        library_path: The reader's LD_LIBRARY_PATH: the driver of a GPU may be there.
         seed: The seed that the release was changed to; None for the recorded one.
         settings: Variables that have other values than the recorded ones, to see what they change.
         parting: Where a rerun may end, and the run behind which none is repeated; None for all.
@@ -54,6 +55,7 @@ class Conditions(Struct, frozen=True, kw_only=True):
     wall_seconds: float | None
     live: Callable[[str, bytes], None]
     tell: Callable[[str], None]
+    library_path: str = ""
     seed: str | None = None
     settings: dict[str, str] = {}
     parting: Parting | None = None

@@ -22,7 +22,14 @@ from repropack.findings import Code, Finding
 from repropack.model import Difference, Isolation, Segment
 from repropack.placeholders import PROJECT_DATA, data_placeholder
 from repropack.process import find_program
-from repropack.sandbox import Bind, SandboxSpec, confined, gpu_devices, no_isolation
+from repropack.sandbox import (
+    Bind,
+    SandboxSpec,
+    confined,
+    driver_libraries,
+    gpu_devices,
+    no_isolation,
+)
 from repropack.verify.code_roots import SANDBOX_WORK, CodePlaces
 from repropack.verify.conditions import Conditions, RepetitionFailedError, filled
 from repropack.verify.observation import SANDBOX_AGENT
@@ -210,6 +217,16 @@ def execute(
     if devices:
         # CUDA reserves far more address space than it uses.
         limits = structs.replace(limits, address_space=None)
+        libraries = driver_libraries(conditions.library_path)
+        taken = [bind.target for bind in read_only]
+        read_only += [
+            Bind(source=place, target=place)
+            for place in libraries.shown
+            if not _overlaps(place, taken)
+        ]
+        if libraries.searched:
+            search = [variables.get("LD_LIBRARY_PATH", ""), *libraries.searched]
+            variables = {**variables, "LD_LIBRARY_PATH": ":".join(filter(None, search))}
     read_only += _data_binds(conditions.data, [bind.target for bind in read_only])
     read_only += [
         Bind(

@@ -119,7 +119,7 @@ def test_devices_of_a_gpu_are_shown_only_where_the_author_had_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claimed: bool
 ) -> None:
     # There is no GPU here: another device of this machine stands in for it.
-    monkeypatch.setattr("repropack.sandbox.layout._GPU_NODES", ("/dev/fuse", "/dev/kmsg"))
+    monkeypatch.setattr("repropack.sandbox.gpu._NODES", ("/dev/fuse", "/dev/kmsg"))
     if not os.path.exists("/dev/kmsg"):
         pytest.skip("no such device here")
     script = "n=0; test -e /dev/kmsg && n=1; printf '{\"accuracy\": %s}' $n > metrics.json\n"
