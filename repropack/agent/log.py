@@ -74,7 +74,7 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
         packages: Files of installed packages that were loaded as modules: the first one of each
             package, and of each direct member of a namespace package.
         programs: Programs that were started, as the process named them.
-        unobserved_children: Programs started in a way that no agent can load in them.
+        unobserved_children: Programs started in a way that no agent can load in them, each time.
         modules: File of each imported module outside the standard library; of installed packages
             only the top-level modules and the direct members of namespace packages.
         sys_path: `sys.path` at exit.
@@ -102,7 +102,7 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
     listed: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
-    unobserved_children: int = 0
+    unobserved_children: tuple[str, ...] = ()
     modules: dict[str, str] = {}
     sys_path: tuple[str, ...] = ()
     numerics: dict[str, dict[str, str]] = {}
@@ -175,7 +175,7 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
     seen: dict[bytes, dict[str, None]] = {kind: {} for kind in kinds}
     opened_as: dict[str, Identity] = {}
     replaced: dict[str, Content] = {}
-    blind = 0
+    blind: list[str] = []
     bad_line = False
     damaged = False
     for body in _lines(path):
@@ -204,8 +204,9 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
                 place, content = _parse_content(fields)
                 replaced.setdefault(place, content)
             elif kind == b"blind" and len(fields) == 1:
-                seen[b"program"][_unescape(fields[0])] = None
-                blind += 1
+                program = _unescape(fields[0])
+                seen[b"program"][program] = None
+                blind.append(program)
             else:
                 damaged = True
         except (ValueError, msgspec.MsgspecError):
@@ -228,7 +229,7 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
         listed=tuple(seen[b"list"]),
         packages=tuple(seen[b"package"]),
         programs=tuple(seen[b"program"]),
-        unobserved_children=blind,
+        unobserved_children=tuple(blind),
         modules=end.modules if end else {},
         sys_path=end.sys_path if end else (),
         numerics=end.numerics if end else {},

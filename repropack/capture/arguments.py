@@ -130,6 +130,9 @@ def without_homes(value: str) -> tuple[str, int]:
     Returns:
         The value, empty where nothing is left of it, and how many paths were left out.
     """
-    pieces = value.split(":")
+    words = value.split(" ")
+    # `XLA_FLAGS=--a=1 --xla_dump_to=/home/zoe/x`: such an option goes as a whole.
+    told = [word for word in words if not _HOME.match(word.partition("=")[2])]
+    pieces = " ".join(told).split(":")
     kept = [piece for piece in pieces if not _HOME.match(piece)]
-    return ":".join(kept), len(pieces) - len(kept)
+    return ":".join(kept), len(words) - len(told) + len(pieces) - len(kept)

@@ -56,7 +56,7 @@ from repropack.capture.streams import ProcessEnd
 from repropack.capture.traced_files import TracedFiles
 from repropack.capture.tracing import TRACE_LOG, place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
-from repropack.environment.machine import allowed_variables, is_secret_name
+from repropack.environment.machine import allowed_variables, is_address, is_secret_name
 from repropack.errors import RepropackError
 from repropack.importers.run_metrics import MAX_LOGGED, RunMetrics, is_searched, read_run_metrics
 from repropack.lineage import continues
@@ -218,7 +218,9 @@ def conclude(
         tell=finishing.tell,
         opened_as=opened_as(processes, str(root)),
     )
-    materials = materials_inside(inside, prepared, set(changed), replaced, hashing)
+    materials = materials_inside(
+        inside, prepared, set(changed), set(changed) - set(written), replaced, hashing
+    )
     if unseen:
         seen = {material.path for material in materials}
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
@@ -530,9 +532,12 @@ def _assigned(
 def _variables(
     environment: Mapping[str, str], directory: str, paths: Recording, gaps: Gaps
 ) -> dict[str, str]:
-    """The variables that are recorded; a path in the home of somebody else is none of ours."""
+    """The variables that are recorded: no addresses, and no paths in the home of somebody else."""
     recorded = {}
     for name, value in allowed_variables(environment).items():
+        if is_address(name, value):
+            gaps.add("environment", f"the variable {name} is an address; it is not recorded")
+            continue
         kept, dropped = without_homes(recorded_text(value, directory, paths))
         if dropped:
             gaps.add(

@@ -12,7 +12,7 @@ import msgspec
 
 from repropack.agent.log import Content, Identity, ProcessObservation
 from repropack.capture.gaps import Gaps, some
-from repropack.capture.hashing import hash_files
+from repropack.capture.hashing import hash_files, hash_path
 from repropack.capture.interruption import Interruption
 from repropack.capture.materials import Candidate, DataRoot, settled
 from repropack.capture.patience import Patience
@@ -66,6 +66,7 @@ def materials_inside(
     inside: list[Candidate],
     prepared: Prepared,
     written: set[str],
+    theirs: set[str],
     replaced: Mapping[str, Content],
     hashing: Hashing,
 ) -> list[Material]:
@@ -74,7 +75,8 @@ def materials_inside(
     Args:
         inside: What was read.
         prepared: The recording.
-        written: What the run changed, relative to the project.
+        written: What changed while the run went on, relative to the project.
+        theirs: What of it another run wrote.
         replaced: What files held that the agent saw being replaced, by real path.
         hashing: How contents are hashed.
     """
@@ -85,7 +87,14 @@ def materials_inside(
     for candidate in inside:
         relative = os.path.relpath(candidate.path, prepared.root)
         stamp = before.get(relative)
-        if stamp is not None and relative in written:
+        seen = hashing.opened_as.get(candidate.path, _ANY)
+        was_new = bool(seen) and (stamp is None or _identity(stamp) not in seen)
+        if relative in theirs and was_new:
+            materials.append(_made_meanwhile(candidate, relative, seen, prepared, gaps))
+        elif stamp is not None and relative in written:
+            if was_new and Evidence.TRACE not in candidate.evidence:
+                # When it was opened it was no longer what had been there: the run's own output.
+                continue
             materials.append(_replaced(candidate, relative, stamp, prepared, replaced, gaps))
         elif stamp is not None or not is_inside(os.path.realpath(candidate.path), prepared.root):
             # A file behind a link that leaves the project is seen by no scan. What is inside and
@@ -102,6 +111,26 @@ def materials_inside(
             )
         )
     return _with_origins(materials, prepared, gaps)
+
+
+def _made_meanwhile(
+    candidate: Candidate,
+    relative: str,
+    seen: frozenset[Identity],
+    prepared: Prepared,
+    gaps: Gaps,
+) -> Material:
+    """A file that another run wrote while this one went on, and that this one has read."""
+    hashed = gaps.attempt("inputs", lambda: hash_path(candidate.path), None)
+    if hashed is None or seen != {_identity(hashed.stamp)}:
+        hashed = None
+        gaps.add("inputs", f"{relative} was overwritten by another run; what it held is not known")
+    return Material(
+        path=recorded_path(prepared.root / relative, prepared.paths),
+        size=hashed.size if hashed is not None else next(iter(seen)).size,
+        sha256=hashed.sha256 if hashed is not None else None,
+        evidence=candidate.evidence,
+    )
 
 
 def _with_origins(materials: list[Material], prepared: Prepared, gaps: Gaps) -> list[Material]:
@@ -282,7 +311,7 @@ def _hash_all(
     ]
 
 
-def _identity(stamp: FileStamp) -> Identity:
+def _identity(stamp: FileStamp | Stamp) -> Identity:
     return Identity(size=stamp.size, mtime_ns=stamp.mtime_ns, inode=stamp.inode)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from repropack.agent.log import ProcessObservation
 
-__all__ = ["ENVIRONMENT_LAUNCHERS", "assignments", "launched"]
+__all__ = ["ENVIRONMENT_LAUNCHERS", "LAUNCHERS", "assignments", "launched"]
 
 ENVIRONMENT_LAUNCHERS: Final = frozenset(
     {
@@ -23,6 +23,14 @@ ENVIRONMENT_LAUNCHERS: Final = frozenset(
     }
 )  # fmt: skip
 """Programs that find or make an environment and start another program in it."""
+
+LAUNCHERS: Final = ENVIRONMENT_LAUNCHERS | frozenset(
+    {
+        "chrt", "env", "ionice", "mpiexec", "mpirun", "nice", "nohup", "numactl", "setsid", "srun",
+        "stdbuf", "taskset", "time", "timeout",
+    }
+)  # fmt: skip
+"""Programs that do nothing but start another one, which stands in their arguments."""
 
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from repropack import process
+from repropack.capture.launchers import LAUNCHERS
 from repropack.capture.traced_files import CALLS
-from repropack.capture.unobserved import head_of, runs_python
+from repropack.capture.unobserved import head_of, loads_no_agent, runs_python
 
 __all__ = [
     "TRACE_LOG",
@@ -37,15 +38,6 @@ TRACE_LOG: Final = "trace.log"
 PROBE_SECONDS: Final = 10.0
 LAST_WORDS_SECONDS: Final = 2.0
 
-_LAUNCHERS: Final = frozenset(
-    {
-        "chrt", "conda", "env", "hatch", "ionice", "mamba", "micromamba", "mpiexec", "mpirun",
-        "nice", "nohup", "numactl", "pdm", "pixi", "poetry", "rye", "setsid", "srun", "stdbuf",
-        "taskset", "time", "timeout", "uv", "uvx",
-    }
-)  # fmt: skip
-"""Programs that do nothing but start another one, which stands in their arguments."""
-
 
 class TraceMode(enum.StrEnum):
     """How a command is observed: `--trace`."""
@@ -59,11 +51,11 @@ class TraceMode(enum.StrEnum):
 
 
 def is_python(argv: Sequence[str], directory: Path, search: str) -> bool:
-    """Whether a command is Python, or a launcher of one: then the agent sees what it does."""
+    """Whether a command is Python, or a launcher of one, in which the agent sees what it does."""
     name = os.path.basename(argv[0])
     if name.startswith(("python", "pypy")):
-        return True
-    if name in _LAUNCHERS:
+        return not loads_no_agent(argv)
+    if name in LAUNCHERS:
         return any(_names_python(argument, search) for argument in argv[1:])
     place = place_of(argv[0], directory, search)
     return place is not None and runs_python(head_of(place))

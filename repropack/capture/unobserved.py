@@ -17,6 +17,7 @@ from typing import Final
 from repropack.agent.log import ProcessObservation
 from repropack.capture.asked import unobserved_interpreters
 from repropack.capture.gaps import Gaps, some
+from repropack.capture.launchers import LAUNCHERS
 from repropack.capture.materials import Surroundings, is_broad, is_system
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk
 from repropack.process import find_program
@@ -26,6 +27,7 @@ __all__ = [
     "behind_links",
     "declared_files",
     "head_of",
+    "loads_no_agent",
     "named_directories",
     "present_files",
     "runs_python",
@@ -81,7 +83,8 @@ def unseen_parts(
             "its arguments"
         ]
     unseen = []
-    started = {program for p in processes for program in p.programs if not _was_observed(program)}
+    programs = {program for process in processes for program in process.programs}
+    started = {program for program in programs if not _was_observed(program)}
     if not _is_observed_command(argv[0], processes, directory, search, parent):
         unseen.append(
             f"`{name}` is no Python program: files that it, or what it started, read are known "
@@ -105,17 +108,50 @@ def unseen_parts(
         elif process.torn or not ended:
             cut = ": its last line was cut off, and is left out" if process.torn else ""
             unseen.append(
-                f"process {process.pid} was killed, or left without its exit handlers: its "
-                "numerical settings, and what native libraries had open in it, are not known"
+                f"process {process.pid} was killed, became another program, or left without its "
+                "exit handlers: its numerical settings, and what native libraries had open in it, "
+                "are not known"
                 f"{cut}"
             )
-    blind = sum(process.unobserved_children for process in processes)
-    if blind:
+    if blind := len(_blind_pythons(processes)):
         unseen.append(
-            f"{blind} child processes were not observed: Python in isolated mode, or in another "
-            "environment than its parent's"
+            f"{blind} child processes were not observed: Python in isolated mode, or with another "
+            "PYTHONPATH than its parent's"
+        )
+    if silent := _silent_pythons(programs, processes, search):
+        unseen.append(
+            f"{some(silent)} was started and not observed: before Python 3.8 there is no agent; "
+            "files that it read are not known"
         )
     return unseen
+
+
+def _blind_pythons(processes: Sequence[ProcessObservation]) -> list[str]:
+    """Children, one by one, in which no agent can be, although they are Python."""
+    return [
+        program
+        for process in processes
+        for program in process.unobserved_children
+        if _is_called_python(program) or runs_python(head_of(program))
+    ]
+
+
+def _silent_pythons(
+    programs: Iterable[str], processes: Sequence[ProcessObservation], search: str
+) -> list[str]:
+    """Interpreters that were started as usual and of which nothing was heard."""
+    blind = set(_blind_pythons(processes))
+    places = {
+        program if "/" in program else find_program(program, search) or ""
+        for program in programs
+        if program not in blind
+    }
+    # A shim is a script; what it becomes tells of itself.
+    return [
+        place
+        for place in unobserved_interpreters(sorted(places), processes)
+        if head_of(place).startswith(b"\x7fELF")
+    ]
 
 
 def unseen_pythons(
@@ -140,7 +176,7 @@ def unseen_pythons(
             "replaced): its packages are those whose files were read; its numerical settings are "
             "not known"
         )
-    if blind := sum(process.unobserved_children for process in processes):
+    if blind := len(_blind_pythons(processes)):
         found.append(f"settings of {blind} Python processes without the agent are not known")
     return found
 
@@ -152,8 +188,10 @@ def _is_observed_command(
     search: str,
     parent: int,
 ) -> bool:
-    # Launchers such as `env` replace themselves by what they start. So do shells, for the last of
-    # several commands.
+    # `env` replaces itself by what it starts, and so do shells by the last of several commands;
+    # `timeout` waits for it.
+    if os.path.basename(program) in LAUNCHERS:
+        return True
     if not any(process.ppid == parent for process in processes):
         return False
     place = str(directory / program) if "/" in program else find_program(program, search)
@@ -170,8 +208,22 @@ def _was_observed(program: str) -> bool:
 
     A Python that is told to load no agent counts as an unobserved child.
     """
-    name = os.path.basename(program)
-    return name.startswith("python") or name in _DESCRIBING or runs_python(head_of(program))
+    known = _is_called_python(program) or os.path.basename(program) in _DESCRIBING
+    return known or runs_python(head_of(program))
+
+
+def _is_called_python(program: str) -> bool:
+    return os.path.basename(program).startswith("python")
+
+
+def loads_no_agent(argv: Sequence[str]) -> bool:
+    """Whether a Python is told to ignore PYTHONPATH (`-E`, `-I`) or to load no `site` (`-S`)."""
+    for option in argv[1:]:
+        if not option.startswith("-") or option in ("-", "--") or option[1] in "cm":
+            return False
+        if not option.startswith(("--", "-W", "-X")) and not {"E", "I", "S"}.isdisjoint(option):
+            return True
+    return False
 
 
 def runs_python(head: bytes) -> bool:

@@ -18,7 +18,7 @@ from repropack.digest import sha256_hex
 from repropack.environment.platform_facts import platform_facts
 from repropack.model import Machine
 
-__all__ = ["allowed_variables", "describe_machine", "is_secret_name"]
+__all__ = ["allowed_variables", "describe_machine", "is_address", "is_secret_name"]
 
 ALLOWED_NAMES: Final = frozenset(
     {
@@ -80,6 +80,12 @@ ALLOWED_PREFIXES: Final = (
 
 _SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL|AUTH|COOKIE|CERT", re.IGNORECASE)
 
+_PEER: Final = re.compile(r"(?:ADDR|ADDRESS|COMM_ID|HCA|HOST|HOSTID|HOSTS|IFNAME)$")
+"""Ends of names of variables that say with whom a process talks, not how it computes."""
+
+_ADDRESS: Final = re.compile(r"[a-z]://|(?<![0-9.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9.])")
+"""A URL, or an address of IPv4."""
+
 _NUMERIC_FLAGS: Final = re.compile(
     r"(?:sse4_[12]|ssse3|avx\w*|fma|f16c|amx_\w+|neon|asimd\w*|sve\w*|i8mm|bf16)"
 )
@@ -113,6 +119,11 @@ def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
 def is_secret_name(name: str) -> bool:
     """Whether a variable is called as those are that hold secrets."""
     return _SECRET.search(name) is not None
+
+
+def is_address(name: str, value: str) -> bool:
+    """Whether a variable says where on the network something is."""
+    return _PEER.search(name) is not None or _ADDRESS.search(value) is not None
 
 
 def describe_machine(environment: Mapping[str, str], directory: Path = Path("/")) -> Machine:

@@ -49,7 +49,7 @@ def test_a_whole_log(tmp_path: Path) -> None:
     assert seen.opened_written == ("/o",)
     assert seen.listed == ("/d",)
     assert seen.programs == ("git", "/bin/sh")
-    assert seen.unobserved_children == 2
+    assert seen.unobserved_children == ("git", "/bin/sh")
     assert seen.modules == {"numpy": "/p/numpy/__init__.py"}
     assert seen.sys_path == ("", "/p q")
     assert seen.numerics == {"torch": {"version": "2.9"}}

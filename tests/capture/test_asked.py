@@ -62,7 +62,8 @@ def test_a_script_that_replaces_the_search_path(project: Project, toys: Path) ->
 
 
 def test_of_an_isolated_interpreter_everything_counts_as_used(project: Project, toys: Path) -> None:
-    done = project.repropack("run", "--", f"{toys}/bin/python", "-I", "-c", "import toy")
+    command = (f"{toys}/bin/python", "-I", "-c", "import toy")
+    done = project.repropack("run", "--trace", "python", "--", *command)
     assert "all of its environment count as used" in done.stderr
     assert _used(project) == {"toy": True, "other": True, "part-of": True}
 

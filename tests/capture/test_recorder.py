@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -413,3 +414,97 @@ def test_a_file_that_is_written_while_it_is_hashed_has_no_digest(tmp_path: Path)
         stop.set()
         writer.join()
     assert hash_path(path).size == 64 << 20
+
+
+NATIVE = """\
+import ctypes
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+def write(path, text):  # As torch.save does: no hook of Python sees it.
+    file = ctypes.c_void_p(libc.fopen(path.encode(), b"w"))
+    libc.fputs(text.encode(), file)
+    libc.fclose(file)
+"""
+
+
+def test_what_native_code_wrote_and_python_read_back_is_no_output_of_an_earlier_run(
+    project: Project,
+) -> None:
+    project.write(".gitignore", "*.pt\n")
+    for text in ("first", "second"):
+        script = f"{NATIVE}write('best.pt', {text!r}); assert open('best.pt').read() == {text!r}"
+        project.ok("run", "--", "python", "-c", script)
+        segment = project.segment()
+        assert segment.get("materials", []) == []
+        assert [product["path"] for product in segment["products"]] == ["{project}/best.pt"]
+    # Read, overwritten, and read again: that is lineage.
+    script = f"{NATIVE}open('best.pt').read(); write('best.pt', 'x'); open('best.pt').read()"
+    project.ok("run", "--", "python", "-c", script)
+    (material,) = project.segment()["materials"]
+    assert material["sha256"] == hashlib.sha256(b"second").hexdigest()
+    assert material["origin"]["run"] != project.show()["run"]["id"]
+
+
+def test_what_another_run_writes_meanwhile_is_an_input_of_the_run_that_reads_it(
+    project: Project,
+) -> None:
+    project.write(".gitignore", "*.pt\n")
+    project.write("old.pt", "epoch 1")
+    inner = "for n in ('new.pt', 'old.pt'): open(n, 'w').write('epoch 2')"
+    outer = (
+        "import os, subprocess, sys; "
+        f"command = [sys.executable, '-m', 'repropack', 'run', '--', 'python', '-c', {inner!r}];"
+        "environment = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'};"
+        "subprocess.run(command, check=True, env=environment);"
+        "[open(n).read() for n in ('new.pt', 'old.pt')]"
+    )
+    project.ok("run", "--name", "outer", "--", sys.executable, "-c", outer)
+    materials = project.segment("outer")["materials"]
+    assert {m["path"]: m["sha256"] for m in materials} == dict.fromkeys(
+        ("{project}/new.pt", "{project}/old.pt"), hashlib.sha256(b"epoch 2").hexdigest()
+    )
+    assert all("origin" in m for m in materials)
+
+
+def test_a_library_that_asks_the_loader_for_its_files_leaves_no_gap(project: Project) -> None:
+    project.write(".gitignore", "*.dat\n")
+    project.write("unread.dat", "1")
+    script = (
+        "import subprocess, sys; subprocess.run(['/sbin/ldconfig', '-p'], env={'LC_ALL': 'C'}, "
+        "stdout=subprocess.DEVNULL)"
+    )
+    project.ok("run", "--", "python", "-c", script)
+    segment = project.segment()
+    assert segment.get("gaps", []) == []
+    assert segment.get("materials", []) == []
+
+
+def test_a_python_without_an_agent_that_a_python_starts_is_said(
+    project: Project, tmp_path: Path
+) -> None:
+    # Of old Pythons few machines have one: a program that is called like it stands for it.
+    old = tmp_path / "old" / "bin" / "python3.6"
+    old.parent.mkdir(parents=True)
+    shutil.copy("/bin/true", old)
+    script = f"import subprocess; subprocess.run([{str(old)!r}, 'x.py'], check=True)"
+    done = project.repropack("run", "--", "python", "-c", script)
+    assert "before Python 3.8 there is no agent" in done.stderr
+    assert str(tmp_path) not in json.dumps(project.segment()["gaps"]).replace("{tmp}", "")
+
+
+@pytest.mark.parametrize("options", [["-I"], ["-Wignore", "-uS"], ["-Wignore", "-E"]])
+def test_a_python_that_loads_no_agent_is_traced(project: Project, options: list[str]) -> None:
+    project.write(".gitignore", "*.dat\n")
+    project.write("a.dat", "1")
+    project.write("unread.dat", "1")
+    project.write("read.py", "import sys; print(open('a.dat').read(), file=sys.stderr)")
+    project.ok("run", "--", "python", *options, "read.py")
+    (material,) = project.segment()["materials"]
+    assert (material["path"], material["evidence"]) == ("{project}/a.dat", ["trace"])
+
+
+def test_a_launcher_that_waits_for_the_python_that_it_starts_leaves_no_gap(
+    project: Project,
+) -> None:
+    project.ok("run", "--", "timeout", "60", "python", "-c", "pass")
+    assert project.segment().get("gaps", []) == []

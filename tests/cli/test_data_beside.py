@@ -190,3 +190,23 @@ def test_a_file_directly_below_the_top_of_the_system_is_data(beside: Project) ->
         assert f"data/root{place}" in beside.ok("inspect", "r.rpk")
     finally:
         place.unlink()
+
+
+def test_addresses_are_not_recorded_as_values_of_variables(beside: Project) -> None:
+    variables = {
+        "JAX_COORDINATOR_ADDRESS": "planted-node:1234",
+        "NCCL_COMM_ID": "planted-head:29500",
+        "NCCL_SOCKET_IFNAME": "planted-ib0",
+        "JAX_COMPILATION_CACHE_DIR": "gs://planted-bucket/cache",
+        "TORCH_PEERS": "10.23.45.67",
+        "XLA_FLAGS": "--xla_cpu_enable_fast_math=false --xla_dump_to=/home/planted-user/dump",
+        "NCCL_ALGO": "Ring",
+    }
+    beside.ok("run", "--", "python", "-c", "pass", variables=variables)
+    segment = beside.segment()
+    recorded = segment["invocation"]["variables"]
+    assert recorded["NCCL_ALGO"] == "Ring"
+    assert recorded["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=false"
+    assert "planted" not in str(segment)
+    assert "10.23.45.67" not in str(segment)
+    assert any("JAX_COORDINATOR_ADDRESS is an address" in gap["message"] for gap in segment["gaps"])

@@ -379,7 +379,7 @@ def test_list_shows_what_goes_on_and_each_number_once(project: Project) -> None:
 
 @pytest.mark.parametrize("option", ["-I", "-E", "-S"])
 def test_a_python_that_is_told_to_load_no_agent_is_said(project: Project, option: str) -> None:
-    done = project.repropack("run", "--", "python", option, "train.py")
+    done = project.repropack("run", "--trace", "python", "--", "python", option, "train.py")
     assert done.returncode == 0
     assert "`python` was not observed: with -I, -E or -S, and before Python 3.8, it" in done.stderr
 

@@ -389,12 +389,20 @@ def _start():
             note_content(path, True)
             note_written(path)
 
+    def unquoted(path):
+        first, *rest = path.split("%")
+        encoding = sys.getfilesystemencoding()
+        data = [first.encode(encoding, "surrogateescape")]
+        for part in rest:
+            data.append(bytes([int(part[:2], 16)]) + part[2:].encode(encoding, "surrogateescape"))
+        return b"".join(data).decode(encoding, "surrogateescape")
+
     def on_database(arguments):
         path = arguments[0]
         path = text(os.fspath(path) if isinstance(path, os.PathLike) else path) or ""
         if path[:5] == "file:":
-            # https://www.sqlite.org/uri.html, without escapes and with no host.
-            path = path[5:].partition("?")[0]
+            # https://www.sqlite.org/uri.html
+            path = unquoted(path[5:].partition("?")[0].partition("#")[0])
             path = path[2:] if path[:3] == "///" else path
         path = place(path)
         if path:
@@ -604,7 +612,8 @@ sys.path[:] = [entry for entry in sys.path if entry != _FOLDER]
 try:
     import posix
 
-    if posix.environ.get(_VARIABLE.encode()):
+    # `addaudithook` is of 3.8.
+    if posix.environ.get(_VARIABLE.encode()) and sys.version_info >= (3, 8):
         _start()
 except Exception:
     # A recorder that cannot start: the program runs as if it had never been there.
