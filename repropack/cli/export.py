@@ -44,6 +44,7 @@ from repropack.export.identity import own_terms
 from repropack.export.private_code import Withholding
 from repropack.project_file import read_project_file
 from repropack.signing.keys import Signer
+from repropack.source.private import extend
 from repropack.store import STORE_NAME, Store
 
 __all__ = ["command"]
@@ -131,7 +132,11 @@ MIN_VOLUME = 1024
     multiple=True,
     help="Let this finding of the leak gate pass, now and later. Repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Show all of it, search it, write nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show all of it, search it, write nothing but downloads into the cache.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(
@@ -168,7 +173,7 @@ def command(
       2  wrong usage
       3  it could not be done, or not be evaluated
     """
-    store = Store.find(Path.cwd())
+    store = _find_store(dry_run=dry_run)
     store.share()
     # What can be refused at once is refused before the package index is asked.
     store.finished(store.resolve(run))
@@ -270,6 +275,17 @@ def command(
             return 0
     _show_result(exported, anonymous=anonymous)
     return 0
+
+
+def _find_store(*, dry_run: bool) -> Store:
+    """The store; for a dry run one that takes nothing, until the command ends."""
+    store = Store.find(Path.cwd())
+    if not dry_run:
+        return store
+    context = click.get_current_context()
+    place = Path(context.with_resource(tempfile.TemporaryDirectory(prefix="repropack-dry-run-")))
+    extend(store.git, place / "git")
+    return Store.find(Path.cwd(), place)
 
 
 def _calibrated(

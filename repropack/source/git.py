@@ -20,7 +20,7 @@ from msgspec import Struct
 from repropack.errors import RepropackError
 from repropack.process import Completed, ProcessFailedError, find_program, run
 
-__all__ = ["EMPTY_TREES", "Git", "TimedOutError", "bare", "initialise", "own"]
+__all__ = ["EMPTY_TREES", "Git", "TimedOutError", "alternate_line", "bare", "initialise", "own"]
 
 GIT_TIMEOUT: Final = 300.0
 """Seconds for one git command: hashing a large dirty tree on a slow network disk takes minutes."""
@@ -230,15 +230,17 @@ def _configure(options: Sequence[str]) -> tuple[str, ...]:
 
 def _join(directories: Sequence[Path]) -> str:
     """The value of GIT_ALTERNATE_OBJECT_DIRECTORIES: quoted where a name holds the separator."""
-    quoted = []
-    for directory in directories:
-        name = os.path.abspath(directory)
-        if any(c in name for c in ':"\\\n'):
-            for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
-                name = name.replace(character, escape)
-            name = f'"{name}"'
-        quoted.append(name)
-    return ":".join(quoted)
+    return ":".join(map(alternate_line, directories))
+
+
+def alternate_line(directory: Path) -> str:
+    """A directory of objects as git reads it in a list of alternates (gitrepository-layout(5))."""
+    name = os.path.abspath(directory)
+    if not any(c in name for c in ':"\\\n'):
+        return name
+    for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
+        name = name.replace(character, escape)
+    return f'"{name}"'
 
 
 def _said(stderr: bytes) -> str:

@@ -18,12 +18,13 @@ from typing import Final
 from repropack.digest import sha256_hex
 from repropack.durable import append_line, sync_directory, sync_tree
 from repropack.errors import RepropackError
-from repropack.source.git import Git, bare, initialise
+from repropack.source.git import Git, alternate_line, bare, initialise
 
 __all__ = [
     "base_index",
     "changed_files",
     "copy_index",
+    "extend",
     "new_index",
     "preserve_tree",
     "private_repository",
@@ -89,6 +90,28 @@ def private_repository(store: Path, object_format: str) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return repository
+
+
+def extend(store: Path, place: Path) -> None:
+    """Makes repositories that have the objects of private ones, and take further objects apart.
+
+    Args:
+        store: The directory of the private SHA-1 repository.
+        place: That of the new one.
+
+    Raises:
+        OSError: They cannot be made.
+    """
+    for suffix in ("", "-sha256"):
+        own, new = (one.with_name(f"{one.name}{suffix}") for one in (store, place))
+        if not (own / "HEAD").exists():
+            continue
+        (new / "objects/info").mkdir(parents=True)
+        (new / "refs").mkdir()
+        for name in ("HEAD", "config"):
+            (new / name).write_bytes((own / name).read_bytes())
+        listed = os.fsencode(alternate_line(own / "objects"))
+        (new / "objects/info/alternates").write_bytes(listed + b"\n")
 
 
 def new_index(repository: Path) -> Path:

@@ -77,10 +77,17 @@ def now() -> str:
 
 
 class Store:
-    """The store of one project. Constructing it touches nothing; see `create` and `find`."""
+    """The store of one project. Constructing it touches nothing; see `create` and `find`.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: Where it is.
+        apart: A directory for what an export would add to it: its `git` has to have the objects of
+            the store's own. None to add it to the store.
+    """
+
+    def __init__(self, directory: Path, apart: Path | None = None) -> None:
         self.directory: Final = directory
+        self._apart: Final = apart
         self._contents: Final = Contents(directory / "objects")
         self._index: Final = Index(
             directory / "index.sqlite", self._finished_runs, self._indexed_products
@@ -94,13 +101,17 @@ class Store:
     @property
     def git(self) -> Path:
         """The private git repository of code snapshots."""
-        return self.directory / "git"
+        return (self._apart or self.directory) / "git"
 
     # ------------------------------------------------------------ finding and making
 
     @classmethod
-    def find(cls, start: Path) -> Store:
+    def find(cls, start: Path, apart: Path | None = None) -> Store:
         """The store of the project that a directory belongs to.
+
+        Args:
+            start: The directory.
+            apart: As for the constructor.
 
         Raises:
             UsageError: No directory from `start` upwards has one.
@@ -108,7 +119,7 @@ class Store:
         for directory in (start, *start.parents):
             candidate = directory / STORE_NAME
             if (candidate / "runs").is_dir():
-                return cls(candidate)
+                return cls(candidate, apart)
         raise UsageError(
             f"{start}: nothing has been recorded here or in a directory above",
             advice="record a run with `repropack run -- COMMAND`",
@@ -139,7 +150,7 @@ class Store:
             RepropackError: It is at work, and does not end within a minute.
             OSError: The store cannot be written.
         """
-        locks.share(self.directory)
+        locks.share(self.directory, make=self._apart is None)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -393,12 +404,16 @@ class Store:
     def keep_opening(self, run: StoredRun, segment: int, commit: str, content: bytes) -> Opening:
         """Chooses a salt and keeps it with the commit, durably, unless that has been done before.
 
+        Where what is added is kept apart, it is not kept at all: nobody gets to see the commitment.
+
         Raises:
             UsageError: The file is damaged.
             OSError: It cannot be written.
         """
         path = segment_directory(run.directory, segment) / "opening.json"
         opening = Opening(commit=commit, content=content, salt=os.urandom(32))
+        if self._apart is not None:
+            return opening
         temporary = path.with_name(f".opening.{os.urandom(8).hex()}")
         durable.write_file(temporary, msgspec.json.encode(opening), mode=0o600)
         try:

@@ -25,15 +25,23 @@ GC_POLL: Final = 0.05
 """Seconds between two looks."""
 
 
-def share(store: Path) -> None:
+def share(store: Path, *, make: bool = True) -> None:
     """Keeps a removal away from a store until this process ends.
+
+    Args:
+        store: Its directory.
+        make: Whether the lock is made where nobody has needed one yet.
 
     Raises:
         RepropackError: One is at work, and does not end within a minute.
         OSError: The store cannot be written.
     """
     try:
-        descriptor = _open_lock(store)
+        descriptor = _open_lock(store, make=make)
+    except FileNotFoundError:
+        if make:
+            raise
+        return
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES):
             # What we may not write, nobody of us removes.
@@ -88,8 +96,8 @@ def alone(store: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _open_lock(store: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+def _open_lock(store: Path, *, make: bool = True) -> int:
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_RDWR | os.O_CREAT if make else os.O_RDONLY)
     return os.open(store / "lock", flags, 0o644)
 
 
