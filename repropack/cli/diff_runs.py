@@ -3,21 +3,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import click
 
 from repropack import canonical
+from repropack.cli.executions import Execution, named_execution
 from repropack.cli.screen import bold, dim, plural, say
 from repropack.errors import RepropackError
 from repropack.escaping import show
-from repropack.model import Cause, CurveComparison, RunRecord
+from repropack.model import Cause, CurveComparison
 from repropack.placeholders import split_data
 from repropack.reports.text import describe_cause, describe_curve
 from repropack.source.private import changed_files, private_repository
-from repropack.store import Store, StoredRun
+from repropack.store import Store
 from repropack.verify.curves import compare_curves
 from repropack.verify.diagnosis import Facts, diagnose, facts_of
 
@@ -29,42 +30,44 @@ __all__ = ["command"]
 
 
 @click.command("diff")
-@click.argument("one", metavar="ID")
-@click.argument("other", metavar="ID")
+@click.argument("one", metavar="ID|FILE")
+@click.argument("other", metavar="ID|FILE")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(one: str, other: str, as_json: bool) -> int:
-    """Show how two recorded runs differ, and which difference most likely changed the numbers.
+    """Show how two runs differ, and which difference most likely changed the numbers.
+
+    Each is a recorded run (ID, name, `last`), or a bundle, of which all bytes and the signature are
+    checked first and then the run whose numbers it claims is compared; nothing is executed.
 
     Compared are command, code, environment, inputs, outputs and metrics. Where metrics differ, the
     causes are ranked by their kind and by the first step at which the curves part.
 
     The exit status is 0 if nothing differs and 1 otherwise, as with diff(1).
     """
-    store = Store.find(Path.cwd())
-    first, second = store.resolve(one), store.resolve(other)
-    left, right = _facts(store, first), _facts(store, second)
+    first, second = (named_execution(text, quiet=as_json) for text in (one, other))
+    left, right = _facts(first), _facts(second)
     changed = {
         topic: _changes(left[topic], right[topic]) for topic in left if left[topic] != right[topic]
     }
-    curves, causes = _diagnosis(store, first, second)
+    curves, causes = _diagnosis(first, second)
     if as_json:
         why = {"curves": curves, "causes": causes} if causes or curves else {}
         say(canonical.encode({**changed, **why}).decode())
         return 1 if changed else 0
-    say(f"{bold(first.id)} → {bold(second.id)}")
+    say(f"{bold(first.name)} → {bold(second.name)}")
     for topic, changes in changed.items():
         alone = _without_sets(first, second, changes) if topic == "read" else changes
         for name, (before, after) in alone.items():
             label = f"{topic} {show(name)}" if name else topic
             say(f"{dim(label)}  {show(before or 'nothing')} → {show(after or 'nothing')}")
-    _say_why(store, first, second, curves, causes)
+    _say_why(first, second, curves, causes)
     total = sum(len(changes) for changes in changed.values())
     say(plural(total, "difference") if total else "nothing differs")
     return 1 if changed else 0
 
 
 def _without_sets(
-    first: StoredRun, second: StoredRun, changes: Mapping[str, tuple[str | None, str | None]]
+    first: Execution, second: Execution, changes: Mapping[str, tuple[str | None, str | None]]
 ) -> dict[str, tuple[str | None, str | None]]:
     """Says in a line how data sets differ of which many files do; the other files are left."""
     sets: dict[str, list[str]] = {}
@@ -82,16 +85,17 @@ def _without_sets(
             "changed": sum(None not in pair for pair in pairs),
         }
         said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
-        hint = bold(f"repropack data diff {first.id} {second.id} --data {name}")
+        words = ("repropack", "data", "diff", first.argument, second.argument, "--data", name)
+        hint = bold(show(shlex.join(words)))
         say(f"{dim(f'read {show(name)}')}  {said} of its files: {hint}")
     return alone
 
 
 def _diagnosis(
-    store: Store, first: StoredRun, second: StoredRun
+    first: Execution, second: Execution
 ) -> tuple[tuple[CurveComparison, ...], tuple[Cause, ...]]:
     """How the curves part, and why; nothing where every number is the same."""
-    then, now = (store.metrics(stored).metrics for stored in (first, second))
+    then, now = first.metrics, second.metrics
     curves = [
         one
         for one in compare_curves(1, then, now)
@@ -100,15 +104,11 @@ def _diagnosis(
     finals = [{m.source.identity: m.text for m in metrics} for metrics in (then, now)]
     if not curves and finals[0] == finals[1]:
         return (), ()
-    facts = [_change_facts(store, stored) for stored in (first, second)]
-    _name_code_files(store, *facts)
+    facts = [facts_of(one.record, one.environments) for one in (first, second)]
+    store = first.store or second.store
+    if store is not None:
+        _name_code_files(store, *facts)
     return tuple(curves), diagnose(facts[0], facts[1], curves)
-
-
-def _change_facts(store: Store, stored: StoredRun) -> Facts:
-    record = store.finished(stored)
-    needed = {segment.environment for segment in record.segments} - {None}
-    return facts_of(record, {each: store.environment(each) for each in needed if each})
 
 
 def _name_code_files(store: Store, first: Facts, second: Facts) -> None:
@@ -132,9 +132,8 @@ def _name_code_files(store: Store, first: Facts, second: Facts) -> None:
 
 
 def _say_why(
-    store: Store,
-    first: StoredRun,
-    second: StoredRun,
+    first: Execution,
+    second: Execution,
     curves: tuple[CurveComparison, ...],
     causes: tuple[Cause, ...],
 ) -> None:
@@ -148,37 +147,34 @@ def _say_why(
     if len(causes) > SHOWN_CAUSES:
         say(f"  and {plural(len(causes) - SHOWN_CAUSES, 'less likely one')}")
     origins = [
-        {
-            m.path: m.origin.run
-            for s in store.finished(run).segments
-            for m in s.materials
-            if m.origin
-        }
+        {m.path: m.origin.run for s in run.record.segments for m in s.materials if m.origin}
         for run in (first, second)
     ]
     made = {path: (origins[0][path], origins[1].get(path)) for path in origins[0]}
     for path, (then, now) in made.items():
-        if now is not None and then != now and causes[0].subject == show(path):
+        if now is None or first.store is None or second.store is None:
+            # Earlier runs of a bundle have no name by which they could be compared.
+            continue
+        if then != now and causes[0].subject == show(path):
             say(f"{show(path)} was made by other runs: {bold(f'repropack diff {then} {now}')}")
 
 
-def _facts(store: Store, stored: StoredRun) -> dict[str, dict[str, str]]:
-    record: RunRecord = store.finished(stored)
-    segment = record.segments[-1]
-    environment = store.environment(segment.environment) if segment.environment else None
+def _facts(one: Execution) -> dict[str, dict[str, str]]:
+    segment = one.record.segments[-1]
+    environment = one.environments.get(segment.environment or "")
     facts = {
         "command": {"": " ".join(segment.invocation.argv)},
         "directory": {"": segment.invocation.directory},
         "variable": dict(segment.invocation.variables),
         "code": {
             "": segment.source.tree if segment.source else "",
-            **{one.root: one.source.tree for one in segment.roots},
+            **{root.root: root.source.tree for root in segment.roots},
         },
         "package": {d.name: d.version for d in environment.distributions} if environment else {},
         "machine": {},
         "read": {m.path: (m.sha256 or "unknown")[:16] for m in segment.materials},
         "wrote": {p.path: p.sha256[:16] for p in segment.products},
-        "metric": {f"{m.name} ({m.source.path})": m.text for m in store.metrics(stored).metrics},
+        "metric": {f"{m.name} ({m.source.path})": m.text for m in one.metrics},
         "ended": {"": segment.outcome.signal or f"status {segment.outcome.status}"},
     }
     if environment is not None:

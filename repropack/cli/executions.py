@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user may name as something that was executed: a recorded run, or a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from repropack.cli.location import existing_bundle, open_named
+from repropack.cli.places import trust_policy
+from repropack.cli.progress import byte_progress
+from repropack.escaping import show
+from repropack.findings import DefectError
+from repropack.model import Environment, Metric, RunRecord
+from repropack.reports.text import describe_signer
+from repropack.store import Store
+from repropack.verify.integrity import read_signed
+from repropack.verify.release import read_release
+
+__all__ = ["Execution", "named_execution"]
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """A recorded run, or the run whose numbers a bundle claims.
+
+    Attributes:
+        name: What it is called on the screen: an id, or the bundle's name and its signer.
+        argument: What the user typed.
+        environments: By digest, as the segments of the record name them.
+        store: Where the run was recorded; None for a bundle.
+    """
+
+    name: str
+    argument: str
+    record: RunRecord
+    environments: dict[str, Environment]
+    metrics: tuple[Metric, ...]
+    store: Store | None = None
+
+
+def named_execution(text: str, *, quiet: bool) -> Execution:
+    """What an argument names: what looks like a bundle is one, all else a run of this store.
+
+    Args:
+        text: The id of a run, its name, a unique prefix or `last`; or a bundle in any of its forms.
+        quiet: Whether nothing is said about what takes long.
+
+    Raises:
+        UsageError: There is no such run, or it has no record; or there is no such file.
+        DefectError: The bundle is damaged, not signed, or signed by a key that is revoked.
+    """
+    if _is_bundle(text):
+        return _of_bundle(text, quiet=quiet)
+    store = Store.find(Path.cwd())
+    stored = store.resolve(text)
+    record = store.finished(stored)
+    needed = {segment.environment for segment in record.segments}
+    return Execution(
+        name=stored.id,
+        argument=stored.id,
+        record=record,
+        environments={each: store.environment(each) for each in needed if each is not None},
+        metrics=store.metrics(stored).metrics,
+        store=store,
+    )
+
+
+def _is_bundle(text: str) -> bool:
+    """A directory counts only if a bundle was extracted to it: a run may have the same name."""
+    path = Path(text).expanduser()
+    return (
+        "://" in text
+        or path.suffix in (".rpk", ".001")
+        or path.is_file()
+        or path.with_name(f"{path.name}.001").is_file()
+        or (path / "manifest.json").is_file()
+    )
+
+
+def _of_bundle(text: str, *, quiet: bool) -> Execution:
+    with open_named(existing_bundle(text), quiet=quiet) as opened:
+        signed = read_signed(opened, trust_policy(()))
+        if (why := signed.refusal) is not None:
+            raise DefectError(why.code, why.subject, found=why.found, expected=why.expected)
+        size = signed.listed.content_size
+        with byte_progress(f"checking {show(text, limit=60)}", size, quiet=quiet) as advance:
+            verified = signed.listed.verify(progress=advance)
+        release = read_release(verified, signed.statement)
+    run = release.claimed
+    named = {segment.environment for segment in run.packed.record.segments}
+    there = release.environments[run.packed.environment].environment
+    return Execution(
+        name=f"{show(text, limit=200)} (signed by {describe_signer(signed.signer)})",
+        argument=text,
+        record=run.packed.record,
+        environments={each: there for each in named if each is not None},
+        metrics=run.metrics.metrics,
+    )

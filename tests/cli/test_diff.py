@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`repropack diff` of bundles: what a reader has, against another bundle or a run of her own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+
+@pytest.fixture
+def released(project: Project) -> Project:
+    """Two seeds, each recorded and packed: `one.rpk`, `two.rpk`."""
+    project.ok("key", "new")
+    for seed, name in ((1, "one"), (2, "two")):
+        project.ok("run", "--name", name, "--", "python", "train.py", "--seed", str(seed))
+        project.ok("export", "--run", name, "-o", f"{name}.rpk", "--yes")
+    return project
+
+
+def test_a_bundle_is_compared_with_a_run_and_with_another_bundle(released: Project) -> None:
+    same = released.repropack("diff", "one", "one.rpk")
+    assert (same.returncode, same.stdout.splitlines()[-1]) == (0, "nothing differs"), same.stdout
+    assert "one.rpk (signed by " in same.stdout.splitlines()[0]
+    for pair in (("one.rpk", "two.rpk"), ("one", "two.rpk"), ("one.rpk", "two")):
+        done = released.repropack("diff", *pair)
+        assert done.returncode == 1
+        assert "command  python train.py --seed 1 → python train.py --seed 2" in done.stdout
+        facts = json.loads(released.repropack("diff", *pair, "--json").stdout)
+        assert list(facts["wrote"]) == ["{project}/out/model.bin"]
+
+
+def test_a_reader_without_a_store_can_compare_two_bundles(
+    released: Project, tmp_path: Path
+) -> None:
+    place = tmp_path / "reader"
+    place.mkdir()
+    for name in ("one.rpk", "two.rpk"):
+        shutil.copy(released.root / name, place)
+    reader = Project(place, released.environment)
+    assert reader.repropack("diff", "one.rpk", "two.rpk").returncode == 1
+    reader.ok("extract", "one.rpk", "unpacked")
+    assert reader.ok("diff", "unpacked", "one.rpk").endswith("nothing differs\n")
+
+
+def test_a_damaged_bundle_is_named_and_not_compared(released: Project) -> None:
+    content = bytearray((released.root / "two.rpk").read_bytes())
+    content[len(content) // 2] ^= 1
+    (released.root / "bad.rpk").write_bytes(content)
+    (released.root / "text.rpk").write_text("no bundle\n")
+    for name, status in (("bad.rpk", 1), ("text.rpk", 1), ("absent.rpk", 2)):
+        done = released.repropack("diff", "one", name)
+        assert done.returncode == status, done.stderr
+        assert done.stdout == ""
+        assert done.stderr.splitlines()[-1].startswith(f"repropack: {name}: ")
+        assert "Traceback" not in done.stderr
+
+
+def test_a_run_whose_name_is_a_directory_is_a_run(released: Project) -> None:
+    (released.root / "one").mkdir()
+    done = released.repropack("diff", "one", "two")
+    assert "--seed 1 → python train.py --seed 2" in done.stdout
+
+
+def test_the_diff_of_hostile_records_shows_nothing_raw(released: Project) -> None:
+    script = "open('out.txt', 'w').write('1')"
+    released.ok("run", "--name", "odd", "--", "python", "-c", script, "\x1b]0;x\x07")
+    released.ok("export", "--run", "odd", "-o", "odd.rpk", "--yes")
+    done = released.repropack("diff", "one.rpk", "odd.rpk")
+    assert done.returncode == 1
+    assert "\x1b" not in done.stdout + done.stderr
