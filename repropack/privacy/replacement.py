@@ -13,6 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from repropack.privacy.edges import AFTER_ESCAPE
+
 __all__ = ["Replacement", "ReplacementError", "apply", "parse_replacements"]
 
 MAX_TERM: Final = 200
@@ -84,6 +86,6 @@ def apply(
 
 
 def _pattern(term: str) -> re.Pattern[str]:
-    left = r"(?<![^\W\d_])" if term[0].isalpha() else ""
+    left = rf"(?:(?<![^\W\d_])|{AFTER_ESCAPE})" if term[0].isalpha() else ""
     right = r"(?![^\W\d_])" if term[-1].isalpha() else ""
     return re.compile(left + re.escape(term) + right)

@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from repropack.privacy.edges import AFTER_ESCAPE
 from repropack.privacy.plausibility import (
     is_assigned,
     is_basic_auth,
@@ -96,7 +97,8 @@ def _is_no_issued_token(match: re.Match[bytes]) -> bool:
     )
 
 
-_EDGE: Final = rb"(?<![A-Za-z0-9])"
+_ESCAPED: Final = AFTER_ESCAPE.encode("ascii")
+_EDGE: Final = rb"(?:(?<![A-Za-z0-9])|" + _ESCAPED + rb")"
 _END: Final = rb"(?![A-Za-z0-9])"
 _HOSTING: Final = "gives access to code"
 _MODELS: Final = "spends money, reads prompts and files"
@@ -159,7 +161,8 @@ _ISSUED: Final = (
           _CLOUD, b"accountkey= sharedaccesskey="),
     _rule("azure-sas", rb"[?&]sig=(?P<secret>[A-Za-z0-9%+/]{40,100}={0,2})", _CLOUD,
           b"?sig= &sig=", accept=is_varied),
-    _rule("azure-client-secret", rb"(?<![\w~.-])[\w~.-]{3}[0-9]Q~[\w~.-]{31,34}(?![\w~.-])",
+    _rule("azure-client-secret", rb"(?:(?<![\w~.-])|" + _ESCAPED
+          + rb")[\w~.-]{3}[0-9]Q~[\w~.-]{31,34}(?![\w~.-])",
           _CLOUD, b"q~", before=4, near=rb"(?<=[\w~.-]{3}[0-9])Q~[\w~.-]{31,34}",
           accept=is_varied),
     _rule("databricks-token", _EDGE + rb"dapi[0-9a-f]{32}" + _END, _CLOUD, b"dapi",
@@ -195,6 +198,19 @@ _ISSUED: Final = (
           b"dckr_pat_ dckr_oat_"),
     _rule("json-web-token", _EDGE + rb"eyJ[\w-]{10,1000}\.eyJ[\w-]{10,2800}(?:\.[\w-]{10,200})?",
           "logs in as the author", b"eyJ"),
+    _rule("service-token", _EDGE + rb"(?:NRAK-[A-Z0-9]{27}|ATATT3xFfGF0[\w=-]{150,250}"
+          rb"|sq0(?:atp|csp)-[\w-]{22,43}|lin_api_[A-Za-z0-9]{40}"
+          rb"|(?:ntn_|secret_)[A-Za-z0-9]{43,46}|figd_[\w-]{38,46}|HRKU-[\w-]{36,62}"
+          rb"|sbp_[0-9a-f]{40}|rpa_[A-Z0-9]{40,48}"
+          rb"|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|rubygems_[0-9a-f]{48}|GR1348941[\w-]{20}"
+          rb"|dp\.(?:pt|st|ct)\.[A-Za-z0-9.]{40,60}|pscale_(?:tkn|oauth|pw)_[\w.=-]{32,64}"
+          rb"|tskey-[a-z]{3,8}-[A-Za-z0-9]{8,20}-[A-Za-z0-9]{24,40}"
+          rb"|fo1_[\w-]{43})(?![A-Za-z0-9_-])",
+          _LOGIN,
+          b"NRAK- ATATT3xFfGF0 sq0atp- sq0csp- lin_api_ ntn_ secret_ "
+          b"figd_ HRKU- sbp_ rpa_ PMAK- rubygems_ GR1348941 dp.pt. dp.st. dp.ct. pscale_ tskey- "
+          b"fo1_",
+          accept=is_varied),
     _rule("private-key", rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
           rb"(?P<secret>(?:[\s\"',\\nr]{1,12}[A-Za-z-]{1,40}: [^\r\n]{0,200}){0,8}"
           rb"[\s\"',\\nr]{1,12}[A-Za-z0-9+/]{24,80})", "is a key", b"-----begin",
@@ -259,7 +275,8 @@ RULES: Final = (
           rb"(?i)[a-z]:(?:\\{1,4}|/)users(?:\\{1,4}|/)(?P<secret>[a-z][\w.-]{1,31})",
           _PLACE, b"\\users /users", before=5, secret=False, accept=is_somebody),
     _rule("cluster-path",
-          rb"(?<![\w.})\]-])/(?:g?scratch|gpfs|lustre|beegfs|cephfs|nfs|nfs-home|pfs|wekafs|bigdata"
+          rb"(?:(?<![\w.})\]-])|" + _ESCAPED + rb")/"
+          rb"(?:g?scratch|gpfs|lustre|beegfs|cephfs|nfs|nfs-home|pfs|wekafs|bigdata"
           rb"|netscratch|fsx|afs)"
           rb"[0-9]{0,3}(?:/[\w.-]{1,64}){0,4}/(?P<secret>[A-Za-z][\w.-]{1,63})", _PLACE,
           b"/scratch /gscratch /gpfs /lustre /beegfs /cephfs /nfs /pfs /wekafs /bigdata "

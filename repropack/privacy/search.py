@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from repropack.digest import sha256_hex
+from repropack.privacy.edges import AFTER_ESCAPE
 from repropack.privacy.plausibility import LOOK_BACK, secret_of
 from repropack.privacy.rules import REACH, RULES, Rule
 from repropack.privacy.terms import MIN_ALONE, Term, TermKind
@@ -67,6 +68,8 @@ _MAX_CAMEL: Final = 64
 
 _AROUND_VIEW: Final = 2048
 """Bytes around a window that are decoded with it, so that a term across its edge is found."""
+
+_BEGINS: Final = rb"(?:(?<![A-Za-z])|" + AFTER_ESCAPE.encode("ascii") + rb")"
 
 _SURROUNDINGS: Final = 512
 """Bytes on each side of a hit that tell whether it stands in text."""
@@ -381,7 +384,7 @@ def _pattern(encoded: bytes) -> re.Pattern[bytes]:
     body = rb"[\s._+-]{1,4}".join(re.escape(piece) for piece in encoded.split(b" "))
     if b"\\" in encoded:
         body = body.replace(rb"\\", rb"\\{1,4}")
-    left = rb"(?<![A-Za-z])" if encoded[:1].isalpha() else b""
+    left = _BEGINS if encoded[:1].isalpha() else b""
     right = rb"(?![A-Za-z])" if encoded[-1:].isalpha() else b""
     return re.compile(left + body + right, re.IGNORECASE)
 

@@ -66,3 +66,8 @@ def test_what_is_replaced_is_what_the_leak_gate_finds(text: str) -> None:
 def test_text_without_the_term_stays(text: str) -> None:
     if "marsh" not in text:
         assert apply(text, parse_replacements(["marsh=author"])) == text
+
+
+@pytest.mark.parametrize("before", [r"\n", r"\t", "\x1b[1m", r"\u001b[31m"])
+def test_a_word_after_an_escape_is_replaced_too(before: str) -> None:
+    assert apply(f"by{before}kim", parse_replacements(["kim=author"])) == f"by{before}author"

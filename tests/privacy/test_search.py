@@ -6,6 +6,8 @@ from __future__ import annotations
 import base64
 import itertools
 import random
+import re
+import string
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,42 @@ def test_long_tokens_are_found_whole_or_cut() -> None:
         assert "json-web-token" in {hit.rule for hit in found(f"a: {token}\n".encode())}
     session = f"aws_session_token = IQoJb3JpZ2lu{some(900)}"
     assert "aws-session-token" in {hit.rule for hit in found(session.encode())}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [r"a\n", r"\t", r"\r", "\x1b[32m", "\x1b[0;31m", "\x1b[38;5;123m", r"\u001b[1;36m", r"\x1b[m"],
+)
+def test_a_letter_at_the_end_of_an_escape_belongs_to_no_word(before: str) -> None:
+    terms = own_terms()
+    for _, line in secrets_of(random.Random(6)).values():
+        if not found(line.encode()):
+            continue
+        plainly = {hit.rule for hit in found(line.encode()) if hit.blocks}
+        after = {hit.rule for hit in found((before + line).encode())}
+        assert plainly <= after, line
+    for term in terms:
+        for spelling in term.spellings:
+            assert found((before + spelling).encode()), spelling
+            assert found((before + spelling).encode("utf-16-le")), spelling
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["NRAK-{A27}", "ATATT3xFfGF0{a160}", "sq0atp-{a22}", "lin_api_{a40}", "ntn_{a46}",
+     "secret_{a43}", "figd_{a40}", "HRKU-{a36}", "sbp_{x40}", "rpa_{A40}", "PMAK-{x24}-{x34}",
+     "rubygems_{x48}", "GR1348941{a20}", "dp.pt.{a43}", "pscale_tkn_{a43}",
+     "tskey-auth-{a12}-{a32}", "fo1_{a43}"],
+)  # fmt: skip
+def test_tokens_of_further_services(form: str) -> None:
+    numbers = random.Random(form)
+    letters = string.ascii_letters + string.digits
+    alphabets = {"a": letters, "A": letters[26:], "x": "0123456789abcdef"}
+    token = re.sub(
+        r"\{(.)(\d+)\}",
+        lambda m: "".join(numbers.choices(alphabets[m[1]], k=int(m[2]))),
+        form,
+    )
+    (hit,) = {hit for hit in found(f"it is {token}\n".encode()) if hit.blocks}
+    assert hit.rule == "service-token"
+    assert token[-8:] not in hit.shown
