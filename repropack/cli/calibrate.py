@@ -8,6 +8,7 @@ import os
 import click
 
 from repropack import canonical
+from repropack.cli import repetition_options
 from repropack.cli.location import existing_bundle
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
@@ -29,8 +30,8 @@ __all__ = ["command", "measure", "show_calibrations"]
 )
 @click.option("--retrain", is_flag=True, help="Repeat every run, not only the claimed one.")
 @click.option("--data", metavar="NAME=DIR", multiple=True, help="Where a data set is. Repeatable.")
-@click.option("--no-sandbox", is_flag=True, help="Run the code with all your rights.")
-@click.option("--offline", is_flag=True, help="Download nothing.")
+@repetition_options.no_sandbox
+@repetition_options.offline
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
 def command(
     bundle: str,

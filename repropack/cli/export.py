@@ -49,9 +49,6 @@ from repropack.store import STORE_NAME, Store
 
 __all__ = ["command"]
 
-MIN_VOLUME = 1024
-"""Bytes of a volume: with less, not even a small bundle has fewer than 999."""
-
 
 @click.command("export")
 @click.option("--run", "run", metavar="ID", default="last", help="Which run; `last` if left out.")

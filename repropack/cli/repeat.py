@@ -11,11 +11,12 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
+from repropack.cli import repetition_options
 from repropack.cli.durations import parse_duration
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
-from repropack.cli.screen import folded, say, tell
-from repropack.cli.verdict import verdict_line
+from repropack.cli.screen import say, tell
+from repropack.cli.verdict import say_report, verdict_line
 from repropack.errors import CannotDecideError, UsageError
 from repropack.escaping import show
 from repropack.export import ExportPlan, build, prepare
@@ -29,9 +30,6 @@ from repropack.store import Store, now
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 
 __all__ = ["command"]
-
-HANGING = 5
-"""Columns before what belongs to the line above; as wide as `ok` and `FAIL`."""
 
 _OF_A_BUNDLE = ("integrity", "authenticity")
 """Rungs that say something only of a bundle that came from somebody."""
@@ -55,16 +53,11 @@ _OF_A_BUNDLE = ("integrity", "authenticity")
     multiple=True,
     help="Where a data set is now, if it was moved since. Repeatable.",
 )
-@click.option(
-    "--time",
-    "time_limit",
-    metavar="TIME",
-    help="When a run is ended, such as 2h; after 20 times its recorded time if left out.",
-)
-@click.option("--no-sandbox", is_flag=True, help="Run the code with all your rights.")
-@click.option("--offline", is_flag=True, help="Download nothing.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON, for programs.")
-@click.option("--keep-work", is_flag=True, help="Keep the work directory and say where it is.")
+@repetition_options.time_limit
+@repetition_options.no_sandbox
+@repetition_options.offline
+@repetition_options.as_json
+@repetition_options.keep_work
 def command(
     run: str,
     retrain: bool,
@@ -119,8 +112,7 @@ def command(
     if as_json:
         say(render("json", report).rstrip("\n"))
         return report.exit_status
-    for line in render("text", report).rstrip("\n").split("\n"):
-        say(folded(line, HANGING))
+    say_report(report)
     if report.work is not None:
         say(f"work directory: {report.work}")
     say(verdict_line(report.verdict, report.reason))

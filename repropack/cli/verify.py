@@ -14,15 +14,16 @@ import click
 from msgspec.structs import replace
 
 from repropack import durable
+from repropack.cli import repetition_options
 from repropack.cli.durations import parse_duration
 from repropack.cli.location import existing_bundle
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
-from repropack.cli.screen import bold, complain, folded, say, tell
+from repropack.cli.screen import bold, complain, say, tell
 from repropack.cli.sizes import parse_size
 from repropack.cli.timestamp import read_stamp
-from repropack.cli.verdict import verdict_line
+from repropack.cli.verdict import say_report, verdict_line
 from repropack.environment.machine import describe_machine
 from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
@@ -41,9 +42,6 @@ from repropack.verify.receipts import is_receiptable, receipt_payload
 
 __all__ = ["command", "parse_digest"]
 
-
-HANGING = 5
-"""Columns before what belongs to the line above; as wide as `ok` and `FAIL`."""
 
 MIN_MEMORY = 64 * 1024 * 1024
 """Bytes: with less, not even an interpreter starts."""
@@ -109,14 +107,9 @@ MIN_MEMORY = 64 * 1024 * 1024
     metavar="SIZE",
     help="What the code may use of memory, such as 16G; 90 % of this machine's if left out.",
 )
-@click.option(
-    "--time",
-    "time_limit",
-    metavar="TIME",
-    help="When a run is ended, such as 2h; after 20 times its recorded time if left out.",
-)
-@click.option("--no-sandbox", is_flag=True, help="Run the code with all your rights.")
-@click.option("--offline", is_flag=True, help="Download nothing.")
+@repetition_options.time_limit
+@repetition_options.no_sandbox
+@repetition_options.offline
 @click.option(
     "--explain",
     is_flag=True,
@@ -135,8 +128,8 @@ MIN_MEMORY = 64 * 1024 * 1024
     multiple=True,
     help="For --receipt. " + KEY_HELP + " Repeatable.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON, for programs.")
-@click.option("--keep-work", is_flag=True, help="Keep the work directory and say where it is.")
+@repetition_options.as_json
+@repetition_options.keep_work
 def command(
     bundle: str,
     no_run: bool,
@@ -224,8 +217,7 @@ def command(
     if as_json:
         say(render("json", result).rstrip("\n"))
     else:
-        for one in render("text", result).rstrip("\n").split("\n"):
-            say(folded(one, HANGING))
+        say_report(result)
         if report_path is not None and not unwritten:
             say(f"report: {report_path}")
         if badge_path is not None and not undrawn:

@@ -75,16 +75,11 @@ class ChainedRun(Struct, frozen=True, kw_only=True):
 
 
 class ChosenArtifact(Struct, frozen=True, kw_only=True):
-    """A product that goes into the bundle, and the member that holds it.
-
-    Attributes:
-        used_by_run: Whether a later run of the chain read it.
-    """
+    """A product that goes into the bundle, and the member that holds it."""
 
     run: int
     product: Product
     member: str
-    used_by_run: bool
 
 
 def trace_chain(store: Store, target: StoredRun) -> tuple[ChainedRun, ...]:
@@ -194,7 +189,7 @@ def choose_artifacts(
         if material.origin is not None
     }
     unmatched = set(wanted)
-    chosen: list[tuple[ChainedRun, Product, bool]] = []
+    chosen: list[tuple[ChainedRun, Product]] = []
     for chained in chain:
         last = products_of(chained.record)
         for product in _distinct_products(chained.record):
@@ -207,13 +202,13 @@ def choose_artifacts(
                 continue
             is_weights = weights and not wanted and product.path.lower().endswith(WEIGHT_SUFFIXES)
             if matches or used or (is_weights and chained is chain[-1]):
-                chosen.append((chained, product, used))
+                chosen.append((chained, product))
     if unmatched:
         raise UsageError(
             f"--weights {min(unmatched)}: no run of this release wrote such a file",
             advice="`repropack show ID` lists the files that a run wrote",
         )
-    for chained, product, _ in chosen:
+    for chained, product in chosen:
         if not product.kept:
             raise UsageError(
                 f"{product.path} of run {chained.record.id} was too large to be kept",
@@ -242,21 +237,19 @@ def fits(relative: str, wanted: str) -> bool:
 
 
 def _name_members(
-    chosen: Iterable[tuple[ChainedRun, Product, bool]],
+    chosen: Iterable[tuple[ChainedRun, Product]],
 ) -> tuple[ChosenArtifact, ...]:
     """Gives the latest file of a path its plain name, and earlier ones their run's number."""
     artifacts: list[ChosenArtifact] = []
     taken = _Names()
-    for chained, product, used in reversed(list(chosen)):
+    for chained, product in reversed(list(chosen)):
         place = to_logical_path(project_relative(product.path) or product.path.lstrip("/"))
         folders = itertools.chain(
             ("weights", f"weights/run-{chained.number}"),
             (f"weights/run-{chained.number}-{i}" for i in itertools.count(2)),
         )
         member = next(f"{f}/{place}" for f in folders if taken.take(f"{f}/{place}"))
-        artifacts.append(
-            ChosenArtifact(run=chained.number, product=product, member=member, used_by_run=used)
-        )
+        artifacts.append(ChosenArtifact(run=chained.number, product=product, member=member))
     return tuple(reversed(artifacts))
 
 

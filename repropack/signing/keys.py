@@ -44,6 +44,7 @@ __all__ = [
     "WeakKeyError",
     "WrongPassphraseError",
     "create_key",
+    "load_private",
     "load_public",
     "load_signing",
     "parse_public",
@@ -263,25 +264,12 @@ def load_signing(path: Path, passphrase: str | None = None) -> SigningKey:
         WrongPassphraseError: The file is encrypted with another passphrase.
         UsageError: It cannot be read, others can read it too, or it is no Ed25519 key.
     """
-    data = read_small(path, MAX_KEY_FILE, what="key", private=True)
-    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
-    try:
-        key = load(data, None)
-    except TypeError:
-        # cryptography's way to say that the file is encrypted.
-        if passphrase is None:
-            raise PassphraseNeededError(f"{path} is protected by a passphrase") from None
-        if not passphrase:
-            # cryptography takes an empty one for none.
-            raise WrongPassphraseError(f"{path}: this is not its passphrase") from None
-        try:
-            key = load(data, passphrase.encode("utf-8"))
-        except ValueError as error:
-            raise WrongPassphraseError(f"{path}: this is not its passphrase") from error
-        except UnsupportedAlgorithm as error:
-            raise _unreadable_key(path) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _unreadable_key(path) from error
+    key = load_private(
+        path,
+        passphrase,
+        kind="Ed25519",
+        advice="give an Ed25519 key: `repropack key new` or `ssh-keygen -t ed25519`",
+    )
     if not isinstance(key, Ed25519PrivateKey):
         raise UsageError(
             f"{path}: found a key of another kind, expected Ed25519",
@@ -290,10 +278,45 @@ def load_signing(path: Path, passphrase: str | None = None) -> SigningKey:
     return SigningKey(key)
 
 
-def _unreadable_key(path: Path) -> UsageError:
+def load_private(path: Path, passphrase: str | None, *, kind: str, advice: str) -> object:
+    """Reads a private key of whatever kind from an OpenSSH or PEM (PKCS#8) file.
+
+    Args:
+        path: The file.
+        passphrase: Used only if the file is encrypted.
+        kind: Which kind is expected, for messages.
+        advice: What to do where the file holds no key.
+
+    Raises:
+        PassphraseNeededError: The file is encrypted and no passphrase was given.
+        WrongPassphraseError: The file is encrypted with another passphrase.
+        UsageError: It cannot be read, others can read it too, or it holds no private key.
+    """
+    data = read_small(path, MAX_KEY_FILE, what="key", private=True)
+    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
+    try:
+        return load(data, None)
+    except TypeError:
+        # cryptography's way to say that the file is encrypted.
+        if passphrase is None:
+            raise PassphraseNeededError(f"{path} is protected by a passphrase") from None
+        if not passphrase:
+            # cryptography takes an empty one for none.
+            raise WrongPassphraseError(f"{path}: this is not its passphrase") from None
+        try:
+            return load(data, passphrase.encode("utf-8"))
+        except ValueError as error:
+            raise WrongPassphraseError(f"{path}: this is not its passphrase") from error
+        except UnsupportedAlgorithm as error:
+            raise _unreadable_key(path, kind, advice) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _unreadable_key(path, kind, advice) from error
+
+
+def _unreadable_key(path: Path, kind: str, advice: str) -> UsageError:
     return UsageError(
-        f"{path}: found no private key that can be read, expected OpenSSH or PEM",
-        advice="give an Ed25519 key: `repropack key new` or `ssh-keygen -t ed25519`",
+        f"{path}: found no private key that can be read, expected {kind} as OpenSSH or PEM",
+        advice=advice,
     )
 
 

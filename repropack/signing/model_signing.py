@@ -17,32 +17,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_ssh_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from repropack import canonical, digest
 from repropack.errors import UsageError
 from repropack.model import STATEMENT_TYPE
 from repropack.signing.dsse import PAYLOAD_TYPE, pre_authentication_encoding
-from repropack.signing.keys import (
-    MAX_KEY_FILE,
-    PassphraseNeededError,
-    WrongPassphraseError,
-    read_small,
-)
+from repropack.signing.keys import load_private
 
 __all__ = ["PREDICATE_TYPE", "ModelKey", "load_model_key", "sign_model", "uncovered"]
 
 PREDICATE_TYPE: Final = "https://model_signing/signature/v1.0"
 
 _BUNDLE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
+
+_MAKE: Final = (
+    "make one: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out KEY.pem"
+)
 
 _IGNORED: Final = (".git", ".gitattributes", ".github", ".gitignore")
 """What a verifier of OMS leaves out at the top of a directory unless it is told otherwise."""
@@ -76,26 +69,11 @@ def load_model_key(path: Path, passphrase: str | None = None) -> ModelKey:
         WrongPassphraseError: The file is encrypted with another passphrase.
         UsageError: It cannot be read, others can read it too, or it is no P-256 key.
     """
-    data = read_small(path, MAX_KEY_FILE, what="key", private=True)
-    load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
-    key: object
-    try:
-        key = load(data, None)
-    except TypeError:
-        # cryptography's way to say that the file is encrypted.
-        if passphrase is None:
-            raise PassphraseNeededError(f"{path} is protected by a passphrase") from None
-        try:
-            key = load(data, passphrase.encode("utf-8"))
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise WrongPassphraseError(f"{path}: this is not its passphrase") from error
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
+    key = load_private(path, passphrase, kind="P-256", advice=_MAKE)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise UsageError(
-            f"{path}: found another kind of key or none, expected P-256 (OMS has no Ed25519)",
-            advice="make one: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 "
-            "-out KEY.pem",
+            f"{path}: found another kind of key, expected P-256 (OMS has no Ed25519)",
+            advice=_MAKE,
         )
     return ModelKey(key)
 

@@ -8,12 +8,12 @@ learns it without a sandbox, an interpreter or data.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 from repropack.bundle import VerifiedBundle
 from repropack.findings import Code, DefectError, Finding
-from repropack.model import CodeMember, PackedRun
+from repropack.model import CodeMember, PackedRun, RunRecord, SourceSnapshot
 from repropack.process import ProcessFailedError
 from repropack.source.git import TimedOutError
 from repropack.source.unpack import CodeTree, unpack
@@ -55,12 +55,7 @@ def withheld_code(release: Release) -> tuple[Finding, ...]:
         for run in release.runs
         for root, tree, withheld in dict.fromkeys(
             (root, snapshot.tree, snapshot.withheld)
-            for segment in run.packed.record.segments
-            for root, snapshot in (
-                ("{project}", segment.source),
-                *((one.root, one.source) for one in segment.roots),
-            )
-            if snapshot is not None
+            for root, snapshot in _snapshots(run.packed.record)
         )
         if withheld is not None
     )
@@ -79,12 +74,7 @@ def replaced_code(release: Release) -> tuple[Finding, ...]:
         for run in release.runs
         for root, tree, files in dict.fromkeys(
             (root, snapshot.tree, snapshot.replaced)
-            for segment in run.packed.record.segments
-            for root, snapshot in (
-                ("{project}", segment.source),
-                *((one.root, one.source) for one in segment.roots),
-            )
-            if snapshot is not None
+            for root, snapshot in _snapshots(run.packed.record)
         )
         if files
     )
@@ -94,13 +84,17 @@ def submodules_of(packed: PackedRun) -> dict[tuple[str, str], frozenset[str]]:
     """Where the trees of a run have submodules, by root and tree id."""
     return {
         (root, snapshot.tree): frozenset(snapshot.submodules)
-        for segment in packed.record.segments
-        for root, snapshot in (
-            ("{project}", segment.source),
-            *((one.root, one.source) for one in segment.roots),
-        )
-        if snapshot is not None
+        for root, snapshot in _snapshots(packed.record)
     }
+
+
+def _snapshots(record: RunRecord) -> Iterator[tuple[str, SourceSnapshot]]:
+    """All code that a run says it used, each tree with the place where it belongs."""
+    for segment in record.segments:
+        if segment.source is not None:
+            yield "{project}", segment.source
+        for one in segment.roots:
+            yield one.root, one.source
 
 
 def checked_tree(

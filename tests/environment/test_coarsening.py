@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from repropack.environment.coarsening import (
     coarse_environment,
@@ -47,18 +48,13 @@ RARE = Machine(
 
 
 def test_of_a_machine_only_what_chooses_packages_and_kernels_stays() -> None:
-    assert coarse_machine(RARE) == Machine(
-        system="Linux",
-        architecture="x86_64",
+    assert coarse_machine(RARE) == replace(
+        RARE,
         kernel="5.14",
-        distribution="Rocky Linux 9.4 (Blue Onyx)",
-        libc="glibc 2.34",
-        cpu="AMD EPYC 7763 64-Core Processor",
-        cpu_flags=("avx2", "fma"),
-        cpu_count=24,
         memory=2**40,
         accelerators=("NVIDIA A100-SXM4-40GB, 40960 MiB, 550",),
         locale="C.UTF-8",
+        timezone="",
         facts={"cpu family": "25", "gpu 0 compute capability": "8.0"},
     )
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.plain_git import run_git
+
 Git = Callable[..., bytes]
 Hostile = Callable[..., tuple[Path, str]]
 
@@ -30,22 +32,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def git(home: Path) -> Git:
     def call(directory: Path, *arguments: str, stdin: bytes = b"", check: bool = True) -> bytes:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=directory,
-            input=stdin,
-            capture_output=True,
-            check=False,
-            env={
-                "PATH": os.environ["PATH"],
-                "HOME": str(home),
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_AUTHOR_NAME": "Zoe",
-                "GIT_AUTHOR_EMAIL": "zoe@example.org",
-                "GIT_COMMITTER_NAME": "Zoe",
-                "GIT_COMMITTER_EMAIL": "zoe@example.org",
-            },
-        )
+        author = ("Zoe", "zoe@example.org")
+        done = run_git(directory, *arguments, home=home, author=author, stdin=stdin)
         if check:
             assert done.returncode == 0, done.stderr.decode()
         return done.stdout.strip() if check else str(done.returncode).encode()

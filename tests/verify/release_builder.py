@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import subprocess
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +60,7 @@ from repropack.signing.keys import SigningKey
 from repropack.signing.policy import TrustPolicy
 from repropack.source.unpack import bundle_header
 from repropack.verify import Mode, Observer, VerifyRequest, verify
+from tests.plain_git import run_git
 
 NOW: Final = "2026-01-02T03:04:05Z"
 MACHINE: Final = Machine(system="Linux", architecture="x86_64")
@@ -80,24 +80,16 @@ class Link(str):
 
 
 def git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
-    return subprocess.run(
-        ["git", *arguments],
-        cwd=directory,
-        input=stdin,
-        capture_output=True,
-        check=True,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(directory),
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "a",
-            "GIT_AUTHOR_EMAIL": "a@invalid",
-            "GIT_AUTHOR_DATE": "@0 +0000",
-            "GIT_COMMITTER_NAME": "a",
-            "GIT_COMMITTER_EMAIL": "a@invalid",
-            "GIT_COMMITTER_DATE": "@0 +0000",
-        },
-    ).stdout
+    done = run_git(
+        directory,
+        *arguments,
+        home=directory,
+        author=("a", "a@invalid"),
+        date="@0 +0000",
+        stdin=stdin,
+    )
+    done.check_returncode()
+    return done.stdout
 
 
 def code_bundle(place: Path, files: dict[str, str]) -> tuple[CodeMember, bytes]:
