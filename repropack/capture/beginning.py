@@ -14,6 +14,7 @@ from repropack.capture.gaps import Gaps
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain
 from repropack.capture.request import RunRequest
 from repropack.capture.root_taking import take_submodules
+from repropack.errors import RepropackError
 from repropack.placeholders import Recording, data_placeholder
 from repropack.source.snapshot import find_root, take
 from repropack.store import KnownProduct, Store, now
@@ -35,10 +36,10 @@ def prepare(
     """Opens the run in the store, and takes the code and a look at the work tree.
 
     Raises:
-        RepropackError: The store cannot be used.
+        RepropackError: The store cannot be used, or the directory is that of the whole system.
         OSError: It cannot be written.
     """
-    root, versioned = _root(directory, gaps)
+    root, versioned = _root(directory, environment.get("HOME", ""), gaps)
     store = Store.create(root)
     store.share()
     nothing: dict[str, KnownProduct] = {}
@@ -126,13 +127,24 @@ def _prefixes(
     return prefixes
 
 
-def _root(directory: Path, gaps: Gaps) -> tuple[Path, bool]:
-    """The code root. Without git the directory itself, or the one above that has a store."""
+def _root(directory: Path, home: str, gaps: Gaps) -> tuple[Path, bool]:
+    """The code root. Without git the directory itself, or the one above that has a store.
+
+    Raises:
+        RepropackError: It is the root of the file system.
+    """
     found = gaps.attempt("code", lambda: find_root(directory), None)
     root, versioned = found if found is not None else (directory, False)
     if not versioned:
+        if root == Path(root.anchor):
+            raise RepropackError(
+                f"{root} is not a project: recording it would read everything in it",
+                advice="run from the project's directory",
+            )
         for candidate in (directory, *directory.parents):
-            if (candidate / ".repropack" / "runs").is_dir():
+            broad = candidate in (Path(candidate.anchor), Path(home))
+            # A run from the home directory makes no project of all that is below it.
+            if (candidate == directory or not broad) and (candidate / ".repropack/runs").is_dir():
                 return candidate, False
     return root, versioned
 

@@ -177,6 +177,23 @@ def test_missing_and_forbidden_commands_have_the_statuses_of_a_shell(project: Pr
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop its rights")
 @pytest.mark.root
+def test_the_whole_system_is_no_project(project: Project) -> None:
+    done = project.repropack("run", "--", "python", "-c", "print(1)", cwd=Path("/"))
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "this run is not recorded: / is not a project" in done.stderr
+    assert "recorded run" not in done.stderr
+
+
+def test_a_store_in_the_home_is_not_that_of_projects_below(
+    bare_project: Project, tmp_path: Path
+) -> None:
+    home = bare_project.root.parent
+    (home / ".repropack/runs").mkdir(parents=True)
+    bare_project.ok("run", "--", "python", "-c", "pass", variables={"HOME": str(home)})
+    assert len(list((bare_project.root / ".repropack/runs").iterdir())) == 1
+    assert not list((home / ".repropack/runs").iterdir())
+
+
 def test_a_directory_that_cannot_be_written_never_stops_the_command(project: Project) -> None:
     # As an ordinary user, who may read the project and not write to it.
     place = project.root
