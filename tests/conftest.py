@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.project import EVAL, TRAIN, Project
+from tests.project import EVAL, TRAIN, Project, project_in
 
 # How long an example takes says nothing about it on a busy machine.
 settings.register_profile("calm", deadline=None)
@@ -47,25 +46,9 @@ def python_environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bare_project(tmp_path: Path, python_environment: Path) -> Project:
     """An empty directory without git."""
-    home = tmp_path / "home"
-    home.mkdir()
-    root = tmp_path / "project"
-    root.mkdir()
-    kept = {k: v for k, v in os.environ.items() if k in ("LANG", "SSL_CERT_FILE", "TMPDIR")}
-    return Project(
-        root,
-        {
-            **kept,
-            "HOME": str(home),
-            "PATH": f"{python_environment}/bin:{os.environ['PATH']}",
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-            "REPROPACK_HOME": str(home / "settings"),
-            "GIT_AUTHOR_NAME": "Zoe Private",
-            "GIT_AUTHOR_EMAIL": "zoe@private.example",
-            "GIT_COMMITTER_NAME": "Zoe Private",
-            "GIT_COMMITTER_EMAIL": "zoe@private.example",
-        },
-    )
+    for name in ("home", "project"):
+        (tmp_path / name).mkdir()
+    return project_in(tmp_path, python_environment)
 
 
 @pytest.fixture

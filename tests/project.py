@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EVAL", "TRAIN", "Project"]
+__all__ = ["EVAL", "TRAIN", "Project", "project_in"]
 
 TRAIN = """\
 import argparse, json, pathlib, random
@@ -93,3 +94,23 @@ class Project:
             capture_output=True,
             text=True,
         ).stdout
+
+
+def project_in(place: Path, python_environment: Path) -> Project:
+    """The empty directory `project`, whose author has the home `home` beside it."""
+    home, root = place / "home", place / "project"
+    kept = {k: v for k, v in os.environ.items() if k in ("LANG", "SSL_CERT_FILE", "TMPDIR")}
+    return Project(
+        root,
+        {
+            **kept,
+            "HOME": str(home),
+            "PATH": f"{python_environment}/bin:{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "REPROPACK_HOME": str(home / "settings"),
+            "GIT_AUTHOR_NAME": "Zoe Private",
+            "GIT_AUTHOR_EMAIL": "zoe@private.example",
+            "GIT_COMMITTER_NAME": "Zoe Private",
+            "GIT_COMMITTER_EMAIL": "zoe@private.example",
+        },
+    )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import click
 from msgspec.structs import replace
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from repropack import durable
 from repropack.cli import repetition_options
@@ -108,13 +110,21 @@ MIN_MEMORY = 64 * 1024 * 1024
     help="What the code may use of memory, such as 16G; 90 % of this machine's if left out.",
 )
 @repetition_options.time_limit
+@click.option(
+    "--package",
+    "packages",
+    metavar="NAME==VERSION",
+    multiple=True,
+    help="Install this version instead of the recorded one, from your package index, to see what "
+    "hangs on it. Repeatable.",
+)
 @repetition_options.no_sandbox
 @repetition_options.offline
 @click.option(
     "--explain",
     is_flag=True,
     help="If a number differs, repeat with one setting changed at a time (threads, instruction "
-    "sets, hash seed) to see which of them it depends on.",
+    "sets, hash seed, versions of --package) to see which of them it depends on.",
 )
 @click.option("--report", metavar="FILE.html", help="Write a report for people.")
 @click.option("--badge", metavar="FILE.svg|FILE.png", help="Write the verdict as a small picture.")
@@ -147,6 +157,7 @@ def command(
     data: tuple[str, ...],
     memory: str | None,
     time_limit: str | None,
+    packages: tuple[str, ...],
     no_sandbox: bool,
     offline: bool,
     explain: bool,
@@ -186,6 +197,7 @@ def command(
         offline=offline,
         keep_work=keep_work,
         explain=explain,
+        versions=_versions(packages, no_run=no_run, offline=offline),
     )
     if explain and request.mode is Mode.NO_RUN:
         raise UsageError(
@@ -199,6 +211,11 @@ def command(
     if receipt_path is not None and request.mode is Mode.NO_RUN:
         raise UsageError(
             "--receipt says what a repetition gave, and --no-run repeats nothing",
+            advice="leave one out",
+        )
+    if receipt_path is not None and packages:
+        raise UsageError(
+            "--receipt is about the recorded environment, and --package changes it",
             advice="leave one out",
         )
     if key_names and receipt_path is None:
@@ -237,6 +254,7 @@ def command(
         again += [word for pair in data for word in ("--data", pair)]
         again += ["--memory", memory] if memory is not None else []
         again += ["--time", time_limit] if time_limit is not None else []
+        again += [word for one in packages for word in ("--package", one)]
         again += ["--no-sandbox"] if no_sandbox else []
         again += ["--offline"] if offline else []
         _say_next(result, bundle, again)
@@ -259,6 +277,23 @@ def _limits(memory: str | None, *, no_sandbox: bool) -> Limits | None:
     if size < MIN_MEMORY:
         raise UsageError(f"--memory {memory}: expected at least 64M, such as 16G")
     return replace(usual_limits(), memory=size, address_space=size)
+
+
+def _versions(packages: tuple[str, ...], *, no_run: bool, offline: bool) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in packages:
+        name, _, version = text.partition("==")
+        name, version = canonicalize_name(name.strip()), version.strip()
+        try:
+            Version(version)
+        except InvalidVersion:
+            raise UsageError(f"--package {text}: expected such as numpy==1.26.4") from None
+        if found.setdefault(name, version) != version:
+            raise UsageError(f"--package names two versions of {name}: give one of them")
+    if found and (no_run or offline):
+        other = "--no-run" if no_run else "--offline"
+        raise UsageError(f"--package installs from your package index: leave it or {other} out")
+    return found
 
 
 def _runs(runs: int, *, no_run: bool) -> int:

@@ -70,6 +70,8 @@ _LOCK_FILE: Final = {".lock": f"sha256 {sha256_hex(b'')}"}
 """uv locks what it installs into by an empty file, which stays."""
 
 _NO_ROOM: Final = "no room on the disk"
+_NO_WHEEL: Final = "no wheel with the locked digest"
+_WITHDRAWN: Final = "the index lists the wheel and does not have it"
 
 _NOT_FOUND: Final = 1
 """uv's status where the index was reached and does not have what was asked for."""
@@ -80,11 +82,15 @@ class EnvironmentNotBuiltError(CannotDecideError):
 
     Attributes:
         finding: The package that stood in the way, if one was named.
+        locked: Whether it is one that the lock names and that is not to be had.
     """
 
-    def __init__(self, message: str, *, finding: Finding, advice: str = "") -> None:
+    def __init__(
+        self, message: str, *, finding: Finding, advice: str = "", locked: bool = False
+    ) -> None:
         super().__init__(message, advice=advice)
         self.finding = finding
+        self.locked = locked
 
 
 class Uv(Struct, frozen=True, kw_only=True):
@@ -431,6 +437,7 @@ def _install(
                 expected="" if not entry or reason == _NO_ROOM else entry.wheels[0].filename,
             ),
             advice=advice,
+            locked=entry is not None and reason in (_NO_WHEEL, _WITHDRAWN),
         ) from None
 
 
@@ -454,7 +461,7 @@ def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
         )
     if re.search(rb"client error \(4(04|10)|No such file or directory", stderr):
         return (
-            "the index lists the wheel and does not have it",
+            _WITHDRAWN,
             "it was withdrawn: ask the author for a bundle that was exported with --wheels; "
             + _OTHER_PLACE,
         )
@@ -465,7 +472,7 @@ def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
         )
     if b"No solution found" in stderr:
         return (
-            "no wheel with the locked digest",
+            _NO_WHEEL,
             _LOCAL_BUILD
             if local
             else f"check that your package index offers this version; {_OTHER_PLACE}",

@@ -40,10 +40,11 @@ from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code, replaced_code, withheld_code
 from repropack.verify.conditions import Conditions, RepetitionFailedError
-from repropack.verify.environments import build_environments
+from repropack.verify.environments import EnvironmentsOutcome, build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
+from repropack.verify.other_versions import said_of_versions
 from repropack.verify.outputs import compare_outputs
 from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
@@ -88,6 +89,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
         data: Data set name to directory.
         sandbox: False only if she typed `--no-sandbox`.
         explain: Whether other numbers are explained by reruns with one setting changed at a time.
+        versions: Package to another version than the recorded one, which is installed instead.
         outputs: Whether the files that the runs leave are compared by digest too; then they are
             repeated even where no number is claimed.
         limits: What the executed code may use; None for what no training reaches.
@@ -109,6 +111,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     executor: str = "local"
     keep_work: bool = False
     explain: bool = False
+    versions: dict[str, str] = {}
     outputs: bool = False
     limits: Limits | None = None
     wall_seconds: float | None = None
@@ -291,16 +294,21 @@ def _repeat(
         return ladder.undecided("data", data)
 
     needed = tuple(dict.fromkeys(run.packed.environment for run in runs))
-    outcome = build_environments(
-        release,
-        needed,
-        unpacked,
-        work,
-        variables,
-        sandbox,
-        offline=request.offline,
-        tell=observer.tell,
-    )
+
+    def build(place: Path, versions: Mapping[str, str]) -> EnvironmentsOutcome:
+        return build_environments(
+            release,
+            needed,
+            unpacked,
+            place,
+            variables,
+            sandbox,
+            offline=request.offline,
+            tell=observer.tell,
+            versions=versions,
+        )
+
+    outcome = build(work, request.versions)
     ladder.findings += outcome.findings
     ladder.differences += outcome.differences
     if outcome.built is None:
@@ -344,6 +352,7 @@ def _repeat(
         ladder.outputs = compare_outputs(repetitions)
         _say_outputs(ladder)
     verdict, reason = _conclude(ladder, others=len(release.claims.claims) - len(claims))
+    reason += said_of_versions(outcome.differences, request.versions)
     if verdict is not Verdict.REPRODUCED:
         causes = causes_of(
             conditions,
@@ -368,6 +377,8 @@ def _repeat(
                 lambda metrics: judge_all(claims, [metrics]),
                 variables,
                 retrain=request.mode is Mode.RETRAIN,
+                versions=request.versions,
+                build=build,
             )
             ladder.step("explanation", StepStatus.PASSED, _explained(causes))
         ladder.causes = causes

@@ -4,8 +4,8 @@
 A ranking of differences is a judgement; a rerun is evidence. If the numbers come out as recorded
 once a setting is put back, that setting is *confirmed*; if they only change, it is *involved*; if
 every bit stays, it is *excluded*. Settings are environment variables: threads, the instruction
-sets that numerical libraries choose from, the seed of hashes. Code, data, seeds and package
-versions are those of the record already, in every repetition.
+sets that numerical libraries choose from, the seed of hashes; and the version of a package, where
+the reader took another. Code, data and seeds are those of the record already, in every repetition.
 
 The choice of trials and what follows from them are pure; `explain` is given the function that
 repeats.
@@ -54,10 +54,6 @@ _WITHOUT_AVX: Final = {
     "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
 }
 
-Repeat = Callable[[dict[str, str]], tuple[tuple[Metric, ...], bool] | None]
-"""Repeats with some variables. Returns the metrics, and whether the claims hold; None where the
-run did not come to its end."""
-
 
 class Trial(Struct, frozen=True, kw_only=True):
     """A setting to change.
@@ -65,13 +61,26 @@ class Trial(Struct, frozen=True, kw_only=True):
     Attributes:
         subject: The cause that it speaks for.
         value: What it is changed to, in a few words.
-        settings: The variables that change it; none repeats the run as it was.
+        settings: The variables that change it.
+        package: The package that has its recorded version again. Without both the run is repeated
+            as it was.
     """
 
     kind: CauseKind
     subject: str
     value: str
     settings: dict[str, str] = {}
+    package: str = ""
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the run is repeated as it was."""
+        return not self.settings and not self.package
+
+
+Repeat = Callable[[Trial], tuple[tuple[Metric, ...], bool] | None]
+"""Repeats with one setting changed. Returns the metrics, and whether the claims hold; None where
+that could not be done, or did not come to its end."""
 
 
 _UNCHANGED: Final = Trial(kind=CauseKind.SETTING, subject=RANDOMNESS, value="nothing changed")
@@ -82,6 +91,7 @@ def choose_trials(
     here: Machine,
     variables: dict[str, str],
     numerics: Mapping[str, Mapping[str, str]] | None = None,
+    packages: Iterable[Cause] = (),
 ) -> tuple[Trial, ...]:
     """What is worth a rerun: an unchanged one first, then what the record says was different.
 
@@ -91,9 +101,14 @@ def choose_trials(
         variables: Those of the repetition that is to be explained.
         numerics: The numerical settings of that repetition, where they are known: what was as
             recorded needs no rerun.
+        packages: Those of which the reader took another version.
     """
     fresh = numerics or {}
-    trials = [_UNCHANGED, *_kernel_trials(recorded, here, variables, _cores(fresh))]
+    restored = (
+        Trial(kind=one.kind, subject=one.subject, value=one.recorded, package=one.subject)
+        for one in packages
+    )
+    trials = [_UNCHANGED, *restored, *_kernel_trials(recorded, here, variables, _cores(fresh))]
     then = _threads_by_library(recorded.numerics)
     counts = set(then.values())
     threads = min(counts)[:4] if len(counts) == 1 else str(recorded.machine.cpu_count or "")
@@ -200,14 +215,16 @@ def explain(
         if clock() > until:
             tell("no time for another rerun")
             break
-        what = f"{trial.subject}: {trial.value}" if trial.settings else "once more, nothing changed"
+        what = (
+            "once more, nothing changed" if trial.unchanged else f"{trial.subject}: {trial.value}"
+        )
         tell(f"explaining by a rerun: {what}")
-        outcome = repeat(trial.settings)
+        outcome = repeat(trial)
         if outcome is None:
             continue
         metrics, hold = outcome
         changed = not same_numbers(fresh, metrics)
-        if not trial.settings and changed:
+        if trial.unchanged and changed:
             # Where the same gives something else each time, no other rerun could be read.
             return _with(known, trial, Certainty.INVOLVED, "two reruns of the same differ")
         if hold and changed:
@@ -253,6 +270,10 @@ _RELATED: Final = {
 """Which differences a trial speaks about: the last words of their subjects."""
 
 
+def _related(trial: Trial) -> tuple[str, ...]:
+    return _RELATED.get(trial.subject, (trial.subject,))
+
+
 def _with(
     causes: Sequence[Cause], trial: Trial, certainty: Certainty, why: str
 ) -> tuple[Cause, ...]:
@@ -262,7 +283,7 @@ def _with(
     if excluded and known is not None and known.certainty is Certainty.INVOLVED:
         # Another value of the same setting did change the numbers.
         return tuple(causes)
-    related = [c for c in causes if c.subject.endswith(_RELATED[trial.subject])]
+    related = [c for c in causes if c.subject.endswith(_related(trial))]
     weight = max((cause.weight for cause in related), default=0.1)
     # The fact behind it, where one is known.
     fact = max(

@@ -24,13 +24,17 @@ from repropack.findings import Code, Finding
 from repropack.model import Difference, Distribution, Environment, Machine
 from repropack.sandbox import Sandbox
 from repropack.verify.installed_packages import check_packages
+from repropack.verify.other_versions import check_versions, with_versions
 from repropack.verify.release import Release, ReleaseEnvironment
 from repropack.verify.workspace import Unpacked
 
-__all__ = ["BuiltEnvironment", "EnvironmentsOutcome", "build_environments"]
+__all__ = ["NOT_INSTALLED", "BuiltEnvironment", "EnvironmentsOutcome", "build_environments"]
 
 
 _VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?:(?:a|b|rc)[0-9]{1,3}|\+)?")
+
+NOT_INSTALLED: Final = "not installed"
+"""What is present of a package that a difference tells of and that is not there."""
 
 MAX_UNLOCKED_SHOWN: Final = 20
 """Findings about packages without a digest: one names the problem, hundreds hide it."""
@@ -68,6 +72,7 @@ def build_environments(
     *,
     offline: bool,
     tell: Callable[[str], None],
+    versions: Mapping[str, str],
 ) -> EnvironmentsOutcome:
     """Rebuilds the environments that a repetition needs.
 
@@ -80,11 +85,14 @@ def build_environments(
         sandbox: Where packages of conda are linked; None because the reader wants none.
         offline: Whether nothing may be downloaded.
         tell: Told in words what is going on.
+        versions: Other versions of packages than the recorded ones.
 
     Raises:
+        UsageError: One of `versions` is of a package that is not there.
         RepropackError: uv is missing, or the reader's configuration is not in order.
         DefectError: The recorded requirements exceed a limit.
     """
+    check_versions(release, needed, versions)
     built: dict[str, BuiltEnvironment] = {}
     differences: list[Difference] = []
     findings: list[Finding] = []
@@ -117,6 +125,7 @@ def build_environments(
             },
             offline=offline,
             tell=tell,
+            versions=versions,
             findings=findings,
             differences=differences,
         )
@@ -144,6 +153,7 @@ def _build_one(
     in_code: Set[str],
     offline: bool,
     tell: Callable[[str], None],
+    versions: Mapping[str, str],
     findings: list[Finding],
     differences: list[Difference],
 ) -> BuiltEnvironment | None:
@@ -160,12 +170,19 @@ def _build_one(
             )
         )
         return None
+    recorded = specification.environment
+    try:
+        specification, chosen = with_versions(uv, specification, versions)
+    except EnvironmentNotBuiltError as error:
+        findings.append(_not_built(error))
+        return None
+    differences.extend(chosen)
     unlocked = _unlocked(specification, in_code)
     shown = unlocked[:MAX_UNLOCKED_SHOWN]
     # The most important one last: that is the one that a verdict names.
     findings.extend(_unlocked_finding(one, len(unlocked)) for one in reversed(shown))
     differences.extend(
-        Difference(subject=one.name, recorded=one.version, present="not installed") for one in shown
+        Difference(subject=one.name, recorded=one.version, present=NOT_INSTALLED) for one in shown
     )
     if unlocked and unlocked[0].imported:
         return None
@@ -194,7 +211,7 @@ def _build_one(
         return BuiltEnvironment(
             directory=made.directory,
             interpreter_prefix=str(made.directory),
-            recorded=specification.environment,
+            recorded=recorded,
         )
     if any(one.origin == "conda" for one in specification.environment.distributions):
         # What the run imported is from elsewhere.
@@ -245,12 +262,17 @@ def _build_one(
     return BuiltEnvironment(
         directory=target,
         interpreter_prefix=interpreter.prefix,
-        recorded=specification.environment,
+        recorded=recorded,
     )
 
 
 def _not_built(error: EnvironmentNotBuiltError) -> Finding:
-    expected = "; ".join(filter(None, (error.finding.expected, error.advice)))
+    advice = error.advice
+    if error.finding.code is Code.PACKAGE_MISSING and error.locked:
+        advice += (
+            "; or see by --package NAME==VERSION whether the numbers hold with another version"
+        )
+    expected = "; ".join(filter(None, (error.finding.expected, advice)))
     return replace(error.finding, expected=expected)
 
 

@@ -9,6 +9,7 @@ at random without a seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from repropack.model import (
 from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.counterfactuals import (
     RANDOMNESS,
+    Trial,
     choose_trials,
     explain,
     same_numbers,
@@ -46,6 +48,7 @@ from repropack.verify.diagnosis import (
     signature_of,
 )
 from repropack.verify.early_end import Parting, find_parting, up_to
+from repropack.verify.environments import NOT_INSTALLED, BuiltEnvironment, EnvironmentsOutcome
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.workspace import remove_tree
 
@@ -62,6 +65,9 @@ always has."""
 
 SPREAD: Final = "the spread of the seeds"
 """The likeliest cause where each run has a seed of its own: too narrow an interval."""
+
+Build = Callable[[Path, Mapping[str, str]], EnvironmentsOutcome]
+"""Makes the environments below a directory, with other versions of some packages."""
 
 Judge = Callable[[tuple[Metric, ...]], Sequence[ClaimResult]]
 
@@ -140,6 +146,8 @@ def explain_by_reruns(
     variables: Mapping[str, str],
     *,
     retrain: bool,
+    versions: Mapping[str, str],
+    build: Build,
 ) -> tuple[Cause, ...]:
     """Sorts the causes by reruns with one setting changed at a time.
 
@@ -151,6 +159,8 @@ def explain_by_reruns(
         judge: Judges them by the metrics of one repetition.
         variables: The reader's environment variables.
         retrain: Whether the whole chain is repeated.
+        versions: The packages of which the reader took another version than the recorded one.
+        build: Makes the environments again.
 
     Raises:
         RepropackError: The work directory cannot be used, or has no room.
@@ -160,16 +170,23 @@ def explain_by_reruns(
     seconds = sum(one.seconds for one in whole)
     parting = find_parting((o.run.number, o.run.metrics.metrics, o.metrics) for o in whole)
 
-    def repeat(settings: dict[str, str]) -> tuple[tuple[Metric, ...], bool] | None:
+    def repeat(trial: Trial) -> tuple[tuple[Metric, ...], bool] | None:
         nonlocal number
         number += 1
         work = conditions.work / f"explain-{number}"
         work.mkdir()
+        environments: dict[str, BuiltEnvironment] | None = conditions.environments
+        if trial.package:
+            environments = _with_recorded(trial.package, versions, build, work, conditions.tell)
+        if environments is None:
+            remove_tree(work)
+            return None
         usual = max(TRIAL_MINIMUM, TRIAL_FACTOR * seconds)
         changed = replace(
             conditions,
             work=work,
-            settings=settings,
+            environments=environments,
+            settings=trial.settings,
             parting=parting,
             wall_seconds=min(conditions.wall_seconds or usual, usual),
         )
@@ -190,6 +207,7 @@ def explain_by_reruns(
         describe_machine(variables),
         repeated.variables,
         repeated.numerics,
+        [cause for cause in causes if cause.subject in versions],
     )
     return explain(
         causes,
@@ -202,6 +220,22 @@ def explain_by_reruns(
         if parting is None
         else f"{show(parting.what)} came out as recorded",
     )
+
+
+def _with_recorded(
+    package: str,
+    versions: Mapping[str, str],
+    build: Build,
+    place: Path,
+    tell: Callable[[str], None],
+) -> dict[str, BuiltEnvironment] | None:
+    """The environments with one package as it was recorded; None where it is not to be had."""
+    target = place / "environments"
+    target.mkdir()
+    outcome = build(target, {name: one for name, one in versions.items() if name != package})
+    if outcome.built is None:
+        tell(f"no rerun with the recorded {package}: {outcome.findings[-1].found}")
+    return outcome.built
 
 
 def _curve_of(again: Repeated, parting: Parting) -> Metric | None:
@@ -244,5 +278,8 @@ def _present(
             implementation = environment.python.implementation
             present.platform["Python"] = f"{implementation} {difference.present}"
         elif present.packages.get(difference.subject) == difference.recorded:
-            del present.packages[difference.subject]
+            if difference.present == NOT_INSTALLED:
+                del present.packages[difference.subject]
+            else:
+                present.packages[difference.subject] = difference.present
     return present

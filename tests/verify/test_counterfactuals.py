@@ -51,8 +51,8 @@ def metrics(value: float) -> tuple[Metric, ...]:
 def world(law: Callable[[dict[str, str]], float | None]) -> object:
     """A run whose number follows from its variables."""
 
-    def repeat(settings: dict[str, str]) -> tuple[tuple[Metric, ...], bool] | None:
-        value = law(settings)
+    def repeat(trial: Trial) -> tuple[tuple[Metric, ...], bool] | None:
+        value = law(trial.settings)
         return None if value is None else (metrics(value), value == RECORDED)
 
     return repeat
