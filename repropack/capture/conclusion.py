@@ -57,6 +57,7 @@ from repropack.capture.traced_files import TracedFiles
 from repropack.capture.tracing import TRACE_LOG, place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
 from repropack.environment.machine import allowed_variables, is_address, is_secret_name
+from repropack.environment.whereabouts import whereabouts
 from repropack.errors import RepropackError
 from repropack.importers.run_metrics import MAX_LOGGED, RunMetrics, is_searched, read_run_metrics
 from repropack.lineage import continues
@@ -277,6 +278,10 @@ def conclude(
             prefixes={plain(k): v for k, v in paths.prefixes.items()},
             data_roots={**named, **{d.name: d.directory for d in data}},
             stamps=stamps,
+            recorded_at={
+                kind: tuple(plain(name) for name in names)
+                for kind, names in structs.asdict(whereabouts()).items()
+            },
         ),
     )
     (run.place / TRACE_LOG).unlink(missing_ok=True)

@@ -215,7 +215,11 @@ def command(
         scanned = look(
             prepared.sources,
             prepared.places,
-            own_terms([store.project], read_project_file(store.project))
+            own_terms(
+                [store.project],
+                read_project_file(store.project),
+                [store.private(chained.stored) for chained in planned.chain],
+            )
             if asked is None or made is None
             else terms_to_search(store, asked, made),
             anonymous=anonymous,

@@ -91,6 +91,7 @@ def terms_to_search(store: Store, asked: Anonymity, made: Anonymised) -> tuple[T
         read_project_file(store.project),
         asked.author.name,
         made.secret_terms(asked),
+        [store.private(chained.stored) for chained in made.plan.chain],
     )
 
 

@@ -19,7 +19,7 @@ from repropack.export.identity import own_terms
 from repropack.export.recorded_files import recorded_files
 from repropack.privacy.walk import Target, scan
 from repropack.project_file import read_project_file
-from repropack.store import STORE_NAME, Store
+from repropack.store import STORE_NAME, PrivateFacts, Store
 
 __all__ = ["command"]
 
@@ -63,8 +63,12 @@ def command(
     """
     store = _store()
     project = store.project if store is not None else Path.cwd()
-    terms = () if no_own_terms else own_terms([project, Path.cwd()], read_project_file(project))
-    targets = _targets(what, store)
+    targets, recorded = _targets(what, store)
+    terms = (
+        ()
+        if no_own_terms
+        else own_terms([project, Path.cwd()], read_project_file(project), recorded)
+    )
     if not as_json:
         tell(f"repropack: searching {plural(len(targets), 'file')}")
     scanned = scan(targets, terms, anonymous=anonymous)
@@ -106,18 +110,19 @@ def _store() -> Store | None:
         return None
 
 
-def _targets(what: str, store: Store | None) -> list[Target]:
+def _targets(what: str, store: Store | None) -> tuple[list[Target], list[PrivateFacts]]:
     path = Path(what).expanduser()
     if path.is_file():
-        return [Target(place=path.name, content=path)]
+        return [Target(place=path.name, content=path)], []
     if path.is_dir():
-        return list(_files_below(path))
+        return list(_files_below(path)), []
     if store is None:
         raise UsageError(
             f"{what}: no such file or directory",
             advice="name a file, a directory, a bundle, or a recorded run of this project",
         )
-    return recorded_files(store, store.resolve(what))
+    run = store.resolve(what)
+    return recorded_files(store, run), [store.private(run)] if run.record is not None else []
 
 
 def _files_below(root: Path) -> Iterator[Target]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
+from repropack.environment.whereabouts import Whereabouts, whereabouts
 from repropack.privacy.terms import Identity, Term, terms_of
 from repropack.project_file import ProjectFile
 from repropack.source.people import (
@@ -20,21 +19,25 @@ from repropack.source.people import (
     people_of,
     remotes_of,
 )
+from repropack.store.runs import PrivateFacts
 
 __all__ = ["anonymous_terms", "author_of", "identity_of", "own_terms"]
 
 
-def own_terms(roots: Iterable[Path], declared: ProjectFile) -> tuple[Term, ...]:
+def own_terms(
+    roots: Iterable[Path], declared: ProjectFile, recorded: Sequence[PrivateFacts] = ()
+) -> tuple[Term, ...]:
     """The author's terms.
 
     Args:
         roots: Directories of her code: the project, and repositories that it uses.
         declared: What `repropack.yaml` says.
+        recorded: Facts of the runs: who recorded them, and where.
 
     Raises:
         RepropackError: git failed.
     """
-    return terms_of(identity_of(roots, declared))
+    return terms_of(identity_of(roots, declared, recorded))
 
 
 def anonymous_terms(
@@ -43,6 +46,7 @@ def anonymous_terms(
     declared: ProjectFile,
     author: str,
     secrets: Iterable[str],
+    recorded: Sequence[PrivateFacts] = (),
 ) -> tuple[Term, ...]:
     """The author's terms where nothing may tell who she is: also where she is.
 
@@ -53,11 +57,12 @@ def anonymous_terms(
         declared: What `repropack.yaml` says.
         author: What she calls herself, such as `Name <mail>`.
         secrets: Further texts that must stand nowhere.
+        recorded: Facts of the runs: who recorded them, and where.
 
     Raises:
         RepropackError: git failed.
     """
-    known = identity_of([project], declared)
+    known = identity_of([project], declared, recorded)
     name, _, mail = (part.strip(" >") for part in author.partition("<"))
     mails = {mail, *(other for _, other in known.people)} - {""}
     hers = [
@@ -65,26 +70,16 @@ def anonymous_terms(
         for root in further
         if root.is_dir() and mails & {other for _, other in committers_of(root)}
     ]
-    clusters = {os.environ.get(variable, "") for variable in _CLUSTERS}
+    clusters = (name for at in _present_and(recorded) for name in at.clusters)
     return terms_of(
         msgspec.structs.replace(
             known,
             people=((name, mail), *known.people),
             remotes=(*known.remotes, *(each for root in hers for each in remotes_of(root))),
-            hosts=(*known.hosts, *sorted(clusters - {""})),
+            hosts=(*known.hosts, *dict.fromkeys(clusters)),
             declared=tuple(dict.fromkeys((*secrets, *_time_zones()))),
         )
     )
-
-
-_CLUSTERS: Final = (
-    "SLURM_CLUSTER_NAME",
-    "SLURM_SUBMIT_HOST",
-    "PBS_O_HOST",
-    "LSB_SUB_HOST",
-    "SGE_O_HOST",
-)
-"""Variables of schedulers that name a cluster or its login host."""
 
 
 def _time_zones() -> tuple[str, ...]:
@@ -111,32 +106,38 @@ def author_of(project: Path, variables: Mapping[str, str]) -> str | None:
     return (f"{name} <{mail}>" if mail else name) if name else None
 
 
-def identity_of(roots: Iterable[Path], declared: ProjectFile) -> Identity:
-    """Collects names, addresses and places from git, the system and `repropack.yaml`.
+def identity_of(
+    roots: Iterable[Path], declared: ProjectFile, recorded: Sequence[PrivateFacts] = ()
+) -> Identity:
+    """Collects names, addresses and places from git, the system, runs and `repropack.yaml`.
 
     Raises:
         RepropackError: git failed.
     """
     present = [root for root in dict.fromkeys(roots) if root.is_dir()]
-    users = {os.environ.get(name, "") for name in ("USER", "LOGNAME")}
-    homes = {os.path.expanduser("~")}
-    names = []
-    with contextlib.suppress(KeyError):
-        entry = pwd.getpwuid(os.getuid())
-        users.add(entry.pw_name)
-        homes.add(entry.pw_dir)
-        # The full name, before the office and the telephone number (passwd(5), GECOS).
-        names.append(entry.pw_gecos.partition(",")[0].strip())
+    places = _present_and(recorded)
     return Identity(
         people=tuple(
             dict.fromkeys(
-                [(name, "") for name in names if " " in name]
+                [(name, "") for at in places for name in at.names]
                 + [person for root in present for person in people_of(root)]
             )
         ),
-        users=tuple(sorted(users - {""})),
-        hosts=(os.uname().nodename,),
-        homes=tuple(sorted(homes - {""})),
+        users=tuple(dict.fromkeys(name for at in places for name in at.users)),
+        hosts=tuple(dict.fromkeys(name for at in places for name in at.hosts)),
+        homes=tuple(dict.fromkeys(place for at in places for place in at.homes)),
         remotes=tuple(dict.fromkeys(a for root in present for a in remotes_of(root))),
         affiliations=declared.affiliations,
     )
+
+
+def _present_and(recorded: Sequence[PrivateFacts]) -> list[Whereabouts]:
+    """Where the author is, and where she was when she recorded."""
+    known = {field.name for field in msgspec.structs.fields(Whereabouts)}
+    return [
+        whereabouts(),
+        *(
+            Whereabouts(**{k: v for k, v in facts.recorded_at.items() if k in known})
+            for facts in recorded
+        ),
+    ]

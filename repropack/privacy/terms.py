@@ -68,7 +68,7 @@ _PUBLIC_MAIL: Final = frozenset(
 """Providers of mail: an address there is a term, the domain is none."""
 
 _NOBODY: Final = re.compile(
-    r"\[bot\]|\bnoreply@github\.com$|@(?:invalid|localhost|example\.(?:com|net|org))$|\.invalid$"
+    r"\[bot\]|\bnoreply@github\.com$|^no-?reply@|@(?:invalid|localhost|example\.(?:com|net|org))$|\.invalid$"
     r"|^(?:github|gitlab|root|unknown|your name|you@example\.com)$",
     re.IGNORECASE,
 )

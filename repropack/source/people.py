@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from repropack.process import ProcessFailedError, find_program
 from repropack.source.git import own
 
 __all__ = ["committers_of", "configured_person", "people_of", "remotes_of"]
+
+
+_PEOPLE: Final = "%an%x00%ae%n%cn%x00%ce%n%(trailers:key=Co-authored-by,valueonly,unfold)"
+"""Trailers (git-interpret-trailers(1)) are `Name <mail>`, one a line."""
 
 
 def people_of(root: Path) -> tuple[tuple[str, str], ...]:
@@ -40,7 +45,7 @@ def configured_person(root: Path) -> tuple[str, str] | None:
 
 
 def committers_of(root: Path) -> tuple[tuple[str, str], ...]:
-    """Name and mail address of authors and committers of all commits.
+    """Name and mail address of authors, co-authors and committers of all commits, and of taggers.
 
     Also of commits that only a stash, a note or a tag reaches. As written, not as a mailmap has it.
     Empty where there is no repository or no git.
@@ -49,12 +54,16 @@ def committers_of(root: Path) -> tuple[tuple[str, str], ...]:
         RepropackError: git failed.
     """
     found: dict[tuple[str, str], None] = {}
-    for line in _lines(
-        root, "log", "--all", "--reflog", "--format=%an%x00%ae%n%cn%x00%ce", "--no-mailmap"
-    ):
-        name, _, mail = line.partition("\0")
-        found[name, mail] = None
-    return tuple(found)
+    lines = (
+        *_lines(root, "log", "--all", "--reflog", f"--format={_PEOPLE}", "--no-mailmap"),
+        *_lines(root, "for-each-ref", "--format=%(taggername)%00%(taggeremail)"),
+    )
+    for line in lines:
+        name, nul, mail = line.partition("\0")
+        if not nul:
+            name, _, mail = line.partition("<")
+        found[name.strip(), mail.strip("<> ")] = None
+    return tuple(one for one in found if any(one))
 
 
 def remotes_of(root: Path) -> tuple[str, ...]:

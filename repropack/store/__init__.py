@@ -382,6 +382,12 @@ class Store:
             prefixes={k: v for one in facts for k, v in one.prefixes.items()},
             data_roots={k: v for one in facts for k, v in one.data_roots.items()},
             stamps={k: v for one in facts for k, v in one.stamps.items()},
+            recorded_at={
+                kind: tuple(
+                    dict.fromkeys(n for one in facts for n in one.recorded_at.get(kind, ()))
+                )
+                for kind in dict.fromkeys(kind for one in facts for kind in one.recorded_at)
+            },
         )
 
     def private_of(self, run: StoredRun, segment: int) -> PrivateFacts:

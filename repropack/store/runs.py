@@ -46,6 +46,7 @@ class PrivateFacts(
         base_commit: The commit that was checked out, or None.
         data_roots: Data set name to the directory it was read from.
         stamps: Recorded path to (size, mtime_ns, inode) of each product as the run left it.
+        recorded_at: By kind (`users`, `hosts`, …), the names of who recorded it, and where.
     """
 
     project: str
@@ -54,6 +55,7 @@ class PrivateFacts(
     prefixes: dict[str, str] = {}
     data_roots: dict[str, str] = {}
     stamps: dict[str, tuple[int, int, int]] = {}
+    recorded_at: dict[str, tuple[str, ...]] = {}
 
 
 class Opening(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -182,3 +182,30 @@ def test_checklists_are_filled_from_the_record_and_blank_elsewhere(leaky: Projec
     assert "- **Archived (provide DOI)?**: ____" in appendix
     assert TOKEN not in code + answers + appendix
     assert leaky.repropack("checklist", "--kind", "other").returncode == 2
+
+
+@pytest.mark.parametrize("anonymous", [False, True])
+def test_names_of_the_machine_that_recorded_are_searched_on_every_other(
+    project: Project, anonymous: bool
+) -> None:
+    """Recorded on a cluster, exported on a laptop."""
+    there = project.root.parent / "clusterhome" / "privzoe77"
+    there.mkdir(parents=True)
+    variables = {"USER": "privzoe77", "LOGNAME": "privzoe77", "HOME": str(there)}
+    if anonymous:
+        variables["SLURM_CLUSTER_NAME"] = "quuxcluster"
+    train = project.root / "train.py"
+    train.write_text(
+        train.read_text() + "\nimport os\nwith open('out/notes.txt', 'w') as notes:\n"
+        "    print(os.environ['USER'], os.environ.get('SLURM_CLUSTER_NAME'), file=notes)\n"
+    )
+    project.ok("key", "new")
+    done = project.repropack("run", "--", "python", "train.py", variables=variables)
+    assert done.returncode == 0, done.stderr
+    options = ["--anonymous"] if anonymous else []
+    export = ["export", "--run", "last", "--weights", "out/notes.txt", "--dry-run", "--json"]
+    done = project.repropack(*export, *options)
+    assert done.returncode == 1, done.stderr
+    rules = {x["rule"] for x in json.loads(done.stdout)["leaks"] if x["place"] == "out/notes.txt"}
+    assert rules == {"term: user name", *(["term: host name"] if anonymous else [])}
+    assert project.repropack("scan", "last").returncode == 1
