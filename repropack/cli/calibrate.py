@@ -13,14 +13,21 @@ from repropack.cli.location import existing_bundle
 from repropack.cli.progress import ProgressLine
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, dim, plural, say
-from repropack.errors import CannotDecideError
+from repropack.errors import CannotDecideError, RepropackError
 from repropack.escaping import show
 from repropack.export.calibration import Calibration, Noise, calibrate
+from repropack.model import Verdict
 from repropack.signing.policy import TrustPolicy
 from repropack.store import now
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 
-__all__ = ["command", "measure", "show_calibrations"]
+__all__ = ["NotIntactError", "command", "measure", "show_calibrations"]
+
+
+class NotIntactError(RepropackError):
+    """What should be repeated is not what was signed."""
+
+    exit_status = 1
 
 
 @click.command("calibrate")
@@ -59,7 +66,7 @@ def command(
         sandbox=not no_sandbox,
         offline=offline,
     )
-    found = measure(request, quiet=as_json)
+    found = measure(request, show(bundle, limit=200), quiet=as_json)
     if as_json:
         say(canonical.encode(found).decode())
         return 0
@@ -73,10 +80,16 @@ def command(
     return 0
 
 
-def measure(request: VerifyRequest, *, quiet: bool) -> tuple[Calibration, ...]:
+def measure(request: VerifyRequest, name: str, *, quiet: bool) -> tuple[Calibration, ...]:
     """Repeats what a bundle claims and classes each claim.
 
+    Args:
+        request: The bundle and how it is repeated.
+        name: What the bundle is called in messages.
+        quiet: Whether nothing is said about how it goes.
+
     Raises:
+        NotIntactError: The bundle is damaged or altered.
         CannotDecideError: The repetitions did not come to an end, or gave no number.
         UsageError: A directory was given for a data set that the bundle does not have.
     """
@@ -87,12 +100,14 @@ def measure(request: VerifyRequest, *, quiet: bool) -> tuple[Calibration, ...]:
             Observer(tell=line.tell, advance=line.advance, live=line.live),
             now=now(),
         )
+    if report.verdict is Verdict.NOT_INTACT:
+        raise NotIntactError(f"{name}: {report.reason}")
     if not report.claims:
-        raise CannotDecideError(f"nothing could be measured: {report.reason}")
+        raise CannotDecideError(f"{name}: nothing could be measured: {report.reason}")
     found = []
     for result in report.claims:
         if result.fresh is None:
-            raise CannotDecideError(f"nothing could be measured: {result.sentence}")
+            raise CannotDecideError(f"{name}: nothing could be measured: {result.sentence}")
         found.append(calibrate(result.claim, result.runs or (result.fresh,)))
     return tuple(found)
 

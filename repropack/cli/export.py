@@ -316,6 +316,7 @@ def _calibrated(
                 allow_unknown_signer=True,
                 data=planned.data_at_hand(),
             ),
+            "what would be signed",
             quiet=quiet,
         )
     if not quiet:

@@ -99,6 +99,8 @@ def command(
             "let them pass with --waive ID"
         )
         return 1
+    if scanned.unsearched:
+        searched += f"; {plural(len(scanned.unsearched), 'file')} could not be looked into"
     say(f"{bold('NOTHING FOUND')} that would stop an export: {searched}")
     return 0
 

@@ -165,7 +165,9 @@ WRONG = [
     ("gc --older-than soon", 2, "such as 30d"),
     ("data check nothing --against {junk}", 2, "junk"),
     ("scan {missing}", 2, "missing"),
-    ("calibrate {junk}", 3, "nothing could be measured: RPK101"),
+    ("calibrate {junk}", 1, "junk: RPK101"),
+    ("calibrate {missing}", 2, "missing: no such file"),
+    ("calibrate {directory}", 2, "is a directory"),
     ("checklist nothing", 2, "Missing option '--kind'. Choose from: ml-code, neurips, acm"),
     ("checklist nothing --kind acm", 2, "no run is called 'nothing'"),
 ]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import io
 import pickle
 import random
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,6 +192,28 @@ def test_a_waiver_is_for_one_place_and_one_content(tmp_path: Path) -> None:
     assert add_waivers(tmp_path, [leak], [leak.id]) == waivers
     with pytest.raises(UsageError, match="no such finding"):
         add_waivers(tmp_path, [leak], ["0" * 12])
+
+
+@pytest.mark.parametrize("kind", ["gzip", "bz2", "lzma", "zstandard"])
+def test_a_stream_that_ends_too_early_is_not_clean(kind: str) -> None:
+    text = "".join(random.Random(1).choices("abcdefgh \n", k=300_000)).encode()
+    whole = importlib.import_module(kind).compress(text)
+    assert not look(whole).unsearched
+    assert not look(whole + whole).unsearched
+    more = importlib.import_module(kind).compress(f"token = {TOKEN}\n".encode())
+    assert rules(look(whole + more)) == {"github-token"}
+    for end in (len(whole) - 1, len(whole) // 2, len(whole) // 3):
+        assert look(whole[:end]).unsearched, end
+        assert look(whole + whole[:end]).unsearched, end
+
+
+def test_a_zstd_stream_with_skippable_frames_is_looked_into() -> None:
+    frame = zstandard.compress(f"token = {TOKEN}\n".encode(), 1)
+    note = b"\x5e\x2a\x4d\x18\x03\0\0\0abc"
+    found = look(zstandard.compress(b"x" * 1_000_000, 3) + note + frame + note)
+    assert rules(found) == {"github-token"}
+    assert not found.unsearched
+    assert look(frame + b"more").unsearched
 
 
 def test_a_damaged_list_of_waivers_is_an_error(tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ _BZIP2: Final = b"BZh"
 _XZ: Final = b"\xfd7zXZ\0"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
+_SKIPPABLE: Final = b"\x50\x2a\x4d\x18"
+_ZSTD_HEADER: Final = 18
+"""Bytes of the longest header of a frame."""
+
 MAX_WINDOW: Final = 128 * 1024 * 1024
 """Bytes of zstd's window, that of `zstd --ultra`."""
 
@@ -52,6 +56,7 @@ def _inflate(file: BinaryIO) -> Iterator[bytes]:
         if head.startswith(_ZSTD):
             import zstandard
 
+            _check_frames(file)
             decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
             stream = cast(BinaryIO, decompressor.stream_reader(file, read_across_frames=True))
         elif head.startswith(_XZ):
@@ -74,10 +79,61 @@ def _inflate(file: BinaryIO) -> Iterator[bytes]:
         raise
 
 
+def _check_frames(file: BinaryIO) -> None:
+    """Goes over all frames and blocks by their headers (RFC 8878, section 3.1).
+
+    The library takes the end of a file in the middle of a frame for the end of what it holds.
+
+    Raises:
+        EOFError: The file ends too early.
+        ValueError: Something else than a frame follows one.
+    """
+    import zstandard
+
+    size = file.seek(0, 2)
+    place = 0
+    while place < size:
+        file.seek(place)
+        head = file.read(_ZSTD_HEADER)
+        if head[1:4] == _SKIPPABLE[1:] and head[0] & 0xF0 == _SKIPPABLE[0]:
+            place += 8 + int.from_bytes(head[4:8], "little")
+        elif head.startswith(_ZSTD):
+            checksum = 4 if head[4:5] and head[4] & 4 else 0
+            place += zstandard.frame_header_size(head)
+            last = False
+            while not last:
+                file.seek(place)
+                block = int.from_bytes(_exactly(file, 3), "little")
+                last = bool(block & 1)
+                # A block of one repeated byte states how often.
+                place += 3 + (1 if block >> 1 & 3 == 1 else block >> 3)
+            place += checksum
+        else:
+            raise ValueError("no frame")
+    if place != size:
+        raise EOFError
+    file.seek(0)
+
+
+def _exactly(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise EOFError
+    return data
+
+
 def _xz(file: BinaryIO) -> Iterator[bytes]:
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
-    while not decompressor.eof:
-        data = file.read(CHUNK) if decompressor.needs_input else b""
-        if decompressor.needs_input and not data:
-            raise EOFError
-        yield decompressor.decompress(data, CHUNK)
+    """The streams of an .xz file, between which zeros may stand (its format, section 2.2)."""
+    rest = file.read(CHUNK)
+    while rest:
+        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
+        while not decompressor.eof:
+            yield decompressor.decompress(rest, CHUNK)
+            rest = b""
+            if decompressor.needs_input and not decompressor.eof:
+                rest = file.read(CHUNK)
+                if not rest:
+                    raise EOFError
+        rest = decompressor.unused_data.lstrip(b"\0")
+        while not rest and (more := file.read(CHUNK)):
+            rest = more.lstrip(b"\0")
