@@ -129,10 +129,23 @@ def record(
         trace = _read_trace(reader, untraced, gaps)
 
         def finish() -> bool:
-            from repropack.capture.conclusion import Finishing, conclude
+            from repropack.capture.conclusion import conclude
+            from repropack.capture.ended import EndedCommand
 
-            finishing = Finishing(gaps=gaps, interruption=interruption, tell=warn, traced=trace)
-            return conclude(request, prepared, end, ended, directory, environment, finishing)
+            return conclude(
+                EndedCommand(
+                    request=request,
+                    prepared=prepared,
+                    end=end,
+                    ended=ended,
+                    directory=directory,
+                    environment=environment,
+                    trace=trace,
+                    gaps=gaps,
+                    interruption=interruption,
+                    tell=warn,
+                )
+            )
 
         written = gaps.attempt("record", finish, False)
     for gap in gaps.found:

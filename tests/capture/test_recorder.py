@@ -86,6 +86,25 @@ def test_what_is_written_outside_the_project_is_said(project: Project, tmp_path:
     assert str(tmp_path) not in json.dumps(project.segment()["gaps"])
 
 
+def test_every_kind_of_change_of_code_that_is_long_there_is_named(project: Project) -> None:
+    names = ["content.py", "gone.py", "link.py", "mode.py", "moved.py", "same_size_and_time.py"]
+    for name in (*names, "untouched.py"):
+        project.write(name, "x = 1\n")
+    project.git("add", "-A")
+    project.git("commit", "-q", "-m", "more")
+    # From then on two scans alone can tell that nothing has changed.
+    time.sleep(2.1)
+    project.ok("run", "--", "python", "-c", "pass")
+    assert "changed_during_run" not in project.segment()["source"]
+    project.ok(
+        *("run", "--trace", "python", "--", "sh", "-c"),
+        "printf 'x = 2' > content.py; rm gone.py; ln -sf untouched.py link.py; chmod +x mode.py; "
+        "printf 'x = 3\\n' > new; mv new moved.py; touch -r same_size_and_time.py stamp; "
+        "printf 'x = 4\\n' > same_size_and_time.py; touch -r stamp same_size_and_time.py; rm stamp",
+    )
+    assert project.segment()["source"]["changed_during_run"] == names
+
+
 def test_a_signal_without_a_name_is_recorded(project: Project) -> None:
     project.repropack("run", "--", "sh", "-c", "kill -40 $$")
     assert project.segment()["outcome"] == {"signal": "SIG40"}
