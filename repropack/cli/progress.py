@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -73,6 +74,14 @@ class ProgressLine:
                 self._progress.console.print(f"  │ {line}", markup=False, highlight=False)
         elif self._plain:
             tell("\n".join(f"  | {line}" for line in lines))
+
+    def kept(self, work: Path) -> None:
+        """Says where the work directory is, also to programs: nothing else does any more."""
+        text = f"work directory: {show(str(work), limit=1000)}"
+        if self._live:
+            self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            tell(text)
 
 
 @contextlib.contextmanager

@@ -135,7 +135,7 @@ def _repeat(planned: ExportPlan, request: VerifyRequest, *, quiet: bool) -> Repo
                     policy=TrustPolicy(required=(key.public.fingerprint,)),
                 ),
                 dict(os.environ),
-                Observer(tell=line.tell, advance=line.advance, live=line.live),
+                Observer(tell=line.tell, advance=line.advance, live=line.live, kept=line.kept),
                 now=now(),
             )
     # Whoever looks for the bundle or its key would find neither.

@@ -225,7 +225,7 @@ def command(
         result = verify(
             request,
             dict(os.environ),
-            Observer(tell=line.tell, advance=line.advance, live=line.live),
+            Observer(tell=line.tell, advance=line.advance, live=line.live, kept=line.kept),
             now=now(),
         )
     unwritten = _write(report_path, lambda: render("html", result).encode())

@@ -125,11 +125,13 @@ class Observer(Struct, frozen=True, kw_only=True):
         tell: What happens now, in one line that is safe to print.
         advance: Bytes checked, of how many.
         live: The stream and each piece of what executed code prints: raw bytes from a stranger.
+        kept: Where the work is that was to be kept, where no report can say it.
     """
 
     tell: Callable[[str], None]
     advance: Callable[[int, int], None]
     live: Callable[[str, bytes], None]
+    kept: Callable[[Path], None] = lambda _: None
 
 
 def verify(
@@ -161,6 +163,10 @@ def verify(
         verdict, reason = _climb(request, variables, safe, ladder, work)
     except DefectError as error:
         verdict, reason = ladder.defect(error.finding)
+    except BaseException:
+        if request.keep_work:
+            observer.kept(work)
+        raise
     finally:
         if request.keep_work:
             ladder.work = work
@@ -361,6 +367,7 @@ def _repeat(
             ladder.curves,
             variables,
             new_seeds=request.new_seeds,
+            versions=request.versions,
         )
         if request.explain and request.new_seeds:
             ladder.step(

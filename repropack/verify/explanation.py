@@ -8,7 +8,7 @@ at random without a seed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,6 +40,7 @@ from repropack.verify.counterfactuals import (
 from repropack.verify.curves import MAX_CURVES, compare_curves
 from repropack.verify.diagnosis import (
     PRIORS,
+    UNUSED,
     Facts,
     Signature,
     differences,
@@ -91,6 +92,7 @@ def causes_of(
     variables: Mapping[str, str],
     *,
     new_seeds: bool = False,
+    versions: Collection[str] = (),
 ) -> tuple[Cause, ...]:
     """What may explain other numbers, the likeliest first.
 
@@ -102,6 +104,8 @@ def causes_of(
         variables: The reader's environment variables.
         new_seeds: Whether it had another seed on purpose: then the seed is no cause, and where the
             curves part says nothing.
+        versions: The packages of which the reader took another version: what she changed on purpose
+            is likelier than what is there anyway, if the run used it.
     """
     here = describe_machine(variables)
     if conditions.release.anonymous:
@@ -118,6 +122,10 @@ def causes_of(
         for cause in differences(then, _present(one, now, here, observed)):
             if not (new_seeds and cause.kind is CauseKind.SETTING):
                 found.setdefault((cause.subject, cause.recorded, cause.present), cause)
+    for place, cause in found.items():
+        if cause.subject in versions and cause.weight > UNUSED:
+            changed = max(cause.weight, PRIORS[CauseKind.SETTING] + cause.weight / 10)
+            found[place] = replace(cause, weight=round(changed, 6))
     unseeded = Cause(
         kind=CauseKind.SETTING,
         subject=RANDOMNESS,

@@ -3,44 +3,22 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.project import Project, project_in
+from tests.verify.own_index import make_environment, own_index, write_wheel
 
-MODULES = {"scikit-learn": "sklearn", "numpy": "numpy"}
+MODULES = {"scikit-learn": "sklearn"}
 TRAIN = """\
-import json, numpy, sklearn
+import json, numpy, plain, sklearn
+lost = 0.01 * (plain.VERSION != "1.0")
 score = 0.9 - 0.1 * (sklearn.VERSION != "1.4.2") - 0.05 * (numpy.VERSION != "1.26.4")
-open("metrics.json", "w").write(json.dumps({"accuracy": score}))
+open("metrics.json", "w").write(json.dumps({"accuracy": score - lost}))
 """
-
-
-def wheel(folder: Path, name: str, version: str) -> None:
-    """Stands for a package of this name: its numbers hang on its version."""
-    stem = name.replace("-", "_")
-    info = f"{stem}-{version}.dist-info"
-    contents = {
-        f"{MODULES[name]}/__init__.py": f"VERSION = {version!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    lines = []
-    for path, text in contents.items():
-        raw = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-        lines.append(f"{path},sha256={raw.decode()},{len(text)}\n")
-    contents[f"{info}/RECORD"] = "".join(lines) + f"{info}/RECORD,,\n"
-    with zipfile.ZipFile(folder / f"{stem}-{version}-py3-none-any.whl", "w") as archive:
-        for path, text in contents.items():
-            archive.writestr(zipfile.ZipInfo(path), text)
 
 
 CLAIMS = """\
@@ -55,25 +33,16 @@ class World:
 
     def __init__(self, project: Project, place: Path) -> None:
         self.project = project
-        self.index = place / "index"
-        self.index.mkdir()
+        self.index = own_index(place, project)
         for name, versions in {
             "scikit-learn": ("1.4.2", "1.3.2"),
             "numpy": ("1.26.4", "2.0.0"),
+            "plain": ("1.0", "2.0"),
         }.items():
             for version in versions:
-                wheel(self.index, name, version)
-        config = Path(project.environment["HOME"]) / ".config/uv/uv.toml"
-        config.parent.mkdir(parents=True)
-        config.write_text(f"no-index = true\nfind-links = [{json.dumps(str(self.index))}]\n")
-        uv = Path(sys.executable).with_name("uv")
-        self.python = place / "env" / "bin" / "python"
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, place / "env"], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "-q", "--python", self.python, "--no-index", "--find-links",
-             self.index, "scikit-learn==1.4.2", "numpy==1.26.4"],
-            check=True,
-        )  # fmt: skip
+                write_wheel(self.index, name, version, module=MODULES.get(name, name))
+        recorded = ("scikit-learn==1.4.2", "numpy==1.26.4", "plain==1.0")
+        self.python = make_environment(place / "env", self.index, *recorded)
         project.write("repropack.yaml", CLAIMS)
         project.ok("key", "new")
         self.export(TRAIN, "out.rpk")
@@ -120,6 +89,12 @@ def test_the_other_version_is_named_first_and_confirmed(world: World) -> None:
     assert (first["subject"], first["certainty"]) == ("scikit-learn", "confirmed")
     assert first["why"] == "with 1.4.2, the claimed numbers came out"
     assert report["steps"][-1]["summary"] == "confirmed by a rerun: scikit-learn"
+
+
+def test_also_a_package_that_few_numbers_hang_on_is_named_first(world: World) -> None:
+    report = world.verify("--package", "plain==2.0", status=1)
+    first = report["causes"][0]
+    assert (first["kind"], first["subject"]) == ("other package or variable", "plain")
 
 
 def test_of_two_other_versions_each_is_tried(world: World) -> None:
