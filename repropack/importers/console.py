@@ -28,8 +28,8 @@ MAX_NAMES: Final = 1_000
 # Every repetition is possessive, and a name starts where a word starts: matching takes linear time
 # whatever is printed.
 _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)|[@-_])")
-_WORD: Final = r"[A-Za-z_][A-Za-z0-9_@/\-]*+(?:\.[A-Za-z0-9_@/\-]++)*+"
-_NAME: Final = rf"(?<![A-Za-z0-9_@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})"
+_WORD: Final = r"[^\W\d][\w@/\-]*+(?:\.[\w@/\-]++)*+"
+_NAME: Final = rf"(?<![\w@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})"
 _EXPONENT: Final = r"(?:[eE][-+]?[0-9]++)?+"
 _FRACTION: Final = rf"[-+]?[0-9]*+\.[0-9]++{_EXPONENT}"
 _END: Final = r"(?![\w:/%\\-]|\.\w|,[0-9])"
@@ -45,12 +45,12 @@ _SHARE: Final = (
     rf"(?P<part>[0-9]{{1,15}}+)/(?P<whole>[0-9]{{1,15}}+)[ ]?\([ ]*+(?P<share>{NUMBER})[ ]?%\)"
 )
 _PAIR: Final = re.compile(
-    rf"{_NAME}['\"]?+[ \t]*+[:=][ \t]*+"
+    rf"{_NAME}['\"]?+[ \t]*+[:=\uff1a][ \t]*+"
     rf"(?:{_SHARE}|{_CALL}|(?P<number>{NUMBER})(?:(?P<unit>[ ]?%){_NO_BAR})?{_END})",
     re.IGNORECASE,
 )
 _AT_RANK: Final = re.compile(
-    r"(?<![A-Za-z0-9_@/.\-])(?P<name>[A-Za-z_][A-Za-z_/\-]*+@[0-9]++(?:\.[0-9]++)?+)[ \t]++"
+    r"(?<![\w@/.\-])(?P<name>[A-Za-z_][A-Za-z_/\-]*+@[0-9]++(?:\.[0-9]++)?+)[ \t]++"
     rf"(?P<number>{_FRACTION})(?P<unit>[ ]?%)?{_END}"
 )
 """`Acc@1 76.130 Acc@5 92.862`, the usual last line of a classifier's evaluation."""
@@ -86,11 +86,16 @@ def read(data: bytes, path: str) -> Reading:
     """The metrics in a console log. Never raises: any bytes are text to it.
 
     Args:
-        data: What the command printed. With a NUL byte in it, it is no text and has no metrics.
+        data: What the command printed. Lines with a NUL byte in them are no text.
         path: `stdout`, `stderr`, or the recorded path of a log file.
     """
+    remarks = []
     if b"\0" in data:
-        return Reading()
+        lines = data.split(b"\n")
+        # Left empty: the others keep their numbers.
+        data = b"\n".join(b"" if b"\0" in line else line for line in lines)
+        count = sum(b"\0" in line for line in lines)
+        remarks.append(f"lines with bytes that are no text were not read: {count}")
     text = _ESCAPE.sub("", data.decode("utf-8", "replace"))
     samples: dict[str, list[Sample]] = {}
     last: dict[str, Printed] = {}
@@ -118,9 +123,10 @@ def read(data: bytes, path: str) -> Reading:
             )
             for name, series in samples.items()
         ),
-        remarks=(f"more than {MAX_NAMES} names of numbers; the others were not read",)
-        if left_out
-        else (),
+        remarks=(
+            *remarks,
+            *((f"more than {MAX_NAMES} names of numbers; the others were not read",) * left_out),
+        ),
     )
 
 

@@ -142,6 +142,9 @@ def test_a_damaged_file_gives_metrics_or_is_refused(name: str, data: st.DataObje
         ("10%|# | loss: 3\r20%|## | loss: 2", "loss", 2.0, ""),
         ("acc: 97% | loss: 3.5", "acc", 97.0, "%"),
         ("| acc: 97% |", "acc", 97.0, "%"),
+        ("Précision: 0.88", "Précision", 0.88, ""),
+        ("准确率：0.77", "准确率", 0.77, ""),
+        ("val_точность = 0.5", "val_точность", 0.5, ""),
     ],
 )
 def test_what_a_console_says(line: str, name: str, value: float, unit: str) -> None:
@@ -160,6 +163,13 @@ def test_what_a_console_says(line: str, name: str, value: float, unit: str) -> N
 )  # fmt: skip
 def test_what_is_no_metric(line: str) -> None:
     assert _read(CONSOLE, line.encode()) == {}
+
+
+def test_bytes_that_are_no_text_cost_their_line_and_are_said() -> None:
+    reading = importer(CONSOLE).read(b"acc: 0.1\nacc: 0.9 \0\xff\nloss: 0.5\n", "stdout")
+    found = {metric.name: (metric.value, metric.source.line) for metric in reading.metrics}
+    assert found == {"acc": (0.1, 1), "loss": (0.5, 3)}
+    assert reading.remarks == ("lines with bytes that are no text were not read: 1",)
 
 
 @pytest.mark.parametrize(
