@@ -14,9 +14,8 @@ from repropack.capture.gaps import Gaps
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain
 from repropack.capture.request import RunRequest
 from repropack.capture.root_taking import take_submodules
-from repropack.errors import RepropackError
 from repropack.placeholders import Recording, data_placeholder
-from repropack.source.snapshot import find_root, take
+from repropack.source.snapshot import find_root, refuse_home, take
 from repropack.store import KnownProduct, Store, now
 from repropack.worktree import scan
 
@@ -36,7 +35,7 @@ def prepare(
     """Opens the run in the store, and takes the code and a look at the work tree.
 
     Raises:
-        RepropackError: The store cannot be used, or the directory is that of the whole system.
+        RepropackError: The store cannot be used, or the directory is no project.
         OSError: It cannot be written.
     """
     root, versioned = _root(directory, environment.get("HOME", ""), gaps)
@@ -136,11 +135,7 @@ def _root(directory: Path, home: str, gaps: Gaps) -> tuple[Path, bool]:
     found = gaps.attempt("code", lambda: find_root(directory), None)
     root, versioned = found if found is not None else (directory, False)
     if not versioned:
-        if root == Path(root.anchor):
-            raise RepropackError(
-                f"{root} is not a project: recording it would read everything in it",
-                advice="run from the project's directory",
-            )
+        refuse_home(root)
         for candidate in (directory, *directory.parents):
             broad = candidate in (Path(candidate.anchor), Path(home))
             # A run from the home directory makes no project of all that is below it.

@@ -57,7 +57,7 @@ class KeepLimits(Struct, frozen=True, kw_only=True):
 
 
 class _Outcome(NamedTuple):
-    """A file that was hashed, or None; and why it is not kept, or an empty string."""
+    """A file that was hashed, or None; and what is wrong with keeping it, or an empty string."""
 
     file: HashedFile | None
     failure: str
@@ -93,8 +93,10 @@ def keep_products(
     chosen: list[tuple[str, os.stat_result, str]] = []
     kept_bytes = 0
     for relative in written:
-        status = gaps.attempt("outputs", (prepared.root / relative).lstat, None)
-        if status is None:
+        try:
+            status = (prepared.root / relative).lstat()
+        except FileNotFoundError:
+            # Somebody has removed it since the scan: it was never left behind.
             continue
         refusal = limits.refusal(relative, status.st_size, kept_bytes)
         kept_bytes += status.st_size if not refusal else 0
@@ -105,18 +107,18 @@ def keep_products(
             return None
         relative, _, refusal = choice
         path = prepared.root / relative
-        failure = f"{relative} {refusal}; only its digest is recorded" if refusal else ""
+        failure = f"{refusal}; only its digest is recorded" if refusal else ""
         if not refusal:
             try:
                 return _Outcome(prepared.store.keep(path), "")
             except OSError as error:
                 # A full disk can still be read: the digest tells later whether the file is the one.
                 reason = error.strerror or error
-                failure = f"{relative} is not kept: {reason}; its digest is recorded"
+                failure = f"is not kept: {reason}; its digest is recorded"
         try:
             return _Outcome(hash_path(path), failure)
         except OSError as error:
-            return _Outcome(None, f"{relative} is not recorded: {error.strerror or error}")
+            return _Outcome(None, f"is not recorded: {error.strerror or error}")
 
     total = sum(status.st_size for _, status, _ in chosen)
     with Patience(tell, f"keeping outputs: {len(chosen)} files, {total} bytes"):
@@ -126,11 +128,12 @@ def keep_products(
     ]
     if missed:
         gaps.add("outputs", f"interrupted, so these outputs are not recorded: {some(missed)}")
+    failures: dict[str, list[str]] = {}
     for (relative, status, _), outcome in zip(chosen, results, strict=True):
         if outcome is None:
             continue
         if outcome.failure:
-            gaps.add("outputs", outcome.failure)
+            failures.setdefault(outcome.failure, []).append(relative)
         found = outcome.file
         if found is None:
             continue
@@ -146,5 +149,8 @@ def keep_products(
                 kept=not outcome.failure,
             )
         )
+    for failure, names in failures.items():
+        # A full disk refuses thousands of files for the same reason.
+        gaps.add("outputs", f"{names[0] if len(names) == 1 else f'{some(names)}: each'} {failure}")
     prepared.store.remember_digests(hashed)
     return tuple(sorted(products, key=lambda p: p.path)), stamps

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from repropack.source.git import Git, bare
@@ -11,13 +12,19 @@ from repropack.source.trees import recorded_name
 __all__ = ["list_paths", "read_file"]
 
 
-def list_paths(store: Path, tree: str) -> tuple[str, ...]:
+def list_paths(store: Path, tree: str, alternates: Sequence[Path] = ()) -> tuple[str, ...]:
     """The files of a recorded tree, by path below its root.
+
+    Args:
+        store: The directory of the private repository.
+        tree: The tree's id.
+        alternates: Object stores to look in too.
 
     Raises:
         RepropackError: The tree is not in the store.
     """
-    output = _repository(store, tree).call("ls-tree", "-r", "-z", "--name-only", tree).stdout
+    repository = _repository(store, tree, alternates)
+    output = repository.call("ls-tree", "-r", "-z", "--name-only", tree).stdout
     return tuple(recorded_name(path) for path in output.split(b"\0") if path)
 
 
@@ -30,5 +37,6 @@ def read_file(store: Path, tree: str, path: str) -> bytes:
     return _repository(store, tree).call("cat-file", "blob", f"{tree}:{path}").stdout
 
 
-def _repository(store: Path, tree: str) -> Git:
-    return bare(store if len(tree) == 40 else store.with_name(f"{store.name}-sha256"))
+def _repository(store: Path, tree: str, alternates: Sequence[Path] = ()) -> Git:
+    place = store if len(tree) == 40 else store.with_name(f"{store.name}-sha256")
+    return bare(place, alternates=alternates)

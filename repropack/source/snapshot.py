@@ -60,6 +60,7 @@ __all__ = [
     "find_root",
     "forget_times",
     "preserve",
+    "refuse_home",
     "take",
     "take_files",
 ]
@@ -172,7 +173,7 @@ def take(
     """
     place, head = _locate(root) if versioned else (None, _Head())
     if place is None:
-        _refuse_home(root)
+        refuse_home(root)
     object_format = place.object_format if place else "sha1"
     private = private_repository(store, object_format)
     remove_stale_indexes(private)
@@ -394,7 +395,11 @@ def files_of(store: Path, taken: Taken) -> tuple[str, ...]:
     Raises:
         RepropackError: git failed.
     """
-    return list_paths(store, taken.snapshot.tree) if taken.paths is None else taken.paths
+    if taken.paths is not None:
+        return taken.paths
+    # A tree that the author's repository has (of her stash, say) is not written once more.
+    borrowed = (taken.place.objects,) if taken.place else ()
+    return list_paths(store, taken.snapshot.tree, borrowed)
 
 
 def _locate(root: Path) -> tuple[Place, _Head]:
@@ -481,8 +486,15 @@ def _hold_back_filtered(
     return held
 
 
-def _refuse_home(root: Path) -> None:
-    if root == Path(root.anchor) or root == Path("~").expanduser().resolve():
+def refuse_home(root: Path) -> None:
+    """Refuses a directory without a repository that is no project.
+
+    Raises:
+        RepropackError: It is the home directory, or holds it.
+    """
+    # An account may have none, and no name.
+    home = Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 - the other one raises then
+    if root in (home, *home.parents):
         raise RepropackError(
             f"{root} is not a project: recording it would read everything in it",
             advice="run from the project's directory",

@@ -527,3 +527,42 @@ def test_a_launcher_that_waits_for_the_python_that_it_starts_leaves_no_gap(
 ) -> None:
     project.ok("run", "--", "timeout", "60", "python", "-c", "pass")
     assert project.segment().get("gaps", []) == []
+
+
+def test_a_tree_that_the_repository_has_already_is_known_file_by_file(project: Project) -> None:
+    project.write("lib.py", "a = 1\n")
+    project.git("add", "lib.py")
+    project.git("commit", "-qm", "one")
+    project.write("lib.py", "a = 2\n")
+    project.git("commit", "-qam", "two")
+    # As `git stash apply` and `git checkout HEAD~1 -- .` leave it.
+    project.write("lib.py", "a = 1\n")
+    done = project.repropack("run", "--", "python", "-c", "import lib")
+    segment = project.segment()
+    assert segment["source"]["uncommitted"] == ["lib.py"]
+    assert "roots" not in segment
+    assert segment.get("gaps", []) == []
+    assert "ignored by git" not in done.stderr
+
+
+@pytest.mark.parametrize("where", ["home", "above"])
+def test_the_home_is_no_project(project: Project, tmp_path: Path, where: str) -> None:
+    home = tmp_path / "people" / "zoe"
+    home.mkdir(parents=True)
+    variables = {"HOME": str(home)}
+    place = home if where == "home" else home.parent
+    script = "open('out.txt', 'w').write('1'); print('ran')"
+    done = project.repropack("run", "--", "python", "-c", script, cwd=place, variables=variables)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert "is not recorded" in done.stderr
+    assert "is not a project" in done.stderr
+    assert not (place / ".repropack").exists()
+
+
+def test_what_cannot_be_kept_for_one_reason_is_said_once(project: Project) -> None:
+    script = "for n in range(50): open(f'{n}.bin', 'w').write('1' * 2000)"
+    done = project.repropack("run", "--keep-file", "1K", "--", "python", "-c", script)
+    (gap,) = project.segment()["gaps"]
+    assert "47 more: each is larger than 1" in gap["message"]
+    assert done.stderr.count("larger than") == 1
+    assert len(project.segment()["products"]) == 50

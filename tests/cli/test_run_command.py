@@ -175,8 +175,6 @@ def test_missing_and_forbidden_commands_have_the_statuses_of_a_shell(project: Pr
     assert project.repropack("run", "--", "./plain.txt").returncode == 126
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop its rights")
-@pytest.mark.root
 def test_the_whole_system_is_no_project(project: Project) -> None:
     done = project.repropack("run", "--", "python", "-c", "print(1)", cwd=Path("/"))
     assert (done.returncode, done.stdout) == (0, "1\n")
@@ -194,6 +192,8 @@ def test_a_store_in_the_home_is_not_that_of_projects_below(
     assert not list((home / ".repropack/runs").iterdir())
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop its rights")
+@pytest.mark.root
 def test_a_directory_that_cannot_be_written_never_stops_the_command(project: Project) -> None:
     # As an ordinary user, who may read the project and not write to it.
     place = project.root
