@@ -130,7 +130,7 @@ def _root(directory: Path, home: str, gaps: Gaps) -> tuple[Path, bool]:
     """The code root. Without git the directory itself, or the one above that has a store.
 
     Raises:
-        RepropackError: It is the root of the file system.
+        RepropackError: It is the home directory, or holds it.
     """
     found = gaps.attempt("code", lambda: find_root(directory), None)
     root, versioned = found if found is not None else (directory, False)

@@ -492,8 +492,9 @@ def refuse_home(root: Path) -> None:
     Raises:
         RepropackError: It is the home directory, or holds it.
     """
-    # An account may have none, and no name.
-    home = Path(os.path.expanduser("~")).resolve()  # noqa: PTH111 - the other one raises then
+    told = os.path.expanduser("~")
+    # An account may have none, and no name by which one could be looked up.
+    home = Path(told).resolve() if os.path.isabs(told) else Path(root.anchor)
     if root in (home, *home.parents):
         raise RepropackError(
             f"{root} is not a project: recording it would read everything in it",
