@@ -23,7 +23,15 @@ from repropack.environment.conda import channel_names, needs_conda
 from repropack.environment.editable import EditableInstall
 from repropack.escaping import show
 from repropack.export.chain import ChainedRun, ChosenArtifact, products_of
-from repropack.model import CodeMember, CodeRoot, DataManifest, Environment, Material, Segment
+from repropack.model import (
+    CodeMember,
+    CodeRoot,
+    DataManifest,
+    Environment,
+    Material,
+    Segment,
+    SourceSnapshot,
+)
 from repropack.paths import to_logical_path
 from repropack.placeholders import (
     PROJECT_DATA,
@@ -90,40 +98,23 @@ def write_documents(
         public_keys: The signers'.
         anonymous: Whether the author is to stay unknown until she reveals herself.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - Markdown; foreign strings go through `line`, `quote`, `word`
-    )
     segments = [segment for chained in chain for segment in chained.record.segments]
     names = _data_names(data, segments)
-    words = {
-        **_WORDS,
-        **{data_placeholder(n): f'"${v}"' for n, v in names.items()},
-        **{
-            code_placeholder(split[0]): f'"${_code_variable(split[0])}"'
-            for segment in segments
-            for root in segment.roots
-            if (split := split_code(root.root)) is not None and split[0] is not None
-        },
-    }
-    templates.filters["line"] = _line
-    templates.filters["quote"] = _quote
-    templates.filters["word"] = functools.partial(_word, words=words)
-    templates.filters["fenced"] = _fenced
-    place_of = {
-        directory: ("env" if index == 1 else f"env-{index}") if environment.python else ""
-        for index, (directory, environment) in enumerate(environments.items(), 1)
-    }
-    member_of = {artifact.product.sha256: artifact.member for artifact in artifacts}
-    number_of = {chained.record.id: chained.number for chained in chain}
     beside = {chained.number: _data_beside(chained, data) for chained in chain}
-    place_of_run = {
-        chained.number: _project_place(chained, beside[chained.number]) for chained in chain
-    }
+    places = _Places(
+        code=code,
+        environments=environments,
+        environment_of=environment_of,
+        environment_places={
+            directory: ("env" if index == 1 else f"env-{index}") if environment.python else ""
+            for index, (directory, environment) in enumerate(environments.items(), 1)
+        },
+        members={artifact.product.sha256: artifact.member for artifact in artifacts},
+        numbers={chained.record.id: chained.number for chained in chain},
+        data=names,
+        beside=beside,
+        runs={chained.number: _project_place(chained, beside[chained.number]) for chained in chain},
+    )
     facts: dict[str, Any] = {
         "title": title,
         "file": file_name,
@@ -142,7 +133,7 @@ def write_documents(
         "environments": [
             {
                 "directory": directory,
-                "place": place_of[directory],
+                "place": places.environment_places[directory],
                 "python": environment.python,
                 "machine": environment.machine,
                 "conda": channel_names(environment) if needs_conda(environment) else None,
@@ -151,73 +142,131 @@ def write_documents(
             }
             for directory, environment in environments.items()
         ],
-        "runs": [
-            {
-                "number": chained.number,
-                "id": chained.record.id,
-                "environment": place_of[environment_of[chained.record.id]],
-                "place": place_of_run[chained.number],
-                "data": [
-                    {
-                        "variable": names[each.name],
-                        "position": each.position,
-                        "parent": os.path.dirname(each.position or ""),
-                    }
-                    for each in beside[chained.number]
-                ],
-                "segments": [
-                    {
-                        "code": code["{project}", segment.source.tree],
-                        "roots": [
-                            _root_facts(root, code[root.root, root.source.tree], chained.number)
-                            for root in _outer_first(segment.roots)
-                        ],
-                        "python_path": segment.python_path,
-                        "editable": _installs(
-                            segment, environments[environment_of[chained.record.id]]
-                        ),
-                        "argv": segment.invocation.argv,
-                        "directory": segment.invocation.directory,
-                        "variables": segment.invocation.variables,
-                        "directories": _directories(segment),
-                        "needs": [
-                            _need(
-                                material,
-                                member_of[material.sha256],
-                                number_of,
-                                place_of_run,
-                                chained.record.id,
-                            )
-                            for material in segment.materials
-                            if material.origin is not None
-                            and material.sha256 in member_of
-                            and material.path.startswith("{project}/")
-                        ],
-                        "reads_project_data": any(
-                            material.origin is None
-                            and (split_data(material.path) or ("",))[0] == PROJECT_DATA
-                            for material in segment.materials
-                        ),
-                        "changed_roots": _changed_roots(before, segment, code, chained.number),
-                        "outcome": segment.outcome.signal or segment.outcome.status or 0,
-                    }
-                    for before, segment in zip(
-                        (None, *chained.record.segments), chained.record.segments, strict=False
-                    )
-                    if segment.source is not None
-                ],
-                "products": [
-                    path.removeprefix("{project}/") for path in products_of(chained.record)
-                ][:_SHOWN_PRODUCTS],
-            }
-            for chained in chain
-        ],
+        "runs": [_run_facts(chained, places) for chained in chain],
         "project_data": names.get(PROJECT_DATA),
     }
+    templates = _templates(names, segments)
     return Documents(
         readme=templates.get_template("README.md").render(facts).encode("utf-8"),
         reproducing=templates.get_template("REPRODUCING.md").render(facts).encode("utf-8"),
     )
+
+
+class _Places(Struct, frozen=True, kw_only=True):
+    """Where a reader who follows the text has everything.
+
+    Attributes:
+        code: Code members by place and tree id.
+        environments: Environment records by member directory.
+        environment_of: The member directory of each run's environment, by the run's id.
+        environment_places: Where each is made, by member directory; empty for none.
+        members: The member of a product, by digest.
+        numbers: The number of each run, by its id.
+        data: The variable that names each data set.
+        beside: By number of a run, the data sets that stood beside its project.
+        runs: By number of a run, where its project lies.
+    """
+
+    code: Mapping[tuple[str, str], CodeMember]
+    environments: Mapping[str, Environment]
+    environment_of: Mapping[str, str]
+    environment_places: Mapping[str, str]
+    members: dict[str, str]
+    numbers: Mapping[str, int]
+    data: Mapping[str, str]
+    beside: Mapping[int, list[DataManifest]]
+    runs: Mapping[int, str]
+
+
+def _templates(names: Mapping[str, str], segments: Iterable[Segment]) -> jinja2.Environment:
+    """The templates, with what makes foreign text safe in them."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - Markdown; foreign strings go through `line`, `quote`, `word`
+    )
+    words = {
+        **_WORDS,
+        **{data_placeholder(n): f'"${v}"' for n, v in names.items()},
+        **{
+            code_placeholder(split[0]): f'"${_code_variable(split[0])}"'
+            for segment in segments
+            for root in segment.roots
+            if (split := split_code(root.root)) is not None and split[0] is not None
+        },
+    }
+    templates.filters["line"] = _line
+    templates.filters["quote"] = _quote
+    templates.filters["word"] = functools.partial(_word, words=words)
+    templates.filters["fenced"] = _fenced
+    return templates
+
+
+def _run_facts(chained: ChainedRun, places: _Places) -> dict[str, Any]:
+    """What the text says of one run."""
+    record, number = chained.record, chained.number
+    return {
+        "number": number,
+        "id": record.id,
+        "environment": places.environment_places[places.environment_of[record.id]],
+        "place": places.runs[number],
+        "data": [
+            {
+                "variable": places.data[each.name],
+                "position": each.position,
+                "parent": os.path.dirname(each.position or ""),
+            }
+            for each in places.beside[number]
+        ],
+        "segments": [
+            _segment_facts(chained, before, segment, segment.source, places)
+            for before, segment in zip((None, *record.segments), record.segments, strict=False)
+            if segment.source is not None
+        ],
+        "products": [path.removeprefix("{project}/") for path in products_of(record)][
+            :_SHOWN_PRODUCTS
+        ],
+    }
+
+
+def _segment_facts(
+    chained: ChainedRun,
+    before: Segment | None,
+    segment: Segment,
+    source: SourceSnapshot,
+    places: _Places,
+) -> dict[str, Any]:
+    """What the text says of one execution of a run, after the one `before`."""
+    code, number, run_id = places.code, chained.number, chained.record.id
+    return {
+        "code": code["{project}", source.tree],
+        "roots": [
+            _root_facts(root, code[root.root, root.source.tree], number)
+            for root in _outer_first(segment.roots)
+        ],
+        "python_path": segment.python_path,
+        "editable": _installs(segment, places.environments[places.environment_of[run_id]]),
+        "argv": segment.invocation.argv,
+        "directory": segment.invocation.directory,
+        "variables": segment.invocation.variables,
+        "directories": _directories(segment),
+        "needs": [
+            _need(material, places.members[material.sha256], places.numbers, places.runs, run_id)
+            for material in segment.materials
+            if material.origin is not None
+            and material.sha256 in places.members
+            and material.path.startswith("{project}/")
+        ],
+        "reads_project_data": any(
+            material.origin is None and (split_data(material.path) or ("",))[0] == PROJECT_DATA
+            for material in segment.materials
+        ),
+        "changed_roots": _changed_roots(before, segment, code, number),
+        "outcome": segment.outcome.signal or segment.outcome.status or 0,
+    }
 
 
 def _directories(segment: Segment) -> tuple[str, ...]:
