@@ -209,21 +209,10 @@ def take(
             else git.call("write-tree").stdout.decode("ascii").strip()
         )
         submodules = submodules_of(git) if gitlinks else []
-        excluded += [
-            UncapturedFile(
-                path=recorded_name(path), size=0, reason="a submodule that is not checked out"
-            )
-            for path in submodules
-            if not os.path.lexists(os.path.join(os.fsencode(root), path, b".git"))
-        ]
-        uncommitted: tuple[str, ...] = ()
-        untracked: tuple[str, ...] = ()
-        dirty = dirt.base_commit is None
+        excluded += _not_checked_out(root, submodules)
+        changed: list[bytes] = []
         if versioned and (dirt.staged or modified or removals or included):
             changed = changed_paths(git, dirt.base_commit or empty_tree, tree)
-            dirty = dirty or bool(changed)
-            uncommitted = tuple(recorded_name(path) for path in changed if path not in included)
-            untracked = tuple(recorded_name(path) for path in sorted(included))
         if not versioned:
             copy_index(index, base_index(private, root))
     except BaseException:
@@ -232,11 +221,11 @@ def take(
     snapshot = SourceSnapshot(
         tree=tree,
         versioned=versioned,
-        dirty=dirty,
-        uncommitted=uncommitted,
-        untracked=untracked,
+        dirty=dirt.base_commit is None or bool(changed),
+        uncommitted=tuple(recorded_name(path) for path in changed if path not in included),
+        untracked=tuple(map(recorded_name, sorted(included))) if versioned else (),
         excluded=tuple(sorted(excluded, key=lambda file: file.path)),
-        submodules=tuple(recorded_name(path) for path in submodules),
+        submodules=tuple(map(recorded_name, submodules)),
     )
     return Taken(
         snapshot=snapshot,
@@ -442,6 +431,16 @@ def _session(root: Path, private: Path, index: Path, place: Place | None) -> Git
         alternates=(place.objects,),
         options=off(place.drivers),
     )
+
+
+def _not_checked_out(root: Path, submodules: Iterable[bytes]) -> list[UncapturedFile]:
+    return [
+        UncapturedFile(
+            path=recorded_name(path), size=0, reason="a submodule that is not checked out"
+        )
+        for path in submodules
+        if not os.path.lexists(os.path.join(os.fsencode(root), path, b".git"))
+    ]
 
 
 def _hold_back_filtered(
