@@ -5,22 +5,22 @@ Everything that is searched for has anchors: byte strings, one of which stands w
 of them, as bytes, UTF-16 and UTF-32, are one Aho-Corasick automaton, which reads data once. Only at
 its hits are patterns tried, on `REACH` bytes; so a hit depends on its surroundings alone, and a
 file that is searched in windows gives what it gives as a whole. The author's terms are also
-searched where base64, hexadecimal, `%41` or `\u0041` hide them.
+searched where base64, hexadecimal, `%41` or `\u0041` hide them (`repropack.privacy.readings`).
 """
 
 from __future__ import annotations
 
-import binascii
+import contextlib
 import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from repropack.digest import sha256_hex
 from repropack.privacy.edges import AFTER_ESCAPE
 from repropack.privacy.plausibility import LOOK_BACK, secret_of
+from repropack.privacy.readings import readings
 from repropack.privacy.rules import REACH, RULES, Rule
 from repropack.privacy.terms import MIN_ALONE, Term, TermKind
 
@@ -41,31 +41,6 @@ form, and of so many bytes some 50 MB."""
 
 _LOWER: Final = bytes(c + 32 if 65 <= c <= 90 else c for c in range(256))
 _CONTROLS: Final = bytes(c for c in range(256) if (c < 32 and c not in b"\t\r\n\f\x1b") or c == 127)
-_B64: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-_B64_RUNS: Final = bytes(120 if c in _B64 else 32 for c in range(256))
-_HEX_RUNS: Final = bytes(120 if c in b"0123456789abcdefABCDEF" else 32 for c in range(256))
-_MIN_B64: Final = b"x" * 16
-_MIN_HEX: Final = b"x" * 12
-_BASE64: Final = re.compile(
-    rb"[A-Za-z0-9+/]+(?:(?:\r?\n|\\r?\\n|\\n)[ \t\"',#>]{0,16}[A-Za-z0-9+/]{4,})*"
-)
-"""Lines of a text in base64 follow each other, also as strings of a program or of a notebook."""
-
-_LINE_ENDS: Final = (b"\r", b"\n", b"\\")
-
-_ESCAPE: Final = re.compile(rb"\\{1,2}u([0-9A-Fa-f]{4})|\\/")
-_PERCENT: Final = re.compile(rb"%[0-9A-Fa-f]{2}(?:(?=[ -~]{6})|(?<=[ -~]{9}))")
-_ESCAPED: Final = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|/(?:(?=[ -~]{6})|(?<=[ -~]{8})))")
-_QUOTED: Final = re.compile(rb"=(?:3D(?=[ -~]{6})|(?<=[ -~]{40}=)\r?\n)")
-"""An encoding is looked for where it stands in text: random bytes have each of them, too. Lines of
-quoted-printable (RFC 2045) are broken when they are long."""
-
-_CAMEL: Final = re.compile(rb"(?:[A-Z]?+[a-z]{2,}+/?+)++[0-9]?")
-"""An identifier or a path, of which each capital begins a word. Of sixteen characters of text in
-base64 not one in a thousand looks like that, and of longer ones next to none."""
-
-_MAX_CAMEL: Final = 64
-
 _AROUND_VIEW: Final = 2048
 """Bytes around a window that are decoded with it, so that a term across its edge is found."""
 
@@ -77,6 +52,12 @@ _SURROUNDINGS: Final = 512
 _MIN_IN_BINARY: Final = 6
 """Letters and digits of a term in bytes that are no text. Shorter ones must have the case in which
 people write them: in a gigabyte of weights each five letters stand somewhere."""
+
+_OLDER_ENCODINGS: Final = (
+    "cp1252", "cp1250", "cp1251", "cp850", "mac_roman", "iso8859_2", "koi8_r", "gb18030", "big5",
+    "shift_jis", "euc_jp", "euc_kr",
+)  # fmt: skip
+"""Encodings of text that systems had before UTF-8, in Europe and in East Asia."""
 
 _TEXT_RUN: Final = 12
 """Printable characters in a row: a gigabyte of random bytes has few thousand such runs."""
@@ -171,7 +152,7 @@ class Searcher:
         if self._has_terms:
             begin = max(start - _AROUND_VIEW, 0)
             around = data[begin : stop + _AROUND_VIEW]
-            for view in filter(None, _views(around)):
+            for view in filter(None, readings(around)):
                 for hit in self._plainly(view, 0, len(view), credited=credited, built=built):
                     if hit.rule.startswith("term: "):
                         yield hit
@@ -364,18 +345,26 @@ def _forms(spelling: str) -> Iterator[tuple[bytes, bytes]]:
     for text in (spelling, spelling.lower(), spelling.upper()):
         forms[text.encode("utf-8", "surrogateescape")] = None
         if not text.isascii():
-            # As macOS names files, and as Windows wrote text.
+            # As macOS names files, and as text was written before UTF-8.
             forms[unicodedata.normalize("NFD", text).encode("utf-8", "surrogateescape")] = None
-            try:
-                forms[text.encode("cp1252")] = None
-            except UnicodeEncodeError:
-                continue
+            forms.update(dict.fromkeys(_in_older_encodings(text)))
         else:
             break
     for encoded in forms:
         anchor = max(re.split(rb"[ \\]+", encoded.translate(_LOWER)), key=len)
         if anchor:
             yield anchor, encoded
+
+
+def _in_older_encodings(text: str) -> Iterator[bytes]:
+    for codec in _OLDER_ENCODINGS:
+        with contextlib.suppress(UnicodeEncodeError):
+            encoded = text.encode(codec)
+            # A longer form is one of characters that the encoding was not made for.
+            if len(encoded) <= 2 * len(text) and (
+                codec == "cp1252" or len(encoded) >= _MIN_IN_BINARY
+            ):
+                yield encoded
 
 
 @functools.lru_cache(100_000)
@@ -387,71 +376,3 @@ def _pattern(encoded: bytes) -> re.Pattern[bytes]:
     left = _BEGINS if encoded[:1].isalpha() else b""
     right = rb"(?![A-Za-z])" if encoded[-1:].isalpha() else b""
     return re.compile(left + body + right, re.IGNORECASE)
-
-
-# ---------------------------------------------------------------- other readings
-
-
-def _views(data: bytes) -> Iterator[bytes]:
-    """Other readings of bytes, in which a term may stand; small ones are joined."""
-    runs = data.translate(_B64_RUNS)
-    # Each run of hexadecimal digits is one of base64 too: most weights have neither.
-    if _MIN_HEX in runs:
-        if _MIN_B64 in runs:
-            yield b"\n".join(_from_base64(data, runs))
-        digits = data.translate(_HEX_RUNS)
-        if _MIN_HEX in digits:
-            yield b"\n".join(_from_hex(data, digits))
-    if b"%" in data:
-        yield b"\n".join(unquote_to_bytes(part) for part in _around(_PERCENT, data))
-    if b"\\" in data:
-        yield b"\n".join(_ESCAPE.sub(_unescape, part) for part in _around(_ESCAPED, data))
-    if b"=3D" in data or b"=\n" in data or b"=\r\n" in data:
-        yield b"\n".join(binascii.a2b_qp(part) for part in _around(_QUOTED, data))
-
-
-def _around(pattern: re.Pattern[bytes], data: bytes) -> Iterator[bytes]:
-    """The surroundings of all matches, each byte once."""
-    begin = end = 0
-    for match in pattern.finditer(data):
-        if match.start() > end + _SURROUNDINGS:
-            if end:
-                yield data[begin : end + _SURROUNDINGS]
-            begin = max(match.start() - _SURROUNDINGS, 0)
-        end = match.end()
-    if end:
-        yield data[begin : end + _SURROUNDINGS]
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    return chr(int(match[1], 16)).encode("utf-8", "replace") if match[1] else b"/"
-
-
-def _from_base64(data: bytes, runs: bytes) -> Iterator[bytes]:
-    end = 0
-    while (at := runs.find(_MIN_B64, end)) >= 0:
-        end = runs.find(b" ", at)
-        end = len(data) if end < 0 else end
-        run = data[at:end]
-        if data[end : end + 1] in _LINE_ENDS and (match := _BASE64.match(data, at)):
-            end = match.end()
-            run = match[0].replace(b"\\n", b"\n").translate(None, b"\r\n \t\"',#>\\")
-        # Of text in base64 there are capital and small letters.
-        if run.islower() or run.isupper() or run.isdigit():
-            continue
-        if len(run) <= _MAX_CAMEL and _CAMEL.fullmatch(run):
-            continue
-        for skip in range(4):
-            # A single character at the end has no byte.
-            rest = (len(run) - skip) % 4
-            yield binascii.a2b_base64(run[skip : -1 if rest == 1 else None] + b"==")
-
-
-def _from_hex(data: bytes, digits: bytes) -> Iterator[bytes]:
-    end = 0
-    while (at := digits.find(_MIN_HEX, end)) >= 0:
-        end = digits.find(b" ", at)
-        end = len(data) if end < 0 else end
-        for skip in (0, 1):
-            odd = (end - at - skip) % 2
-            yield binascii.a2b_hex(data[at + skip : end - odd])

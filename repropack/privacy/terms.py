@@ -130,7 +130,7 @@ def terms_of(identity: Identity) -> tuple[Term, ...]:
     terms: list[Term] = []
     taken: set[str] = set()
     for kind, text, spellings in _terms(identity):
-        forms = (each for spelling in spellings for each in (spelling, _plain(spelling)))
+        forms = (each for spelling in spellings for each in (spelling, *_in_ascii(spelling)))
         fresh = tuple(dict.fromkeys(f for f in forms if f and f not in taken))
         taken.update(fresh)
         if fresh:
@@ -179,7 +179,9 @@ def _terms(identity: Identity) -> Iterator[tuple[TermKind, str, Iterable[str]]]:
     for address in identity.remotes:
         yield from _remote_terms(address)
     for text in identity.affiliations:
-        yield TermKind.AFFILIATION, text, [text] if len(text) >= 2 else []
+        joined = text.replace(" ", "")
+        spellings = [text, *([joined] if is_distinctive(joined) else [])]
+        yield TermKind.AFFILIATION, text, spellings if len(text) >= 2 else []
 
 
 def _name_spellings(name: str) -> Iterator[str]:
@@ -196,6 +198,9 @@ def _name_spellings(name: str) -> Iterator[str]:
     for joined in (f"{first}{last}", f"{last}{first}", f"{first[0]}{last}", f"{first[0]} {last}"):
         if is_distinctive(joined) and len(joined) > MIN_ALONE:
             yield joined
+    # With the full stop it is a name, even if it is a word as well.
+    yield f"{first[0]}. {last}"
+    yield f"{last}, {first[0]}."
     # A family name tells who it is; a given name by itself seldom does, unless it is a rare one.
     if len(last) > MIN_ALONE and is_distinctive(last):
         yield last
@@ -252,9 +257,22 @@ def _remote_terms(address: str) -> Iterator[tuple[TermKind, str, Iterable[str]]]
         yield TermKind.REMOTE, owner, spellings
 
 
-def _plain(text: str) -> str:
-    """Without accents: `Zoë Müller` is also spelt `Zoe Muller`."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    return unicodedata.normalize(
-        "NFC", "".join(c for c in decomposed if not unicodedata.combining(c))
-    )
+def _in_ascii(text: str) -> Iterator[str]:
+    """Without accents, and as it is transcribed: `Müller` is spelt `Muller` and `Mueller`."""
+    for letters in (_WITHOUT, _WITHOUT | _TRANSCRIBED):
+        table = letters | {k.upper(): v.capitalize() for k, v in letters.items() if k.isalpha()}
+        changed = unicodedata.normalize("NFC", text).translate(
+            {ord(k): v for k, v in table.items() if len(k) == 1}
+        )
+        decomposed = unicodedata.normalize("NFKD", changed)
+        yield unicodedata.normalize(
+            "NFC", "".join(c for c in decomposed if not unicodedata.combining(c))
+        )
+
+
+_WITHOUT: Final = {"ø": "o", "ł": "l", "đ": "d", "ß": "ss", "æ": "ae", "œ": "oe", "ı": "i",
+                   "þ": "th", "ð": "d", "ħ": "h"}  # fmt: skip
+"""Letters that Unicode does not decompose."""
+
+_TRANSCRIBED: Final = {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"}
+"""As machine-readable passports have them (ICAO Doc 9303, part 3, section 6)."""

@@ -186,3 +186,45 @@ def test_tokens_of_further_services(form: str) -> None:
     (hit,) = {hit for hit in found(f"it is {token}\n".encode()) if hit.blocks}
     assert hit.rule == "service-token"
     assert token[-8:] not in hit.shown
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("Zoe Mueller-Lund", "zoe.mueller-lund", "Muller-Lund", "BJØRK QVIST", "Bjork Qvist"),
+        *("Bjoerk Qvist", "Lukasz Weissgerber", "Łukasz Weißgerber", "L. Weissgerber"),
+        *(r"M{\"u}ller-Lund", r"M\"uller-Lund", r"M\"{u}ller-Lund", r"{\'Z}o{\"e} M{\"u}ller-Lund"),
+        *(r"Bj{\o}rk Qvist", r"Bj\o{}rk Qvist", r"{\L}ukasz Wei{\ss}gerber", r"Bj\o rk Qvist"),
+        *("M&uuml;ller-Lund", "M&#252;ller-Lund", "M&#xfc;ller-Lund", "Bj&oslash;rk Qvist"),
+        *(r"M\xfcller-Lund", r"M\xc3\xbcller-Lund", r"M\303\274ller-Lund", r"M\u{fc}ller-Lund"),
+        *(r"M\U000000fcller-Lund", "M=C3=BCller-Lund", "M=FCller-Lund", "M%FCller-Lund"),
+        *(r"\376\377\000M\000\374\000l\000l\000e\000r\000-\000L\000u\000n\000d",),
+    ],
+)
+def test_names_as_programs_papers_and_pages_write_them(written: str) -> None:
+    people = (("Zoë Müller-Lund", ""), ("Bjørk Qvist", ""), ("Łukasz Weißgerber", ""))
+    for text in (written, f"by {written},\n"):
+        assert scan(
+            [Target(place="x", content=text.encode())], terms_of(Identity(people=people))
+        ).leaks
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("Zoë Müllerstrom", c) for c in ("cp1250", "cp850", "mac_roman")]
+    + [("Иван Кузнецов", c) for c in ("cp1251", "koi8_r")]
+    + [("張偉明", c) for c in ("gb18030", "big5", "shift_jis", "euc_jp")]
+    + [("김철수", "euc_kr")],
+)
+def test_names_in_encodings_before_unicode(name: str, codec: str) -> None:
+    terms = terms_of(Identity(people=((name, ""),)))
+    data = f"# {name}\n".encode(codec)
+    assert scan([Target(place="x", content=data)], terms).leaks
+
+
+def test_a_short_name_that_is_a_word_is_found_with_its_initial() -> None:
+    terms = terms_of(Identity(people=(("Jon Snow", ""),), affiliations=("Quoll Institute",)))
+    searcher = Searcher(terms)
+    for text in ("J. Snow", "Snow, J.", "Jon Snow", "jon_snow", "QuollInstitute"):
+        assert list(searcher.search(f"({text})".encode())), text
+    assert not list(searcher.search(b"let it snow, j = 3; j_snow = 0"))
