@@ -36,6 +36,7 @@ from repropack.model import (
     Exact,
     Interval,
     Relative,
+    Side,
     Tolerance,
 )
 
@@ -57,6 +58,14 @@ class DeclaredInterval(_Declared, frozen=True, kw_only=True):
     confidence: float = 0.95
     floor: float = 0.0
     max_half_width: float | None = None
+    side: Side = Side.BOTH
+
+
+class DeclaredEquivalence(_Declared, frozen=True, kw_only=True):
+    """A test of equivalence where it is not the usual one (`repropack.model.Equivalent`)."""
+
+    margin: float
+    side: Side = Side.BOTH
 
 
 class DeclaredTolerance(_Declared, frozen=True, kw_only=True):
@@ -68,7 +77,7 @@ class DeclaredTolerance(_Declared, frozen=True, kw_only=True):
     at_least: float | None = None
     at_most: float | None = None
     interval: DeclaredInterval | None = None
-    equivalent: float | None = None
+    equivalent: float | DeclaredEquivalence | None = None
 
     def __post_init__(self) -> None:
         given = {name for name in self.__struct_fields__ if getattr(self, name) is not None}
@@ -80,8 +89,13 @@ class DeclaredTolerance(_Declared, frozen=True, kw_only=True):
             )
         if not all(0 <= (value or 0) < math.inf for value in (self.absolute, self.relative)):
             raise ValueError("a tolerance is a finite number, and not negative")
-        if self.equivalent is not None and not 0 < self.equivalent < math.inf:
+        if self.equivalent is not None and not 0 < self._margin < math.inf:
             raise ValueError("`equivalent` is a margin: a finite number above 0")
+
+    @property
+    def _margin(self) -> float:
+        asked = self.equivalent
+        return asked.margin if isinstance(asked, DeclaredEquivalence) else asked or 0.0
 
     @property
     def needs_seeds(self) -> bool:
@@ -100,9 +114,12 @@ class DeclaredTolerance(_Declared, frozen=True, kw_only=True):
                 confidence=self.interval.confidence,
                 floor=self.interval.floor,
                 max_half_width=self.interval.max_half_width,
+                side=self.interval.side,
             )
         if self.equivalent is not None:
-            return Equivalent(values=over_seeds, margin=self.equivalent)
+            asked = self.equivalent
+            side = asked.side if isinstance(asked, DeclaredEquivalence) else Side.BOTH
+            return Equivalent(values=over_seeds, margin=self._margin, side=side)
         if self.at_least is not None:
             return AtLeast(bound=self.at_least)
         if self.at_most is not None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from repropack.comparators.outcome import Band, Comparison
 from repropack.comparators.student_t import can_compute, welch
-from repropack.model import Equivalent, Verdict
+from repropack.model import Equivalent, Side, Verdict
 
 __all__ = ["band", "compare", "defect", "describe"]
 
@@ -37,9 +38,10 @@ def compare(tolerance: Equivalent, recorded: float, fresh: Sequence[float]) -> C
         )
     found = welch(tolerance.values, fresh)
     low, high = found.confidence_limits(tolerance.alpha)
-    if -tolerance.margin < low and high < tolerance.margin:
+    least, most = _limits(tolerance)
+    if least < low and high < most:
         verdict, words = Verdict.REPRODUCED, "inside"
-    elif high <= -tolerance.margin or tolerance.margin <= low:
+    elif high <= least or most <= low:
         verdict, words = Verdict.NOT_REPRODUCED, "outside"
     else:
         verdict, words = Verdict.INCONCLUSIVE, "across an end of"
@@ -47,9 +49,9 @@ def compare(tolerance: Equivalent, recorded: float, fresh: Sequence[float]) -> C
     return Comparison(
         verdict=verdict,
         evidence=f"the difference of the means has the {share} confidence interval "
-        f"[{low:.6g}, {high:.6g}], {words} ± {tolerance.margin:g} "
-        f"(p = {found.equivalence_p_value(tolerance.margin):.3g}; {len(tolerance.values)} recorded "
-        f"and {len(fresh)} fresh runs)"
+        f"[{low:.6g}, {high:.6g}], {words} {_words(tolerance)} "
+        f"(p = {found.equivalence_p_value(tolerance.margin, tolerance.side):.3g}; "
+        f"{len(tolerance.values)} recorded and {len(fresh)} fresh runs)"
         + ("" if words != "across an end of" else "; more runs decide"),
     )
 
@@ -62,4 +64,23 @@ def band(tolerance: Equivalent, recorded: float, runs: int) -> Band | None:
 
 def describe(tolerance: Equivalent) -> str:
     """In words."""
-    return f"mean within ± {tolerance.margin:g}, by two one-sided tests"
+    if tolerance.side is Side.BOTH:
+        return f"mean within {_words(tolerance)}, by two one-sided tests"
+    return f"mean {_words(tolerance)} than recorded, by a one-sided test"
+
+
+def _limits(tolerance: Equivalent) -> tuple[float, float]:
+    """Between which differences of the means all are as good as equal."""
+    return (
+        -math.inf if tolerance.side is Side.UPPER else -tolerance.margin,
+        math.inf if tolerance.side is Side.LOWER else tolerance.margin,
+    )
+
+
+def _words(tolerance: Equivalent) -> str:
+    margin = f"{tolerance.margin:g}"
+    return {
+        Side.BOTH: f"± {margin}",
+        Side.LOWER: f"less than {margin} lower",
+        Side.UPPER: f"less than {margin} higher",
+    }[tolerance.side]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from repropack.comparators.student_t import (
     prediction_half_width,
     prediction_p_value,
 )
-from repropack.model import Interval, Verdict
+from repropack.model import Interval, Side, Verdict
 
 __all__ = ["MIN_RECORDED", "band", "compare", "defect", "describe"]
 
@@ -38,7 +39,7 @@ def compare(tolerance: Interval, recorded: float, fresh: Sequence[float]) -> Com
             evidence=f"{count} recorded runs give no useful prediction interval; "
             f"{MIN_RECORDED} are the least, 5 are advised",
         )
-    half = (edges.high - edges.low) / 2
+    half = _half_width(tolerance, runs)
     if tolerance.max_half_width is not None and half > tolerance.max_half_width:
         return Comparison(
             verdict=Verdict.INCONCLUSIVE,
@@ -47,14 +48,16 @@ def compare(tolerance: Interval, recorded: float, fresh: Sequence[float]) -> Com
         )
     centre = mean(fresh)
     inside = edges.low <= centre <= edges.high
-    shift = detectable_shift(count, runs, tolerance.confidence)
+    shift = detectable_shift(count, runs, tolerance.confidence, tolerance.side)
     subject = "" if runs == 1 else "mean "
     return Comparison(
         verdict=Verdict.REPRODUCED if inside else Verdict.NOT_REPRODUCED,
         evidence=f"{subject}{'inside' if inside else 'outside'} {edges}, {describe(tolerance)}, "
         f"{runs} fresh run{'s' if runs > 1 else ''}; a shift below {shift:.2g} standard "
         "deviations would be missed more than 20 % of the time",
-        p_value=prediction_p_value(tolerance.values, fresh) if can_compute(fresh) else 0.0,
+        p_value=prediction_p_value(tolerance.values, fresh, tolerance.side)
+        if can_compute(fresh)
+        else 0.0,
     )
 
 
@@ -63,12 +66,24 @@ def band(tolerance: Interval, recorded: float, runs: int) -> Band | None:
     del recorded
     if len(tolerance.values) < MIN_RECORDED:
         return None
-    half = max(prediction_half_width(tolerance.values, runs, tolerance.confidence), tolerance.floor)
+    half = _half_width(tolerance, runs)
     centre = mean(tolerance.values)
-    return Band(low=centre - half, high=centre + half)
+    return Band(
+        low=-math.inf if tolerance.side is Side.UPPER else centre - half,
+        high=math.inf if tolerance.side is Side.LOWER else centre + half,
+    )
+
+
+def _half_width(tolerance: Interval, runs: int) -> float:
+    predicted = prediction_half_width(tolerance.values, runs, tolerance.confidence, tolerance.side)
+    return max(predicted, tolerance.floor)
 
 
 def describe(tolerance: Interval) -> str:
     """In words."""
     share = f"{100 * tolerance.confidence:g} %"
-    return f"{share} prediction interval of {len(tolerance.values)} recorded runs"
+    kind = "interval" if tolerance.side is Side.BOTH else f"interval without {_END[tolerance.side]}"
+    return f"{share} prediction {kind} of {len(tolerance.values)} recorded runs"
+
+
+_END: Final = {Side.LOWER: "upper end", Side.UPPER: "lower end"}

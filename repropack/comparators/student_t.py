@@ -12,6 +12,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from repropack.model import Side
+
 __all__ = [
     "Welch",
     "can_compute",
@@ -44,13 +46,17 @@ class Welch(Struct, frozen=True, kw_only=True):
     error: float
     freedom: float
 
-    def equivalence_p_value(self, margin: float) -> float:
-        """The larger of the p-values of the two one-sided tests of |difference| < margin."""
+    def equivalence_p_value(self, margin: float, side: Side = Side.BOTH) -> float:
+        """The larger of the p-values of the two one-sided tests of |difference| < margin.
+
+        With one side that of the test of difference > -margin (lower) or < margin (upper).
+        """
+        below, above = self.difference + margin, margin - self.difference
+        asked = {Side.BOTH: (below, above), Side.LOWER: (below,), Side.UPPER: (above,)}[side]
+        least = min(asked)
         if self.error == 0:
-            return 0.0 if abs(self.difference) < margin else 1.0
-        below = _survival((self.difference + margin) / self.error, self.freedom)
-        above = 1 - _survival((self.difference - margin) / self.error, self.freedom)
-        return max(below, above)
+            return 0.0 if least > 0 else 1.0
+        return _survival(least / self.error, self.freedom)
 
     def confidence_limits(self, alpha: float) -> tuple[float, float]:
         """The limits of the (1 - 2 alpha) confidence interval of the difference."""
@@ -75,34 +81,47 @@ def sample_deviation(values: Sequence[float]) -> float:
     return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
 
 
-def prediction_half_width(values: Sequence[float], runs: int, confidence: float) -> float:
+def prediction_half_width(
+    values: Sequence[float], runs: int, confidence: float, side: Side = Side.BOTH
+) -> float:
     """Half the width of the interval in which the mean of further runs is predicted to lie.
+
+    With one side: how far its only end is from the mean.
 
     Args:
         values: Recorded values, two at least.
         runs: How many further runs.
         confidence: For example 0.95, of both sides together.
+        side: Where the interval has an end.
     """
-    quantile = _quantile(0.5 + confidence / 2, len(values) - 1)
+    quantile = _quantile(_probability(confidence, side), len(values) - 1)
     return quantile * sample_deviation(values) * math.sqrt(1 / len(values) + 1 / runs)
 
 
-def prediction_p_value(values: Sequence[float], fresh: Sequence[float]) -> float:
-    """The chance that the mean of such further runs lies at least as far from the recorded mean."""
-    distance = abs(mean(fresh) - mean(values))
+def prediction_p_value(
+    values: Sequence[float], fresh: Sequence[float], side: Side = Side.BOTH
+) -> float:
+    """The chance that the mean of such further runs lies at least as far from the recorded mean.
+
+    With one side: at least as far on that side.
+    """
+    shift = mean(fresh) - mean(values)
+    distance = {Side.BOTH: abs(shift), Side.LOWER: -shift, Side.UPPER: shift}[side]
     error = sample_deviation(values) * math.sqrt(1 / len(values) + 1 / len(fresh))
     if error == 0:
-        return 1.0 if distance == 0 else 0.0
-    return min(1.0, 2 * _survival(distance / error, len(values) - 1))
+        return 0.0 if distance > 0 else 1.0
+    tails = 2 if side is Side.BOTH else 1
+    return min(1.0, tails * _survival(distance / error, len(values) - 1))
 
 
-def detectable_shift(recorded: int, runs: int, confidence: float) -> float:
+def detectable_shift(recorded: int, runs: int, confidence: float, side: Side = Side.BOTH) -> float:
     """The shift of the mean that the interval would see in 80 of 100 cases.
 
     Args:
         recorded: How many recorded runs.
         runs: How many fresh ones.
         confidence: Of the interval.
+        side: Where the interval has an end; the shift is to that side.
 
     Returns:
         In standard deviations of a single run, by the noncentral t distribution.
@@ -110,12 +129,13 @@ def detectable_shift(recorded: int, runs: int, confidence: float) -> float:
     from scipy.special import nctdtr
 
     freedom = recorded - 1
-    quantile = _quantile(0.5 + confidence / 2, freedom)
+    quantile = _quantile(_probability(confidence, side), freedom)
     scale = math.sqrt(1 / recorded + 1 / runs)
 
     def power(shift: float) -> float:
         nc = shift / scale
-        return float(1 - nctdtr(freedom, nc, quantile) + nctdtr(freedom, nc, -quantile))
+        seen = 1 - nctdtr(freedom, nc, quantile)
+        return float(seen + nctdtr(freedom, nc, -quantile) if side is Side.BOTH else seen)
 
     low, high = 0.0, 1.0
     while power(high) < POWER:
@@ -136,6 +156,10 @@ def welch(recorded: Sequence[float], fresh: Sequence[float]) -> Welch:
         error=math.sqrt(math.fsum(parts)),
         freedom=math.fsum(parts) ** 2 / divisor if divisor else float(sum(freedom)),
     )
+
+
+def _probability(confidence: float, side: Side) -> float:
+    return 0.5 + confidence / 2 if side is Side.BOTH else confidence
 
 
 def _quantile(probability: float, freedom: float) -> float:

@@ -23,6 +23,7 @@ from repropack.model.claim import (
     Exact,
     Interval,
     Relative,
+    Side,
     Tolerance,
 )
 from repropack.model.container import (
@@ -200,6 +201,7 @@ __all__ = [
     "RunRecord",
     "Segment",
     "Series",
+    "Side",
     "SignerReport",
     "SignerStatus",
     "SourceSnapshot",

@@ -24,6 +24,7 @@ __all__ = [
     "Exact",
     "Interval",
     "Relative",
+    "Side",
     "Tolerance",
 ]
 
@@ -63,41 +64,55 @@ class AtMost(Record, frozen=True, kw_only=True, tag_field="kind", tag="at_most")
     bound: float
 
 
+class Side(enum.StrEnum):
+    """On which side of the recorded mean a value counts against a claim."""
+
+    BOTH = "both"
+    LOWER = "lower"
+    """More is better: only what is too low fails."""
+    UPPER = "upper"
+    """Less is better: only what is too high fails."""
+
+
 class Interval(SparseRecord, frozen=True, kw_only=True, tag_field="kind", tag="interval"):
     """The mean of the fresh runs lies in the prediction interval of recorded runs.
 
     The interval is mean ± t(1 - (1 - confidence)/2; k - 1) * s * sqrt(1/k + 1/m), for k recorded
     and m fresh runs (Hahn and Meeker, Statistical Intervals, section 4.3), and never narrower than
-    the floor.
+    the floor. With one side it has one end, at t(confidence; k - 1) instead.
 
     Attributes:
         values: What the recorded runs gave, one for each seed.
         confidence: Share of honest repetitions that lie inside.
         floor: The least half width: the resolution of the metric.
         max_half_width: Above this half width the interval says too little to decide by.
+        side: Where it has an end.
     """
 
     values: Annotated[tuple[float, ...], Meta(min_length=1, max_length=10_000)]
     confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
     floor: Annotated[float, Meta(ge=0)] = 0.0
     max_half_width: Annotated[float, Meta(gt=0)] | None = None
+    side: Side = Side.BOTH
 
 
 class Equivalent(SparseRecord, frozen=True, kw_only=True, tag_field="kind", tag="equivalent"):
     """The means of recorded and fresh runs differ by less than a margin (Welch's TOST).
 
     Two one-sided tests with Welch's standard error and Satterthwaite's degrees of freedom
-    (Schuirmann 1987).
+    (Schuirmann 1987). With one side it is one of the two: not worse by more than the margin.
 
     Attributes:
         values: What the recorded runs gave, one for each seed.
         margin: The least difference that would matter.
         alpha: The chance of calling runs equivalent that differ by the margin.
+        side: On which side the difference matters.
     """
 
     values: Annotated[tuple[float, ...], Meta(min_length=1, max_length=10_000)]
     margin: Annotated[float, Meta(gt=0)]
     alpha: Annotated[float, Meta(gt=0, lt=0.5)] = 0.05
+    side: Side = Side.BOTH
 
 
 Tolerance: TypeAlias = (

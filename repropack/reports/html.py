@@ -37,6 +37,7 @@ from repropack.model import (
     Interval,
     Relative,
     Report,
+    Side,
     SignerStatus,
     StepStatus,
     Verdict,
@@ -294,7 +295,7 @@ def _claim(result: ClaimResult) -> ClaimView:
         high="" if result.high is None else f"{result.high:.10g}",
         distance=_distance(result),
         centre=f"mean of runs {centre_of(result):.10g}"
-        if isinstance(claim.tolerance, Interval)
+        if isinstance(claim.tolerance, Interval) and claim.tolerance.side is Side.BOTH
         else f"claimed {_number(claim.expected, claim.unit)}",
         line=draw_number_line(result, f"fresh {_fresh(result)}"),
     )
@@ -328,13 +329,20 @@ def _tolerance(claim: Claim) -> tuple[str, str]:
             return f"at least {bound:g}", ""
         case AtMost(bound=bound):
             return f"at most {bound:g}", ""
-        case Interval(values=values, confidence=confidence):
+        case Interval(values=values, confidence=confidence, side=side):
+            one = "" if side is Side.BOTH else "one-sided "
             return (
-                f"{100 * confidence:g}{GAP}% prediction interval",
+                f"{one}{100 * confidence:g}{GAP}% prediction interval",
                 f"of {len(values)} recorded runs",
             )
-        case Equivalent(values=values, margin=margin):
+        case Equivalent(values=values, margin=margin, side=Side.BOTH):
             return f"mean within ±{GAP}{margin:g}", f"of {len(values)} recorded seeds, by TOST"
+        case Equivalent(values=values, margin=margin, side=side):
+            words = "lower" if side is Side.LOWER else "higher"
+            return (
+                f"mean less than {margin:g} {words}",
+                f"than that of {len(values)} recorded seeds",
+            )
         case _:
             return "exactly equal", ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from repropack.comparators.student_t import (
     sample_deviation,
     welch,
 )
-from repropack.model import Equivalent, Interval, Verdict
+from repropack.model import Equivalent, Interval, Side, Verdict
 
 X = [0.912, 0.908, 0.915, 0.910, 0.911]
 samples = st.lists(
@@ -69,6 +70,75 @@ def test_half_width_in_standard_deviations(count: int, share: float) -> None:
     values = [0.0] * (count - 1) + [1.0]
     half = prediction_half_width(values, 1, 0.95) / sample_deviation(values)
     assert half == pytest.approx(share, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "share"), [(2, 7.7327), (3, 3.3717), (5, 2.3353), (10, 1.9226), (20, 1.7718)]
+)
+def test_half_width_with_one_end(count: int, share: float) -> None:
+    values = [0.0] * (count - 1) + [1.0]
+    half = prediction_half_width(values, 1, 0.95, Side.LOWER) / sample_deviation(values)
+    assert half == pytest.approx(share, abs=5e-5)
+
+
+@pytest.mark.parametrize("side", [Side.LOWER, Side.UPPER])
+def test_with_one_end_only_what_is_worse_fails(side: Side) -> None:
+    sign = 1 if side is Side.LOWER else -1
+    tolerance = Interval(values=tuple(X), side=side)
+    comparator = comparator_for(tolerance)
+    end = 0.9112 - sign * 2.3353 * 0.002588435821108959
+    edges = comparator.band(tolerance, 0.911, 1)
+    assert edges is not None
+    assert (edges.low if sign > 0 else edges.high) == pytest.approx(end, abs=5e-7)
+    verdicts = [
+        comparator.compare(tolerance, 0.911, [end + sign * by]).verdict
+        for by in (-0.001, 0.001, 0.5)
+    ]
+    assert verdicts == [Verdict.NOT_REPRODUCED, Verdict.REPRODUCED, Verdict.REPRODUCED]
+
+
+@given(samples, st.floats(-10, 20), st.floats(0.6, 0.999))
+@settings(deadline=None)
+def test_p_values_and_ends_of_one_side_agree_with_scipy(
+    recorded: list[float], fresh: float, confidence: float
+) -> None:
+    error = stats.tstd(recorded) * math.sqrt(1 / len(recorded) + 1)
+    t = (fresh - mean(recorded)) / error
+    freedom = len(recorded) - 1
+    for side, p in ((Side.LOWER, stats.t.cdf(t, freedom)), (Side.UPPER, stats.t.sf(t, freedom))):
+        assert prediction_p_value(recorded, [fresh], side) == pytest.approx(p, rel=1e-6, abs=1e-12)
+    half = stats.t.ppf(confidence, freedom) * error
+    found = prediction_half_width(recorded, 1, confidence, Side.LOWER)
+    assert found == pytest.approx(half, rel=1e-6)
+
+
+def test_non_inferiority_is_one_of_the_two_tests() -> None:
+    fresh = [0.909, 0.913, 0.910, 0.911, 0.908]
+    found = welch(X, fresh)
+    assert found.equivalence_p_value(0.005, Side.LOWER) == pytest.approx(
+        0.013061574677642265, rel=1e-9
+    )
+    assert found.confidence_limits(0.05)[0] == pytest.approx(-0.0037110966943771427, rel=1e-9)
+    better = [value + 0.05 for value in fresh]
+    for side, verdict in (
+        (Side.LOWER, Verdict.REPRODUCED),
+        (Side.BOTH, Verdict.NOT_REPRODUCED),
+        (Side.UPPER, Verdict.NOT_REPRODUCED),
+    ):
+        tolerance = Equivalent(values=tuple(X), margin=0.005, side=side)
+        assert comparator_for(tolerance).compare(tolerance, 0.911, better).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("per_arm", "margin"),
+    [(70, 0.5), (32, 0.75), (18, 1.0), (9, 1.5), (6, 2.0), (3, 3.0)],
+)
+def test_runs_that_equivalence_needs(per_arm: int, margin: float) -> None:
+    """Of samples without a difference 80 in 100 are shown to be equivalent."""
+    drawn = np.random.default_rng(per_arm).normal(size=(2, 4000, per_arm))
+    pairs = zip(drawn[0].tolist(), drawn[1].tolist(), strict=True)
+    shown = sum(welch(a, b).equivalence_p_value(margin) < 0.05 for a, b in pairs)
+    assert 0.74 < shown / 4000 < 0.9
 
 
 def test_half_width_of_two_values_says_nothing() -> None:
