@@ -42,7 +42,10 @@ def is_interpreter(program: str) -> bool:
 def unobserved_interpreters(
     programs: Iterable[str], processes: Iterable[ProcessObservation]
 ) -> list[str]:
-    """Interpreters among programs of which no process was observed, nor one of the same place."""
+    """Interpreters among programs of which no process was observed, nor one of the same place.
+
+    A script that is called like one (a shim of pyenv) becomes one, which tells of itself.
+    """
     processes = tuple(processes)
     known = {process.executable for process in processes}
     places = {f"{process.prefix}/bin" for process in processes}
@@ -52,7 +55,17 @@ def unobserved_interpreters(
         if is_interpreter(program)
         and program not in known
         and os.path.dirname(program) not in places
+        and not _is_script(program)
     ]
+
+
+def _is_script(program: str) -> bool:
+    try:
+        with open(program, "rb") as file:
+            return file.read(2) == b"#!"
+    except OSError:
+        # Its name stands for it.
+        return False
 
 
 def ask_interpreters(

@@ -68,12 +68,22 @@ HOME_STATE: Final = (
     ".jupyter",
     ".local/lib",
     ".local/share/jupyter",
+    ".asdf",
+    ".cargo",
+    ".local/bin",
+    ".local/share/mise",
+    ".local/share/pipx",
+    ".local/share/uv",
     ".netrc",
     ".nv",
+    ".nvm",
+    ".pyenv",
+    ".rustup",
     ".ssh",
     ".triton",
 )
-"""Below the home: settings, credentials and caches of tools, never a run's data."""
+"""Below the home: settings, credentials and caches of tools, and what manages the versions of
+programs, never a run's data."""
 
 _LIBRARY: Final = re.compile(
     r"\.so(?:\.\d+)*$|/(?:site|dist)-packages/|/lib/python\d|/R/[^/]+-library/\d|/__pycache__/"

@@ -146,12 +146,7 @@ def _silent_pythons(
         for program in programs
         if program not in blind
     }
-    # A shim is a script; what it becomes tells of itself.
-    return [
-        place
-        for place in unobserved_interpreters(sorted(places), processes)
-        if head_of(place).startswith(b"\x7fELF")
-    ]
+    return [place for place in unobserved_interpreters(sorted(places), processes) if place]
 
 
 def unseen_pythons(

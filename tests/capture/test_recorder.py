@@ -566,3 +566,22 @@ def test_what_cannot_be_kept_for_one_reason_is_said_once(project: Project) -> No
     assert "47 more: each is larger than 1" in gap["message"]
     assert done.stderr.count("larger than") == 1
     assert len(project.segment()["products"]) == 50
+
+
+def test_what_chooses_the_version_of_python_is_neither_data_nor_an_unseen_python(
+    project: Project, tmp_path: Path
+) -> None:
+    shim = tmp_path / "zoe" / ".pyenv" / "shims" / "python3"
+    shim.parent.mkdir(parents=True)
+    (shim.parent.parent / "version").write_text("3\n")
+    shim.write_text(f"#!/bin/sh\nread v < {shim.parent.parent}/version\nexec {sys.executable} $@\n")
+    shim.chmod(0o755)
+    variables = {
+        "HOME": str(tmp_path / "zoe"),
+        "PATH": f"{shim.parent}:{project.environment['PATH']}",
+    }
+    project.write("run.sh", "python3 -c pass\ntrue\n")
+    project.ok("run", "--", "sh", "run.sh", variables=variables)
+    segment = project.segment()
+    assert segment.get("materials", []) == []
+    assert segment.get("gaps", []) == []
