@@ -77,6 +77,11 @@ _TEX_MARK: Final = re.compile(
 
 _TEX_LETTERS: Final = {b"aa": b"a", b"AA": b"A"}
 
+_BETWEEN_RUNS: Final = re.compile(
+    rb"</[wa]:t>(?:[^<]|<(?!/[wa]:p>|[wa]:t[ >])){0,600}<[wa]:t(?: [^>]{0,60})?>"
+)
+"""Between two runs of a paragraph of an office document (ECMA-376): a word is often in several."""
+
 _SURROUNDINGS: Final = 512
 """Bytes on each side of what is encoded that are read with it."""
 
@@ -100,6 +105,8 @@ def readings(data: bytes) -> Iterator[bytes]:
 
     if b"&" in data:
         yield b"\n".join(_REFERENCE.sub(_referred, part) for part in _around(_REFERENCE, data))
+    if b"</w:t>" in data or b"</a:t>" in data:
+        yield _BETWEEN_RUNS.sub(b"", data)
     if b"\\" in data:
         yield b"\n".join(_TEX.sub(_letter, part) for part in _around(_TEX_MARK, data))
 

@@ -362,6 +362,9 @@ class _Walk:
         elif size <= IN_MEMORY * 4 and depth < MAX_DEPTH:
             file.seek(0)
             text = file.read()
+            if is_binary(text[HEAD:]):
+                # A script that unpacks itself, say.
+                self._note(place, "searched as bytes: text, with binary content behind it")
             self._also(text, place)
             if not any(mark in text for mark in _EMBEDDED_MARKS):
                 return
@@ -479,7 +482,9 @@ class _Walk:
 
 def _decode(text: bytes) -> bytes:
     run = text.replace(b"\\n", b"").translate(None, b"\\\r\n=")
+    # A single character at the end has no byte.
+    run = run[: len(run) - (len(run) % 4 == 1)]
     try:
-        return base64.b64decode(run[: len(run) // 4 * 4])
+        return base64.b64decode(run + b"=" * (-len(run) % 4))
     except binascii.Error:
         return b""

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import importlib
 import io
+import lzma
 import pickle
 import random
+import sqlite3
+import struct
 import zipfile
+import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -228,3 +234,68 @@ def test_a_program_tells_where_others_built_it() -> None:
     assert rules(look(text, "x.bin")) == {"home-path"}
     own = text.replace(b"kmarlowe", b"zquill7")
     assert "term: home directory" in rules(look(own, "lib/x.so.1"))
+
+
+def _png(*chunks: tuple[bytes, bytes]) -> bytes:
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (*chunks, (b"IEND", b""))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+HIDDEN = b"padding " * 30 + b"Zoe Quillfeather here\n"
+
+
+def test_streams_of_xz_that_follow_each_other_are_all_looked_into() -> None:
+    content = lzma.compress(b"nothing\n") + bytes(8) + lzma.compress(HIDDEN)
+    assert "term: name" in rules(look(content, "x.xz"))
+
+
+def test_files_in_a_database_are_looked_into(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as database:
+        database.execute("CREATE TABLE artefacts (name, content)")
+        database.execute("INSERT INTO artefacts VALUES ('x', ?)", (gzip.compress(HIDDEN),))
+        database.commit()
+    found = look((tmp_path / "x.db").read_bytes(), "x.db")
+    assert "term: name" in rules(found)
+    assert not found.unsearched
+
+
+def test_an_archive_in_a_page_is_looked_into() -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.txt", HIDDEN)
+    for size in range(3):
+        # Base64 is padded, or not, by the length of what it holds.
+        packed = target.getvalue()[:-2] + struct.pack("<H", size) + b"c" * size
+        page = b"<a href='data:application/zip;base64," + base64.b64encode(packed) + b"'>"
+        found = look(page, "x.html")
+        assert "term: name" in rules(found)
+        assert not found.unsearched
+
+
+def test_a_word_in_several_runs_of_a_document_is_one() -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            "word/document.xml",
+            "<w:p><w:r><w:t>by Zoe Quill</w:t></w:r><w:proofErr/><w:r><w:rPr/>"
+            '<w:t xml:space="preserve">feather</w:t></w:r></w:p>',
+        )
+    assert "term: name" in rules(look(target.getvalue(), "x.docx"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("install.sh", b"#!/bin/sh\n" + b"echo unpacking\n" * 60 + gzip.compress(HIDDEN * 9)),
+        ("text.png", _png((b"zTXt", b"a\0\0" + zlib.compress(bytes(5_000_000) + HIDDEN)))),
+        ("codes.pdf", b"%PDF-1.5\nstream\n" + zlib.compress(b"BT <00300058> Tj ET")),
+        ("ascii85.pdf", b"%PDF-1.5\n<</Filter /ASCII85Decode>> stream\n" + b"87cURD]~>"),
+    ],
+)
+def test_what_could_not_be_read_is_not_clean(name: str, content: bytes) -> None:
+    found = look(content, name)
+    assert not found.leaks
+    assert found.unsearched

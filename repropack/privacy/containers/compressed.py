@@ -123,17 +123,17 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def _xz(file: BinaryIO) -> Iterator[bytes]:
-    """The streams of an .xz file, between which zeros may stand (its format, section 2.2)."""
-    rest = file.read(CHUNK)
-    while rest:
+    """Each stream of the file (The .xz File Format, section 2): they may follow each other."""
+    data = file.read(CHUNK)
+    while data:
         decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
+        yield decompressor.decompress(data, CHUNK)
         while not decompressor.eof:
-            yield decompressor.decompress(rest, CHUNK)
-            rest = b""
-            if decompressor.needs_input and not decompressor.eof:
-                rest = file.read(CHUNK)
-                if not rest:
-                    raise EOFError
-        rest = decompressor.unused_data.lstrip(b"\0")
-        while not rest and (more := file.read(CHUNK)):
-            rest = more.lstrip(b"\0")
+            data = file.read(CHUNK) if decompressor.needs_input else b""
+            if decompressor.needs_input and not data:
+                raise EOFError
+            yield decompressor.decompress(data, CHUNK)
+        # Streams may be padded with zeros.
+        data = decompressor.unused_data.lstrip(b"\0")
+        while not data and (more := file.read(CHUNK)):
+            data = more.lstrip(b"\0")

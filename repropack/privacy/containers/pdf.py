@@ -29,6 +29,12 @@ _SHOWN: Final = re.compile(
 _STRING: Final = re.compile(rb"\(((?:[^()\\]|\\.)*)\)|(-?[0-9.]+)")
 
 
+_CODED: Final = re.compile(
+    rb"/(?:ASCII85|ASCIIHex|LZW|RunLength)Decode|/Identity-[HV]|<[0-9A-Fa-f\s]{4,}>\s*Tj"
+)
+"""Filters other than zlib's, and fonts whose codes are no characters."""
+
+
 def handles(head: bytes, name: str) -> bool:
     """By its mark within the first bytes."""
     del name
@@ -44,12 +50,16 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     if size > MAX_FILE:
         raise UnreadableError(f"only its bytes were searched: more than {MAX_FILE} of them")
     data = _map(file)
+    coded = _CODED.search(data) is not None
     for number, match in enumerate(_STREAM.finditer(data)):
         inflated = _inflate(data, match.end())
         if inflated:
+            coded = coded or _CODED.search(inflated) is not None
             yield Piece(f"stream {number}", iter((inflated, b"\n", _drawn(inflated))))
     if data.find(b"/Encrypt") >= 0:
         raise UnreadableError("encrypted")
+    if coded:
+        raise UnreadableError("text in codes of a font, or packed in another way, was not read")
 
 
 def _map(file: BinaryIO) -> bytes | mmap.mmap:

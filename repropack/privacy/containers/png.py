@@ -30,30 +30,39 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
         UnreadableError: A chunk goes beyond the end.
     """
     at = 8
+    left = 0
     for _ in range(MAX_CHUNKS):
         file.seek(at)
         header = file.read(8)
         if len(header) < 8:
-            return
+            break
         length, kind = int.from_bytes(header[:4], "big"), header[4:]
         if at + 12 + length > size:
             raise UnreadableError(f"cut off at byte {at}")
-        if kind in (b"zTXt", b"iTXt", b"iCCP") and length <= MAX_TEXT:
-            text = _text(kind, file.read(length))
+        if kind in (b"zTXt", b"iTXt", b"iCCP"):
+            text, whole = _text(kind, file.read(min(length, MAX_TEXT)))
+            left += length > MAX_TEXT or not whole
             if text:
                 yield Piece(kind.decode("ascii"), iter((text,)))
         at += 12 + length
+    else:
+        left += 1
+    if left:
+        raise UnreadableError("text beyond a limit was not unpacked")
 
 
-def _text(kind: bytes, data: bytes) -> bytes:
+def _text(kind: bytes, data: bytes) -> tuple[bytes, bool]:
+    """The text of a chunk, and whether it is all of it."""
     keyword, _, rest = data.partition(b"\0")
     if kind == b"iTXt":
         if rest[:1] != b"\1":
-            return b""
+            return b"", True
         packed = rest[2:].split(b"\0", 2)[-1]
     else:
         packed = rest[1:]
+    decompressor = zlib.decompressobj()
     try:
-        return keyword + b"\n" + zlib.decompressobj().decompress(packed, MAX_TEXT)
+        text = decompressor.decompress(packed, MAX_TEXT)
     except zlib.error:
-        return b""
+        return b"", False
+    return keyword + b"\n" + text, decompressor.eof

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import BinaryIO, Final
 
-from repropack.privacy.containers import Piece, UnreadableError
+from repropack.privacy.containers import HEAD, Piece, UnreadableError, container_for
 
 __all__ = ["handles", "pieces"]
 
@@ -24,6 +24,9 @@ MAX_FILE: Final = 1024 * 1024 * 1024
 
 MAX_STEPS: Final = 2_000
 """Times 100,000 instructions of SQLite's machine, after which a table is left."""
+
+SHORTEST: Final = 20
+"""Bytes of a file of any kind that holds something: gzip has 18 of its own."""
 
 _BATCH: Final = 256 * 1024
 
@@ -69,6 +72,20 @@ def _tables(database: sqlite3.Connection) -> Iterator[Piece]:
         text = name.decode("utf-8", "replace")
         quoted = text.replace('"', '""')
         yield Piece(text, _values(database, quoted))
+        for number, value in enumerate(_packed(database, quoted)):
+            yield Piece(f"{text} » value {number}", iter((value,)), seen=True)
+
+
+def _packed(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
+    """Values that are files of a kind that we know: artefacts of trackers, compressed records."""
+    for row in database.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - quoted; no parameters
+        for value in row:
+            if isinstance(value, bytes) and _is_packed(value):
+                yield value
+
+
+def _is_packed(value: bytes) -> bool:
+    return len(value) >= SHORTEST and container_for(value[:HEAD], "") is not None
 
 
 def _values(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
@@ -76,7 +93,7 @@ def _values(database: sqlite3.Connection, table: str) -> Iterator[bytes]:
     size = 0
     for row in database.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - quoted; no parameters
         for value in row:
-            if isinstance(value, bytes):
+            if isinstance(value, bytes) and not _is_packed(value):
                 lines.append(value)
                 size += len(value) + 1
         if size > _BATCH:
