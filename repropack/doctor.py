@@ -105,6 +105,8 @@ def diagnose(
         yield _index(uv)
     yield _conda()
     yield _time_stamps()
+    yield _second_search()
+    yield _badges()
     yield _strace(variables)
     yield _gpu(variables)
     yield _key(key)
@@ -274,6 +276,15 @@ def _conda() -> Check:
 def _time_stamps() -> Check:
     purpose = "dating signatures (timestamp, verify --timestamp)"
     return _of_an_extra("time stamps", "rfc3161-client", "rfc3161_client", "timestamp", purpose)
+
+
+def _second_search() -> Check:
+    purpose = "a second search for secrets (export, scan)"
+    return _of_an_extra("betterleaks", "pybetterleaks", "pybetterleaks", "scan", purpose)
+
+
+def _badges() -> Check:
+    return _of_an_extra("badges", "pillow", "PIL", "badge", "badges as PNG (verify --badge)")
 
 
 def _of_an_extra(name: str, distribution: str, module: str, extra: str, purpose: str) -> Check:

@@ -28,6 +28,7 @@ from repropack.cli.places import KEY_HELP, frame_notes, load_keys
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, human_size, plural, say, tell
 from repropack.cli.sizes import parse_size
+from repropack.environment.cache import apart
 from repropack.errors import UsageError
 from repropack.export import (
     Exported,
@@ -132,7 +133,7 @@ __all__ = ["command"]
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Show all of it, search it, write nothing but downloads into the cache.",
+    help="Show all of it, search it, write nothing; what has to be downloaded is not kept.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
@@ -170,7 +171,13 @@ def command(
       2  wrong usage
       3  it could not be done, or not be evaluated
     """
-    store = _find_store(dry_run=dry_run)
+    if dry_run and calibrate is not None:
+        raise UsageError(
+            "--calibrate repeats the run, which installs packages; --dry-run writes nothing",
+            advice="leave one of them out",
+        )
+    place = _temporary() if dry_run else None
+    store = _find_store(place)
     store.share()
     # What can be refused at once is refused before the package index is asked.
     store.finished(store.resolve(run))
@@ -197,7 +204,7 @@ def command(
             ),
         ),
         store,
-        dict(os.environ),
+        dict(os.environ) if place is None else apart(os.environ, place / "cache"),
         _silent if as_json else lambda text: tell(f"repropack: {text}"),
     )
     made = None
@@ -278,13 +285,17 @@ def command(
     return 0
 
 
-def _find_store(*, dry_run: bool) -> Store:
-    """The store; for a dry run one that takes nothing, until the command ends."""
-    store = Store.find(Path.cwd())
-    if not dry_run:
-        return store
+def _temporary() -> Path:
+    """A directory for what a dry run makes, until the command ends."""
     context = click.get_current_context()
-    place = Path(context.with_resource(tempfile.TemporaryDirectory(prefix="repropack-dry-run-")))
+    return Path(context.with_resource(tempfile.TemporaryDirectory(prefix="repropack-dry-run-")))
+
+
+def _find_store(place: Path | None) -> Store:
+    """The store; where there is a place for what would be added to it, one that takes nothing."""
+    store = Store.find(Path.cwd())
+    if place is None:
+        return store
     extend(store.git, place / "git")
     return Store.find(Path.cwd(), place)
 

@@ -20,7 +20,15 @@ from msgspec import Struct
 
 from repropack import process
 
-__all__ = ["Cached", "cache_directory", "contents", "is_unused", "mark_used", "remove"]
+__all__ = [
+    "Cached",
+    "apart",
+    "cache_directory",
+    "contents",
+    "is_unused",
+    "mark_used",
+    "remove",
+]
 
 IN_USE_SECONDS: Final = 3600.0
 """What was used a moment ago may be about to be packed or installed by another command."""
@@ -55,7 +63,32 @@ def mark_used(file: Path) -> None:
     """Notes that a file of the cache was used now."""
     # A cache that somebody else filled and that we may only read is as good.
     with contextlib.suppress(PermissionError):
-        os.utime(file)
+        # Not what a link leads to: that is the cache of which `apart` changes nothing.
+        os.utime(file, follow_symlinks=False)
+
+
+def apart(environ: Mapping[str, str], place: Path) -> dict[str, str]:
+    """The variables of a command that takes from the cache and leaves it as it is.
+
+    What it downloads goes to another cache, in which files of this one are links.
+
+    Args:
+        environ: The user's environment variables.
+        place: An empty directory for the other cache.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    variables = {**environ, "XDG_CACHE_HOME": str(place)}
+    # pip's own would come first.
+    variables.pop("PIP_CACHE_DIR", None)
+    own, other = cache_directory(environ), cache_directory(variables)
+    for kind in _KINDS:
+        for directory in _directories(own / kind):
+            (other / kind / directory.name).mkdir(parents=True)
+            for file in directory.iterdir():
+                (other / kind / directory.name / file.name).symlink_to(file.absolute())
+    return variables
 
 
 def contents(environ: Mapping[str, str]) -> tuple[Cached, ...]:

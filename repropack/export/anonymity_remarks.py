@@ -13,7 +13,7 @@ from repropack.environment.coarsening import private_paths
 from repropack.export.chain import code_of
 from repropack.export.planned import ExportPlan
 
-__all__ = ["coarsened", "left_out", "remarks"]
+__all__ = ["coarsened", "left_out", "places_in_commands", "remarks"]
 
 _DATED: Final = re.compile(r"(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|(?<!\d)1[67]\d{8}(?!\d)")
 """A day, or seconds since 1970, in a name."""
@@ -79,6 +79,22 @@ def left_out(before: ExportPlan, after: ExportPlan) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def places_in_commands(plan: ExportPlan) -> tuple[str, ...]:
+    """The places of the author's machine that the commands name, each with its run, in words.
+
+    A reader has none of them, and they tell how a group names its disks.
+    """
+    return tuple(
+        dict.fromkeys(
+            f"the command of run {chained.number} names {path}"
+            for chained in plan.chain
+            for segment in chained.record.segments
+            for argument in segment.invocation.argv
+            for path in private_paths(argument)
+        )
+    )
+
+
 def remarks(plan: ExportPlan) -> tuple[str, ...]:
     """What may tell something and cannot be taken out, in words."""
     lines = [
@@ -92,11 +108,6 @@ def remarks(plan: ExportPlan) -> tuple[str, ...]:
                 f"{path}: a submodule; who knows a public repository with its commit finds it"
                 for root, source in code_of(segment)
                 for path in source.submodules
-            ]
-            lines += [
-                f"the command of run {chained.number} names {path}, a place on your machine"
-                for argument in segment.invocation.argv
-                for path in private_paths(argument)
             ]
     lines += [
         f"package {one.name}: it is from no index, and its name goes out"

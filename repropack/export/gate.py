@@ -18,14 +18,9 @@ from repropack.errors import RepropackError
 from repropack.model import Role
 from repropack.privacy.terms import Term, TermKind
 from repropack.privacy.waivers import Waiver, unwaived
-from repropack.privacy.walk import Leak, Scanned, Target, Unsearched, scan
+from repropack.privacy.walk import AS_BYTES, Leak, Scanned, Target, scan
 
 __all__ = ["Cleared", "LeakError", "clear", "look"]
-
-MAX_WHEEL: Final = 32 * 1024 * 1024
-"""Bytes of a wheel that is searched for an anonymous release: a laboratory's own has less, and what
-has more is the framework that everybody uses."""
-
 
 SHARED: Final = frozenset({f"term: {TermKind.NAME.value}", f"term: {TermKind.USER.value}"})
 """Terms that others have too: among the authors of a hundred public packages is every family name.
@@ -93,11 +88,9 @@ def look(
 def _with_wheels(
     searched: Scanned, wheels: Sequence[MemberSource], terms: Sequence[Term]
 ) -> Scanned:
-    """The search together with what wheels hold of the author's terms; of large ones nothing."""
-    small = [wheel for wheel in wheels if _size(wheel) <= MAX_WHEEL]
-    large = [wheel for wheel in wheels if wheel not in small]
+    """The search together with what wheels hold of the author's terms."""
     found = scan(
-        [Target(place=one.path, member=one.path, content=one.content) for one in small],
+        [Target(place=one.path, member=one.path, content=one.content) for one in wheels],
         terms,
         anonymous=True,
     )
@@ -113,20 +106,12 @@ def _with_wheels(
                 if leak.rule.startswith("term: ")
             ),
         ),
+        # Nearly every wheel has libraries, which are searched as bytes; what was not is said.
         unsearched=(
             *searched.unsearched,
-            *(Unsearched(place=one.path, reason="a large wheel, not searched") for one in large),
+            *(one for one in found.unsearched if one.reason != AS_BYTES),
         ),
     )
-
-
-def _size(source: MemberSource) -> int:
-    if isinstance(source.content, bytes):
-        return len(source.content)
-    try:
-        return source.content.stat().st_size
-    except OSError as error:
-        raise RepropackError(f"{source.content}: cannot be read: {error.strerror}") from error
 
 
 def clear(scanned: Scanned, waivers: Sequence[Waiver]) -> Cleared:

@@ -36,7 +36,7 @@ from repropack.privacy.containers import (
 from repropack.privacy.search import CONTEXT, Hit, Searcher, fingerprint, is_binary, masked
 from repropack.privacy.terms import Term
 
-__all__ = ["Leak", "Scanned", "Target", "scan"]
+__all__ = ["AS_BYTES", "Leak", "Scanned", "Target", "scan"]
 
 MAX_DEPTH: Final = 8
 """Containers in containers: a checkpoint in an archive in a notebook has three."""
@@ -60,6 +60,15 @@ SMALL: Final = 16 * 1024
 
 MAX_LISTED: Final = 10_000
 """Findings of one kind that are kept."""
+
+AS_BYTES: Final = "searched as bytes: an unknown binary format"
+"""What is said of a file in which something may be packed that nobody unpacked."""
+
+LONG_TEXT: Final = "a long text: not what it may hold in base64"
+"""What is said of a text that is searched as it comes."""
+
+WHOLE: Final = 4 * IN_MEMORY
+"""Bytes of a text that are held at once, to look for what is embedded in it."""
 
 _EMBEDDED_MARKS: Final = (b"iVBORw0KGgo", b"/9j/", b"H4sI", b"UEsDB", b"JVBERi0")
 _EMBEDDED: Final = re.compile(
@@ -358,8 +367,10 @@ class _Walk:
     def _leaf(self, file: BinaryIO, size: int, head: bytes, place: str, depth: int) -> None:
         if is_binary(head) and head:
             if plain_kind(head, place) is None:
-                self._note(place, "searched as bytes: an unknown binary format")
-        elif size <= IN_MEMORY * 4 and depth < MAX_DEPTH:
+                self._note(place, AS_BYTES)
+        elif size > WHOLE:
+            self._note(place, LONG_TEXT)
+        elif depth < MAX_DEPTH:
             file.seek(0)
             text = file.read()
             if is_binary(text[HEAD:]):
@@ -384,14 +395,26 @@ class _Walk:
             if not seen:
                 self._bytes(itertools.chain((first,), content), place)
             elif not is_binary(first[:HEAD]):
-                self._also(first + b"".join(content), place)
+                self._stored_text(first, content, place)
             if first and is_binary(first[:HEAD]) and plain_kind(first[:HEAD], place) is None:
-                self._note(place, "searched as bytes: an unknown binary format")
+                self._note(place, AS_BYTES)
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY, prefix="repropack-scan-") as file:
             for data in itertools.chain((first,), content):
                 file.write(data)
             self._file(cast(BinaryIO, file), file.tell(), place, depth, seen=seen)
+
+    def _stored_text(self, first: bytes, content: Iterator[bytes], place: str) -> None:
+        """Has betterleaks search a text whose bytes are searched with those of its container."""
+        if self._texts is None:
+            return
+        text = bytearray(first)
+        for data in content:
+            text += data
+            if len(text) > WHOLE:
+                self._note(place, LONG_TEXT)
+                return
+        self._also(bytes(text), place)
 
     def _counted(self, content: Iterable[bytes], place: str) -> Iterator[bytes]:
         """The bytes of a piece up to where it is damaged, within the limit of the file."""

@@ -27,6 +27,8 @@ def test_all_that_is_needed_is_here(bare_project: Project) -> None:
         "sandbox",
         "conda",
         "time stamps",
+        "betterleaks",
+        "badges",
         "limits",
         "uv",
         "Python",

@@ -50,15 +50,14 @@ def test_an_export_stops_and_a_waiver_lets_it_pass(leaky: Project) -> None:
 
 
 def own_files(project: Project) -> dict[str, tuple[int, int, bytes]]:
-    """Mode, time and content of all below and beside the project but the cache of downloads."""
+    """Mode, time and content of all below and beside the project, the user's home among it."""
     top = project.root.parent
     found = {}
     for path in sorted(top.rglob("*")):
         name = path.relative_to(top)
-        if not {".cache", "cache"} & set(name.parts):
-            status = path.lstat()
-            content = path.read_bytes() if path.is_file() else b""
-            found[str(name)] = status.st_mode, status.st_mtime_ns, content
+        status = path.lstat()
+        content = path.read_bytes() if path.is_file() else b""
+        found[str(name)] = status.st_mode, status.st_mtime_ns, content
     return found
 
 
@@ -86,7 +85,8 @@ def test_a_dry_run_shows_everything_and_writes_nothing(leaky: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--withhold", "eval.py"], ["--anonymous", "--replace", "score=figure"]]
+    "options",
+    [["--withhold", "eval.py"], ["--wheels"], ["--anonymous", "--replace", "score=figure"]],
 )
 def test_nor_does_it_write_the_code_that_would_go_out(project: Project, options: list[str]) -> None:
     """A smaller tree, a commitment, a replaced word: each makes objects of git."""
@@ -96,6 +96,14 @@ def test_nor_does_it_write_the_code_that_would_go_out(project: Project, options:
     facts = json.loads(project.repropack("export", *options, "--dry-run", "--json").stdout)
     assert any(m["path"].startswith("code") for m in facts["members"])
     assert own_files(project) == before
+
+
+def test_a_dry_run_takes_no_options_that_install(leaky: Project) -> None:
+    before = own_files(leaky)
+    done = leaky.repropack("export", "--dry-run", "--calibrate", "2")
+    assert done.returncode == 2
+    assert "--dry-run writes nothing" in done.stderr
+    assert own_files(leaky) == before
 
 
 def test_programs_and_people_are_told_the_same_before_and_when_it_is_written(

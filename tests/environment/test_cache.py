@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from repropack.environment.cache import contents, is_unused, mark_used
+from repropack.environment.cache import apart, cache_directory, contents, is_unused, mark_used
 from tests.project import Project
 
 HOUR = 3600.0
@@ -55,6 +55,22 @@ def test_use_is_noted(bare_project: Project, cache: Path) -> None:
     assert len([one for one in contents(environ) if is_unused(one, None)]) == 3
     mark_used(cache / "conda/cc/package")
     assert len([one for one in contents(environ) if is_unused(one, None)]) == 2
+
+
+def test_a_cache_apart_has_what_is_there_and_changes_nothing_of_it(
+    bare_project: Project, cache: Path, tmp_path: Path
+) -> None:
+    before = {path: path.lstat() for path in sorted(cache.rglob("*"))}
+    variables = apart(bare_project.environment, tmp_path / "apart")
+    other = cache_directory(variables)
+    assert (other / "wheels/aa/package").read_bytes() == b"x" * 1000
+    mark_used(other / "conda/cc/package")
+    (other / "wheels/bb/package").unlink()
+    (other / "wheels/dd").mkdir()
+    after = {path: path.lstat() for path in sorted(cache.rglob("*"))}
+    assert {p: (s.st_size, s.st_mtime_ns) for p, s in after.items()} == {
+        p: (s.st_size, s.st_mtime_ns) for p, s in before.items()
+    }
 
 
 def test_it_needs_no_project_and_no_cache(bare_project: Project, tmp_path: Path) -> None:

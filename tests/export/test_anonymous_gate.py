@@ -48,6 +48,21 @@ def test_a_wheel_of_her_own_names_her() -> None:
     assert look(other, {}, TERMS, anonymous=True, public={name}).leaks == ()
 
 
+def test_a_large_wheel_is_searched_too_and_what_could_not_be_is_said() -> None:
+    name = "environment/wheels/tools-1.0-py3-none-any.whl"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("tools/_native.so", b"\x7fELF\0" + bytes(40 * 1024 * 1024))
+        archive.writestr("tools/place.txt", "https://git.pevensey.example/x", zipfile.ZIP_DEFLATED)
+    found = look([_member(name, out.getvalue())], {}, TERMS, anonymous=True, public={name})
+    assert [leak.rule for leak in found.leaks if leak.blocks] == ["term: domain"]
+    assert found.unsearched == ()
+    broken = out.getvalue()[:-200]
+    (said,) = look([_member(name, broken)], {}, TERMS, anonymous=True, public={name}).unsearched
+    assert said.place == name
+    assert "damaged" in said.reason
+
+
 def test_what_tells_who_somebody_is_stops_it_but_not_in_data() -> None:
     text = b"mail to sam@elsewhere.org\n"
     searched = look(
