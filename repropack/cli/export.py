@@ -19,6 +19,7 @@ from repropack.cli.export_anonymous import (
     asked_anonymity,
     evaluate_again,
     keeper,
+    places_told,
     stricter,
     terms_to_search,
 )
@@ -232,8 +233,8 @@ def command(
             anonymous=anonymous,
             public=public_wheels(planned.environments),
         )
-        if anonymous:
-            scanned = stricter(scanned)
+        if made is not None:
+            scanned = places_told(stricter(scanned), planned)
         pending = made is not None and made.changed and not unevaluated and calibrate is None
         leaks, passed, waivers = waive(store, scanned.leaks, waived, keep=not dry_run)
         stopped = any(leak.blocks for leak in leaks)

@@ -18,9 +18,11 @@ from repropack.digest import sha256_hex
 from repropack.errors import CannotDecideError, RepropackError, UsageError
 from repropack.export import ExportPlan, Prepared, build
 from repropack.export.anonymity import Anonymised, Anonymity
+from repropack.export.anonymity_remarks import places_in_commands
 from repropack.export.identity import anonymous_terms, author_of
 from repropack.model import Author, Verdict
 from repropack.privacy.replacement import ReplacementError, parse_replacements
+from repropack.privacy.search import fingerprint
 from repropack.privacy.terms import Term
 from repropack.privacy.walk import Leak, Scanned
 from repropack.project_file import read_project_file
@@ -33,6 +35,7 @@ __all__ = [
     "asked_anonymity",
     "evaluate_again",
     "keeper",
+    "places_told",
     "stricter",
     "terms_to_search",
 ]
@@ -120,6 +123,28 @@ def stricter(scanned: Scanned) -> Scanned:
     author let pass under her own name is another one here, and has to be let pass anew.
     """
     return replace(scanned, leaks=tuple(_stricter(leak) for leak in scanned.leaks))
+
+
+def places_told(scanned: Scanned, planned: ExportPlan) -> Scanned:
+    """The same findings and the places of this machine that the commands name."""
+    rule = "place in the command"
+    found = []
+    for number, path in places_in_commands(planned):
+        member, sha256 = f"runs/{number}/run.json", fingerprint(rule, path.encode())
+        found.append(
+            Leak(
+                id=sha256_hex(f"{member}\0{rule}\0{sha256}".encode())[:12],
+                place=member,
+                member=member,
+                rule=rule,
+                shown=path,
+                sha256=sha256,
+                blocks=True,
+                why="no reader has it, and it tells how your disks are called: record the run with "
+                "a path below the project or with --data NAME=DIR",
+            )
+        )
+    return replace(scanned, leaks=(*found, *scanned.leaks))
 
 
 def _stricter(leak: Leak) -> Leak:

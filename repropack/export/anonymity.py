@@ -28,12 +28,7 @@ from repropack.environment.coarsening import (
     without_private_paths,
 )
 from repropack.errors import UsageError
-from repropack.export.anonymity_remarks import (
-    coarsened,
-    left_out,
-    places_in_commands,
-    remarks,
-)
+from repropack.export.anonymity_remarks import coarsened, left_out, remarks
 from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
 from repropack.export.data import ChosenData
 from repropack.export.licences import licences_of
@@ -149,13 +144,6 @@ def anonymise(
         raise UsageError(
             f"--replace {unused[0]}=…: it stands nowhere in the code and the records",
             advice="spell it exactly as it stands there; no letter may adjoin",
-        )
-    named = places_in_commands(plan)
-    if named:
-        raise UsageError(
-            f"{'; '.join(named[:5])}: a place on your machine, which would go out",
-            advice="record it with a path below the project, or with `--data NAME=DIR` for what it "
-            "reads, or let another text stand there: --replace PATH=TEXT",
         )
     return Anonymised(
         plan=plan,

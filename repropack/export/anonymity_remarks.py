@@ -79,14 +79,11 @@ def left_out(before: ExportPlan, after: ExportPlan) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def places_in_commands(plan: ExportPlan) -> tuple[str, ...]:
-    """The places of the author's machine that the commands name, each with its run, in words.
-
-    A reader has none of them, and they tell how a group names its disks.
-    """
+def places_in_commands(plan: ExportPlan) -> tuple[tuple[int, str], ...]:
+    """The places of the author's machine that the commands name, each with its run's number."""
     return tuple(
         dict.fromkeys(
-            f"the command of run {chained.number} names {path}"
+            (chained.number, path)
             for chained in plan.chain
             for segment in chained.record.segments
             for argument in segment.invocation.argv

@@ -173,6 +173,23 @@ def test_what_tells_in_the_code_stops_the_export(project: Project) -> None:
     assert all("LICENSE" not in leak["place"] for leak in named["leaks"] if leak["blocks"])
 
 
+def test_a_place_of_her_machine_in_the_command_stops_the_export(
+    project: Project,
+) -> None:
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "train.py", "--data=/srv/lab-disks/group")
+    options = ("export", "--anonymous", "--unevaluated", "-o", "b.rpk", "--yes")
+    done = project.repropack(*options)
+    assert done.returncode == 1
+    (line,) = [x for x in done.stdout.splitlines() if "place in the command" in x]
+    assert "/srv/lab-disks/group" in line
+    assert "--data NAME=DIR" in done.stdout
+    assert not (project.root / "b.rpk").exists()
+    # It may be a path inside of an image that every reader has.
+    project.ok(*options, "--waive", line.split()[0])
+    assert (project.root / "b.rpk").exists()
+
+
 def test_what_passed_under_her_name_does_not_pass_here(project: Project) -> None:
     project.write("model.py", "# by Zoe Private\n")
     project.ok("key", "new")
