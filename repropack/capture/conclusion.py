@@ -24,6 +24,7 @@ from repropack.capture.ended import EndedCommand
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.inputs import (
     Hashing,
+    led_elsewhere,
     materials_inside,
     materials_outside,
     opened_as,
@@ -289,6 +290,7 @@ def _look_at_inputs(
         interruption=ended.interruption,
         tell=ended.tell,
         opened_as=opened_as(processes, str(prepared.root)),
+        led_elsewhere=led_elsewhere(ended.trace, str(prepared.root)),
     )
     inside = [c for c in read if is_inside(c.path, prepared.root)]
     others = changed - set(written.paths)

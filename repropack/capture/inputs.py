@@ -17,13 +17,21 @@ from repropack.capture.interruption import Interruption
 from repropack.capture.materials import Candidate, DataRoot, settled
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
+from repropack.capture.traced_files import TracedFiles
 from repropack.model import Evidence, Material, Origin
 from repropack.placeholders import Recording, data_placeholder
 from repropack.store import FileStamp, HashedFile
 from repropack.store.contents import stamp_of
 from repropack.worktree import Stamp
 
-__all__ = ["Hashing", "materials_inside", "materials_outside", "opened_as", "present_products"]
+__all__ = [
+    "Hashing",
+    "led_elsewhere",
+    "materials_inside",
+    "materials_outside",
+    "opened_as",
+    "present_products",
+]
 
 _ANY: Final[frozenset[Identity]] = frozenset()
 
@@ -37,12 +45,14 @@ class Hashing(msgspec.Struct, frozen=True, kw_only=True):
         tell: Told in one line that this takes long.
         opened_as: Which files the agent saw being opened, by the path of the candidate. Another
             one there now, by a link or directory that was exchanged, is not what was read.
+        led_elsewhere: Candidates that, as strace saw it, were other files when they were opened.
     """
 
     gaps: Gaps
     interruption: Interruption
     tell: Callable[[str], None]
     opened_as: Mapping[str, frozenset[Identity]] = MappingProxyType({})
+    led_elsewhere: frozenset[str] = frozenset()
 
 
 def opened_as(
@@ -60,6 +70,13 @@ def opened_as(
         for path, identity in process.opened_as.items():
             found.setdefault(settle(path), set()).add(identity)
     return {path: frozenset(identities) for path, identities in found.items()}
+
+
+def led_elsewhere(traced: TracedFiles, project: str) -> frozenset[str]:
+    """The candidates whose path led to another file when strace saw it being opened."""
+    settle = settled(project)
+    moved = (path for path, place in traced.led.items() if os.path.realpath(path) != place)
+    return frozenset(map(settle, (*traced.exchanged, *moved)))
 
 
 def materials_inside(
@@ -254,6 +271,7 @@ def _hash_all(
         if s is not None
         and max(s.mtime_ns, s.ctime_ns) < prepared.started_ns
         and hashing.opened_as.get(path, _ANY) <= {_identity(s)}
+        and path not in hashing.led_elsewhere
         else None
         for path, s in zip(paths, stamps, strict=True)
     ]

@@ -17,6 +17,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -92,6 +93,9 @@ class TraceLog:
         self._written: dict[bytes, None] = {}
         self._created: dict[bytes, None] = {}
         self._programs: dict[bytes, None] = {}
+        self._led: dict[bytes, bytes] = {}
+        # How many files had been read when something took a place.
+        self._taken: dict[bytes, int] = {}
 
     def add(self, line: bytes) -> None:
         """Takes one line without its line feed."""
@@ -126,6 +130,8 @@ class TraceLog:
             read=_texts(self._read),
             written=_texts(self._written),
             created=_texts(self._created),
+            led={os.fsdecode(path): os.fsdecode(place) for path, place in self._led.items()},
+            exchanged=_texts(dict.fromkeys(self._exchanged())),
             programs=_texts(self._programs),
             whole=self.ended and not self.unread,
         )
@@ -154,9 +160,9 @@ class TraceLog:
         elif found := _RENAME_AT.match(text):
             at, place, _, to_at, to_place, path = found.groups()
             self._learn(process, at, place)
-            self._replace(_join(self._learn(process, to_at, to_place), path))
+            self._rename(_join(self._learn(process, to_at, to_place), path))
         elif found := _RENAME.match(text):
-            self._replace(_join(self._place(process), found[2]))
+            self._rename(_join(self._place(process), found[2]))
         elif found := _EXECUTE.match(text):
             self._executing.pop(process, None)
             if found[1].startswith(b"/"):
@@ -215,6 +221,21 @@ class TraceLog:
             self._written[path] = None
         if b"O_WRONLY" not in words and path not in self._created:
             self._read[path] = None
+            if result is not None and (place := _unescape(result)) != path:
+                self._led.setdefault(path, place)
+
+    def _rename(self, path: bytes) -> None:
+        self._replace(path)
+        self._taken[path] = len(self._read)
+
+    def _exchanged(self) -> Iterator[bytes]:
+        for number, path in enumerate(self._read if self._taken else ()):
+            above = os.path.dirname(path)
+            while len(above) > 1:
+                if number < self._taken.get(above, 0):
+                    yield path
+                    break
+                above = os.path.dirname(above)
 
     def _replace(self, path: bytes) -> None:
         self._written[path] = None

@@ -23,6 +23,8 @@ class TracedFiles(Struct, frozen=True, kw_only=True):
         read: Files that were opened for reading, or executed, before the command replaced them.
         written: Files that were opened for writing, truncated, or that another was renamed to.
         created: Those of them whose earlier content, if any, the command did not read.
+        led: Where paths led that were read, of those that went through a link.
+        exchanged: Files that were read before another directory took the place of theirs.
         programs: Programs that were executed.
         whole: Whether it tells of the end of the command and every line could be read.
     """
@@ -30,6 +32,8 @@ class TracedFiles(Struct, frozen=True, kw_only=True):
     read: tuple[str, ...] = ()
     written: tuple[str, ...] = ()
     created: tuple[str, ...] = ()
+    led: dict[str, str] = {}
+    exchanged: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     whole: bool = False
 

@@ -585,3 +585,29 @@ def test_what_chooses_the_version_of_python_is_neither_data_nor_an_unseen_python
     segment = project.segment()
     assert segment.get("materials", []) == []
     assert segment.get("gaps", []) == []
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
+def test_what_a_shell_read_before_a_link_or_directory_was_exchanged_is_not_known(
+    project: Project, tmp_path: Path
+) -> None:
+    pool = tmp_path / "pool"
+    for version in ("one", "two", "three", "four", "five"):
+        (pool / version).mkdir(parents=True)
+        (pool / version / "x.txt").write_text(version)
+    (pool / "link").symlink_to("one")
+    (pool / "same").symlink_to("five")
+    project.write(
+        "steps.sh",
+        f"cd {pool}\n"
+        "cat link/x.txt three/x.txt same/x.txt > /dev/null\n"
+        "ln -sfn two link; mv three old; mv four three\n",
+    )
+    done = project.repropack("run", "--", "sh", "steps.sh")
+    materials = {m["path"]: m["sha256"] for m in project.segment()["materials"]}
+    assert materials == {
+        "{data:pool}/link/x.txt": None,
+        "{data:pool}/three/x.txt": None,
+        "{data:pool}/same/x.txt": hashlib.sha256(b"five").hexdigest(),
+    }
+    assert "exchanged" in done.stderr
