@@ -443,17 +443,25 @@ def test_memory_of_all_processes_together_is_bounded_or_the_report_says_that_it_
     if "together is not limited" in said:
         return
     assert "128 MiB of memory together" in said
-    # Each of them by itself would fit.
+    # Each of them by itself would fit, and none ends before all have what they can get.
     code = (
-        "import os, time\n"
+        "import os\n"
+        "gate, opened = os.pipe()\n"
         "children = []\n"
         "for _ in range(4):\n"
+        "    told, tell = os.pipe()\n"
         "    pid = os.fork()\n"
         "    if pid == 0:\n"
-        "        block = b'x' * (60 << 20); time.sleep(1); os._exit(0)\n"
-        "    children.append(pid)\n"
-        "print([os.waitpid(pid, 0)[1] for pid in children])\n"
+        "        os.close(opened)\n"
+        "        block = b'x' * (60 << 20)\n"
+        "        os.write(tell, b'.'); os.read(gate, 1); os._exit(0)\n"
+        "    os.close(tell)\n"
+        "    children.append((pid, told))\n"
+        "for _, told in children: os.read(told, 1)\n"
+        "os.close(opened)\n"
+        "print([os.waitpid(pid, 0)[1] for pid, _ in children])\n"
     )
+    assert run(sandbox, work, code).stdout == "[0, 0, 0, 0]\n"
     assert run(sandbox, work, code, limits=limits).stdout != "[0, 0, 0, 0]\n"
 
 
