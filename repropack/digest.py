@@ -16,7 +16,10 @@ import hashlib
 import os
 import stat
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "CHUNK",
@@ -46,15 +49,20 @@ def sha256_hex(data: bytes | bytearray | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def hash_descriptor(descriptor: int, buffer: bytearray | None = None) -> tuple[str, int]:
+def hash_descriptor(
+    descriptor: int,
+    buffer: bytearray | None = None,
+    stopped: Callable[[], bool] | None = None,
+) -> tuple[str, int]:
     """The SHA-256 of what an open file holds from its present position on, and the bytes read.
 
     Args:
         descriptor: A file descriptor open for reading.
         buffer: A buffer to reuse. Small files cost mostly its allocation.
+        stopped: Asked after each chunk whether nobody waits for the digest any more.
 
     Raises:
-        OSError: Reading failed.
+        OSError: Reading failed, or was stopped.
     """
     running = hashlib.sha256()
     view = memoryview(buffer if buffer is not None else bytearray(CHUNK))
@@ -62,6 +70,8 @@ def hash_descriptor(descriptor: int, buffer: bytearray | None = None) -> tuple[s
     while count := os.readv(descriptor, [view]):
         running.update(view[:count])
         total += count
+        if stopped is not None and stopped():
+            raise InterruptedError(errno.EINTR, "the reading was stopped")
     return running.hexdigest(), total
 
 
@@ -76,12 +86,14 @@ def hash_file(path: str | os.PathLike[str], buffer: bytearray | None = None) -> 
 
 
 def hash_and_stat(
-    path: str | os.PathLike[str], buffer: bytearray | None = None
+    path: str | os.PathLike[str],
+    buffer: bytearray | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> tuple[str, int, os.stat_result]:
     """The SHA-256 of a regular file, the bytes read, and what stat said of it when that was done.
 
     Raises:
-        OSError: As `hash_file`; or somebody wrote it meanwhile.
+        OSError: As `hash_file`; or somebody wrote it meanwhile; or `stopped` said so.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -91,7 +103,7 @@ def hash_and_stat(
         if buffer is None and before.st_size < CHUNK:
             # Most of the time for a small file would be spent on clearing a buffer.
             buffer = bytearray(before.st_size + 1)
-        sha256, size = hash_descriptor(descriptor, buffer)
+        sha256, size = hash_descriptor(descriptor, buffer, stopped)
         after = os.fstat(descriptor)
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             # Part of it may be old and part new.

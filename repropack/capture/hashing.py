@@ -28,13 +28,16 @@ FEW: Final = 1000
 """Files for which no process is started, which would take some 20 ms."""
 
 
-def hash_path(path: str | os.PathLike[str]) -> HashedFile:
+def hash_path(
+    path: str | os.PathLike[str], stopped: Callable[[], bool] | None = None
+) -> HashedFile:
     """Hashes a file and stamps it.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or was written meanwhile.
+        OSError: It cannot be read, is no regular file, or was written meanwhile; or `stopped`,
+            which is asked after each mebibyte, says that it is not wanted any more.
     """
-    sha256, size, status = digest.hash_and_stat(path)
+    sha256, size, status = digest.hash_and_stat(path, stopped=stopped)
     return HashedFile(sha256=sha256, size=size, stamp=stamp_of(status))
 
 
@@ -48,7 +51,7 @@ def hash_files(
 
     Args:
         files: Path and presumed size of each.
-        stopped: Asked before each slice of them; then no further one is read.
+        stopped: Asked before each slice of them, and within large files; then no more is read.
         advance: Told of the bytes of a slice that was read, from any thread.
 
     Returns:
@@ -59,7 +62,7 @@ def hash_files(
         if stopped():
             return [None] * len(part)
         paths = [path for path, _ in part]
-        hashed = _hash_here(paths) if len(part) < FEW else _hash_apart(paths)
+        hashed = _hash_here(paths, stopped) if len(part) < FEW else _hash_apart(paths, stopped)
         advance(sum(size for _, size in part))
         return hashed
 
@@ -81,17 +84,17 @@ def _slices(files: Sequence[tuple[str, int]], workers: int) -> list[Sequence[tup
     return [*slices, files[start:]] if files else []
 
 
-def _hash_here(paths: Sequence[str]) -> list[HashedFile | None]:
+def _hash_here(paths: Sequence[str], stopped: Callable[[], bool]) -> list[HashedFile | None]:
     hashed: list[HashedFile | None] = []
     for path in paths:
         try:
-            hashed.append(hash_path(path))
+            hashed.append(hash_path(path, stopped))
         except OSError:
             hashed.append(None)
     return hashed
 
 
-def _hash_apart(paths: Sequence[str]) -> list[HashedFile | None]:
+def _hash_apart(paths: Sequence[str], stopped: Callable[[], bool]) -> list[HashedFile | None]:
     """The same in a process of its own; here if there can be none (a limit, a killer)."""
     try:
         done = process.run(
@@ -100,7 +103,7 @@ def _hash_apart(paths: Sequence[str]) -> list[HashedFile | None]:
             stdin=b"\0".join(map(os.fsencode, paths)),
         )
     except ProcessFailedError:
-        return _hash_here(paths)
+        return _hash_here(paths, stopped)
     return [_parse(line) for line in done.stdout.decode("ascii").splitlines()]
 
 

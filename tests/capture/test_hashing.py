@@ -65,6 +65,19 @@ def test_once_stopped_nothing_is_read(many: list[Path], count: int) -> None:
     assert (found, told) == ([None] * count, 0)
 
 
+def test_a_large_file_is_not_read_to_its_end_once_stopped(tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(1 << 40)  # Without blocks: it would take half an hour to hash.
+    asked: list[bool] = []
+
+    def stopped() -> bool:
+        asked.append(len(asked) > 10)
+        return asked[-1]
+
+    assert hash_files([(str(large), 1 << 40)], stopped=stopped, advance=lambda _: None) == [None]
+
+
 def test_where_no_process_can_be_started_the_files_are_hashed_all_the_same(
     many: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
