@@ -39,7 +39,7 @@ from repropack.export import (
     plan,
     prepare,
 )
-from repropack.export.anonymity import anonymise
+from repropack.export.anonymity import Anonymity, anonymise
 from repropack.export.environments import public_wheels
 from repropack.export.gate import clear, look
 from repropack.export.identity import own_terms
@@ -282,7 +282,7 @@ def command(
             written = _facts(exported)
             say(canonical.encode(screen_facts(screen) | written).decode())
             return 0
-    _show_result(exported, anonymous=anonymous)
+    _show_result(exported, asked)
     return 0
 
 
@@ -376,7 +376,7 @@ def _silent(_: str) -> None:
     """For `--json`, where only the document is printed."""
 
 
-def _show_result(exported: Exported, *, anonymous: bool) -> None:
+def _show_result(exported: Exported, asked: Anonymity | None) -> None:
     bundle = exported.bundle
     volumes = f" and its further volumes, {bundle.volumes} together" if bundle.volumes else ""
     say(
@@ -385,10 +385,16 @@ def _show_result(exported: Exported, *, anonymous: bool) -> None:
     )
     say(f"{dim('digest')}     sha256:{bundle.manifest_sha256}  (of its manifest: for the paper)")
     shortest = min(str(bundle.path), os.path.relpath(bundle.path), key=len)
-    if anonymous:
+    if asked is not None:
         say(
             f"{dim('kept')}       {STORE_NAME}/anonymous/{bundle.manifest_sha256}.json  without it "
             "nobody can prove that the release is yours: keep a copy of the store"
+        )
+        say(
+            "           the release's key in it is protected by the passphrase of your own"
+            if asked.passphrase
+            else "           the release's key in it is in clear text: you typed no passphrase for "
+            "your own"
         )
         words = ["repropack", "verify", shortest, "--expect", f"sha256:{bundle.manifest_sha256}"]
         say(f"next: {bold(shlex.join(words))}")

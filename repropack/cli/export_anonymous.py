@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from repropack.cli.places import load_keys
+from repropack.cli.places import unlock_keys
 from repropack.cli.progress import ProgressLine
 from repropack.cli.screen import tell
 from repropack.digest import sha256_hex
@@ -67,7 +67,7 @@ def asked_anonymity(
             "--anonymous seals who you are into the release, and git does not know it",
             advice='say it with --author "Name <mail>": nobody sees it before you reveal it',
         )
-    keys = load_keys(key_names)
+    keys = unlock_keys(key_names)
     if len(keys) != 1:
         raise UsageError(
             "--anonymous seals one key into the release, with which you reveal yourself later",
@@ -77,8 +77,11 @@ def asked_anonymity(
         chosen = parse_replacements(replacements)
     except ReplacementError as error:
         raise UsageError(f"--replace {error}") from error
+    ((own, passphrase),) = keys
     return Anonymity(
-        author=Author(name=name.strip(), key=keys[0].public.openssh), replacements=chosen
+        author=Author(name=name.strip(), key=own.public.openssh),
+        replacements=chosen,
+        passphrase=passphrase,
     )
 
 

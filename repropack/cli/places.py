@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import getpass
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from repropack.signing.keys import (
     PassphraseNeededError,
     PublicKey,
     Signer,
+    SigningKey,
     WrongPassphraseError,
     load_public,
     load_signing,
@@ -36,6 +38,8 @@ __all__ = [
     "settings_directory",
     "trust_policy",
     "trusted_signers",
+    "unlock",
+    "unlock_keys",
 ]
 
 KEY_VARIABLE: Final = "REPROPACK_KEY"
@@ -90,10 +94,19 @@ def load_keys(named: tuple[str, ...]) -> tuple[Signer, ...]:
     Raises:
         UsageError: There is none, one cannot be used, or one is revoked.
     """
-    keys: dict[PublicKey, Signer] = {}
+    return tuple(key for key, _ in unlock_keys(named))
+
+
+def unlock_keys(named: tuple[str, ...]) -> tuple[tuple[Signer, str | None], ...]:
+    """As `load_keys`, each with the passphrase that opened its file; None where none did.
+
+    Raises:
+        UsageError: As `load_keys`.
+    """
+    keys: dict[PublicKey, tuple[Signer, str | None]] = {}
     keyring = read_keyring(key_statements())
     for name in named or (None,):
-        key = load_key(name)
+        key, passphrase = _load_key(name)
         revocations = keyring.revocations(key.public.fingerprint)
         if revocations:
             raise UsageError(
@@ -101,7 +114,7 @@ def load_keys(named: tuple[str, ...]) -> tuple[Signer, ...]:
                 "readers refuse what it signs",
                 advice="name another key with --key",
             )
-        keys.setdefault(key.public, key)
+        keys.setdefault(key.public, (key, passphrase))
     return tuple(keys.values())
 
 
@@ -113,6 +126,10 @@ def load_key(named: str | None) -> Signer:
     Raises:
         UsageError: There is none, or it cannot be used.
     """
+    return _load_key(named)[0]
+
+
+def _load_key(named: str | None) -> tuple[Signer, str | None]:
     named = named or os.environ.get(KEY_VARIABLE) or None
     if named is None and not default_key().exists():
         raise UsageError(
@@ -120,15 +137,17 @@ def load_key(named: str | None) -> Signer:
             advice="make one with `repropack key new`, or name an OpenSSH key with --key",
         )
     if named is not None and named.startswith("agent:"):
-        return agent.choose(agent_keys(), named.removeprefix("agent:"))
+        return agent.choose(agent_keys(), named.removeprefix("agent:")), None
     path = Path(named).expanduser() if named is not None else default_key()
     if path.suffix == ".pub":
         return _key_of_public(path)
     try:
-        return load_signing(path)
+        return load_signing(path), None
     except PassphraseNeededError:
         held = _in_agent(path.with_name(path.name + ".pub"))
-        return held or _unlock(path)
+        if held is not None:
+            return held, None
+        return unlock(path, lambda passphrase: load_signing(path, passphrase))
 
 
 def agent_keys() -> tuple[agent.AgentKey, ...]:
@@ -202,15 +221,15 @@ def trust_policy(
     )
 
 
-def _key_of_public(path: Path) -> Signer:
+def _key_of_public(path: Path) -> tuple[Signer, str | None]:
     """The private key that belongs to a public key file: in the agent, or beside the file."""
     public = load_public(path)
     held = _in_agent(path)
     if held is not None:
-        return held
+        return held, None
     private = path.with_suffix("")
     if private.exists():
-        return load_key(str(private))
+        return _load_key(str(private))
     raise UsageError(
         f"{path} is a public key; neither an ssh-agent nor {private} holds {public.fingerprint}",
         advice="add the private key with `ssh-add FILE`, or name its file",
@@ -225,7 +244,16 @@ def _in_agent(public_file: Path) -> Signer | None:
     return next((key for key in agent_keys() if key.public == public), None)
 
 
-def _unlock(path: Path) -> Signer:
+def unlock(path: Path, load: Callable[[str], SigningKey]) -> tuple[SigningKey, str]:
+    """A key that is protected by a passphrase, and the passphrase, which the user is asked for.
+
+    Args:
+        path: The file, for messages.
+        load: Reads the key with a passphrase.
+
+    Raises:
+        UsageError: There is nobody to ask, or she does not know it.
+    """
     for _ in range(TRIES):
         passphrase = ask_passphrase(f"Passphrase for {path}: ")
         if passphrase is None:
@@ -235,7 +263,7 @@ def _unlock(path: Path) -> Signer:
                 f"or set {PASSPHRASE_VARIABLE}",
             )
         try:
-            return load_signing(path, passphrase)
+            return load(passphrase), passphrase
         except WrongPassphraseError:
             if PASSPHRASE_VARIABLE in os.environ:
                 raise

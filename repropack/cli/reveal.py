@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from repropack import canonical, durable
 from repropack.cli.location import existing_bundle, open_named
-from repropack.cli.places import KEY_HELP, load_key, trust_policy
+from repropack.cli.places import KEY_HELP, trust_policy, unlock, unlock_keys
 from repropack.cli.progress import byte_progress
 from repropack.cli.screen import bold, dim, say, tell
 from repropack.errors import UsageError
@@ -22,10 +22,17 @@ from repropack.escaping import show
 from repropack.model import Authorship, CommitReveal, OpenedCommit, RevocationReason
 from repropack.reports.text import describe_signer
 from repropack.signing.dsse import read_envelope, seal
-from repropack.signing.keys import PublicKey, SigningKey, read_small
+from repropack.signing.keys import (
+    PassphraseNeededError,
+    PublicKey,
+    SigningKey,
+    WrongPassphraseError,
+    parse_signing,
+    read_small,
+)
 from repropack.signing.policy import TrustPolicy, authenticate
 from repropack.store import Store
-from repropack.store.authorships import KeptAuthorship, kept_authorship
+from repropack.store.authorships import KeptAuthorship, kept_authorship, place_of_authorship
 from repropack.verify.code_check import check_code
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.release import Release, read_release
@@ -151,7 +158,7 @@ def _reveal_author(bundle: str, key_name: str | None, output: str | None) -> int
         raise UsageError(
             f"{store.directory}: has not made this bundle, and so has no key of it", advice=NOT_OURS
         )
-    own = load_key(key_name)
+    ((own, passphrase),) = unlock_keys(() if key_name is None else (key_name,))
     sealed_to = PublicKey.from_openssh(kept.author.key)
     if own.public != sealed_to:
         raise UsageError(
@@ -161,7 +168,7 @@ def _reveal_author(bundle: str, key_name: str | None, output: str | None) -> int
         )
     statement = seal(
         reveal_payload(checked.digest, kept.author, kept.salt),
-        SigningKey.from_seed(kept.seed),
+        _bundle_key(kept, place_of_authorship(store.directory, checked.digest), passphrase),
         own,
     )
     # What a reader would refuse is not written.
@@ -171,6 +178,15 @@ def _reveal_author(bundle: str, key_name: str | None, output: str | None) -> int
         f"{sealed_to.fingerprint}.")  # fmt: skip
     say(f"next: {bold(f'repropack reveal check {show(bundle)} {show(place)}')}")
     return 0
+
+
+def _bundle_key(kept: KeptAuthorship, place: Path, passphrase: str | None) -> SigningKey:
+    """The key that was made for the bundle, protected by what the author's own key had then."""
+    try:
+        return parse_signing(kept.key, place, passphrase)
+    except (PassphraseNeededError, WrongPassphraseError):
+        # Her own is in an agent now, or has another passphrase.
+        return unlock(place, lambda typed: parse_signing(kept.key, place, typed))[0]
 
 
 def _check_author(

@@ -73,10 +73,13 @@ class Anonymity(Struct, frozen=True, kw_only=True):
     Attributes:
         author: Who she is: sealed in the release, opened by `repropack reveal`.
         replacements: Her words, and what stands there instead.
+        passphrase: What protects the key that is made for the release where it is kept; None for
+            nothing.
     """
 
     author: Author
     replacements: tuple[Replacement, ...] = ()
+    passphrase: str | None = None
 
 
 class Anonymised(Struct, frozen=True, kw_only=True):
@@ -127,8 +130,7 @@ def anonymise(
         UsageError: A replacement cannot be made.
         RepropackError: git failed.
     """
-    seed, salt = random(32), random(32)
-    key = SigningKey.from_seed(seed)
+    key, salt = SigningKey.from_seed(random(32)), random(32)
     maker = _Maker(planned, asked.replacements, random)
     plan, openings = maker.plan()
     plan = replace(
@@ -150,7 +152,7 @@ def anonymise(
         key=key,
         kept=KeptAuthorship(
             manifest_sha256="",
-            seed=seed,
+            key=key.file_content(asked.passphrase),
             salt=salt,
             author=asked.author,
             openings=openings,

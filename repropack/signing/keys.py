@@ -48,6 +48,7 @@ __all__ = [
     "load_public",
     "load_signing",
     "parse_public",
+    "parse_signing",
     "read_small",
 ]
 
@@ -221,6 +222,17 @@ class SigningKey:
         """The 64-byte signature of a message."""
         return self._key.sign(message)
 
+    def file_content(self, passphrase: str | None = None) -> bytes:
+        """The key as an OpenSSH file has it.
+
+        Args:
+            passphrase: What protects it (bcrypt and AES, as `ssh-keygen` does); None for nothing.
+        """
+        protection: KeySerializationEncryption = NoEncryption()
+        if passphrase:
+            protection = BestAvailableEncryption(passphrase.encode("utf-8"))
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, protection)
+
 
 def create_key(path: Path, passphrase: str | None = None) -> SigningKey:
     """Makes a new key pair: `path` in OpenSSH form with mode 0600, and `path.pub`.
@@ -240,14 +252,8 @@ def create_key(path: Path, passphrase: str | None = None) -> SigningKey:
                 f"{existing} exists and is not overwritten", advice="name another file with --key"
             )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    private = Ed25519PrivateKey.generate()
-    key = SigningKey(private)
-    protection: KeySerializationEncryption = NoEncryption()
-    if passphrase:
-        protection = BestAvailableEncryption(passphrase.encode("utf-8"))
-    durable.write_file(
-        path, private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, protection), mode=0o600
-    )
+    key = SigningKey(Ed25519PrivateKey.generate())
+    durable.write_file(path, key.file_content(passphrase), mode=0o600)
     durable.write_file(public_path, key.public.openssh.encode("ascii") + b"\n")
     return key
 
@@ -264,7 +270,25 @@ def load_signing(path: Path, passphrase: str | None = None) -> SigningKey:
         WrongPassphraseError: The file is encrypted with another passphrase.
         UsageError: It cannot be read, others can read it too, or it is no Ed25519 key.
     """
-    key = load_private(
+    data = read_small(path, MAX_KEY_FILE, what="key", private=True)
+    return parse_signing(data, path, passphrase)
+
+
+def parse_signing(data: bytes, path: Path, passphrase: str | None = None) -> SigningKey:
+    """The private key in the bytes of an OpenSSH or PEM (PKCS#8) file.
+
+    Args:
+        data: The content of the file.
+        path: The file, for messages.
+        passphrase: Used only if the key is encrypted.
+
+    Raises:
+        PassphraseNeededError: It is encrypted and no passphrase was given.
+        WrongPassphraseError: It is encrypted with another passphrase.
+        UsageError: It is no Ed25519 key.
+    """
+    key = _parse_private(
+        data,
         path,
         passphrase,
         kind="Ed25519",
@@ -293,6 +317,12 @@ def load_private(path: Path, passphrase: str | None, *, kind: str, advice: str) 
         UsageError: It cannot be read, others can read it too, or it holds no private key.
     """
     data = read_small(path, MAX_KEY_FILE, what="key", private=True)
+    return _parse_private(data, path, passphrase, kind=kind, advice=advice)
+
+
+def _parse_private(
+    data: bytes, path: Path, passphrase: str | None, *, kind: str, advice: str
+) -> object:
     load = load_ssh_private_key if b"OPENSSH PRIVATE KEY" in data else load_pem_private_key
     try:
         return load(data, None)

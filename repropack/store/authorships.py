@@ -19,7 +19,13 @@ from repropack import durable
 from repropack.errors import UsageError
 from repropack.model import RECORD_VERSION, Author
 
-__all__ = ["KeptAuthorship", "KeptOpening", "keep_authorship", "kept_authorship"]
+__all__ = [
+    "KeptAuthorship",
+    "KeptOpening",
+    "keep_authorship",
+    "kept_authorship",
+    "place_of_authorship",
+]
 
 DIRECTORY: Final = "anonymous"
 
@@ -43,7 +49,8 @@ class KeptAuthorship(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         manifest_sha256: The bundle.
-        seed: The private key that was made for it (RFC 8032).
+        key: The private key that was made for it, as an OpenSSH file has it: protected by the
+            passphrase that the author's own key had, if she typed one.
         salt: The salt of the commitment.
         author: What it is a commitment to.
         openings: Commitments to commits, with salts of this bundle.
@@ -52,11 +59,16 @@ class KeptAuthorship(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     version: int = RECORD_VERSION
     manifest_sha256: str
-    seed: bytes
+    key: bytes
     salt: bytes
     author: Author
     openings: tuple[KeptOpening, ...] = ()
     runs: dict[str, str] = {}
+
+
+def place_of_authorship(store: Path, manifest_sha256: str) -> Path:
+    """The file with the secrets of a bundle."""
+    return store / DIRECTORY / f"{manifest_sha256}.json"
 
 
 def keep_authorship(store: Path, kept: KeptAuthorship) -> Path:
@@ -69,7 +81,7 @@ def keep_authorship(store: Path, kept: KeptAuthorship) -> Path:
     if not directory.exists():
         directory.mkdir(mode=0o700, exist_ok=True)
         durable.sync_directory(store)
-    path = directory / f"{kept.manifest_sha256}.json"
+    path = place_of_authorship(store, kept.manifest_sha256)
     durable.write_file(path, msgspec.json.encode(kept), mode=0o600)
     return path
 
@@ -80,7 +92,7 @@ def kept_authorship(store: Path, manifest_sha256: str) -> KeptAuthorship | None:
     Raises:
         UsageError: The file is damaged.
     """
-    path = store / DIRECTORY / f"{manifest_sha256}.json"
+    path = place_of_authorship(store, manifest_sha256)
     try:
         return msgspec.json.decode(path.read_bytes(), type=KeptAuthorship)
     except FileNotFoundError:

@@ -189,6 +189,39 @@ def test_a_place_of_her_machine_in_the_command_stops_the_export(
     assert (project.root / "b.rpk").exists()
 
 
+def test_the_key_that_is_kept_has_the_passphrase_of_her_own(project: Project) -> None:
+    secret = {"REPROPACK_PASSPHRASE": "emu wren 7"}
+    project.ok("key", "new", "--passphrase", variables=secret)
+    project.ok("run", "--", "python", "train.py")
+    export = ("export", "--anonymous", "--unevaluated", "-o", "b.rpk", "--yes")
+    assert "protected by the passphrase" in project.ok(*export, variables=secret)
+    (kept,) = (project.root / ".repropack/anonymous").iterdir()
+    key = project.root / "kept-key"
+    key.write_bytes(base64.b64decode(json.loads(kept.read_bytes())["key"]))
+    key.chmod(0o600)
+
+    def opened(passphrase: str) -> int:
+        argv = ["ssh-keygen", "-y", "-P", passphrase, "-f", str(key)]
+        return subprocess.run(argv, check=False, capture_output=True).returncode
+
+    assert opened("emu wren 7") == 0
+    assert opened("") != 0
+    for wrong in ({}, {"REPROPACK_PASSPHRASE": "emu"}):
+        done = project.repropack("reveal", "b.rpk", variables=wrong)
+        assert done.returncode == 2
+        assert "passphrase" in done.stderr
+    project.ok("reveal", "b.rpk", "-o", "r.json", variables=secret)
+    project.ok("reveal", "check", "b.rpk", "r.json")
+    # Her own has another passphrase meanwhile: that of the release is asked for.
+    own = next(Path(project.environment["REPROPACK_HOME"]).glob("key"))
+    argv = ["ssh-keygen", "-p", "-q", "-P", "emu wren 7", "-N", "", "-f", str(own)]
+    subprocess.run(argv, check=True, capture_output=True)
+    assert project.repropack("reveal", "b.rpk", "-o", "s.json").returncode == 2
+    project.ok("reveal", "b.rpk", "-o", "s.json", variables=secret)
+    again = project.repropack("export", "--anonymous", "--unevaluated", "-o", "c.rpk", "--yes")
+    assert "in clear text" in again.stdout
+
+
 def test_what_passed_under_her_name_does_not_pass_here(project: Project) -> None:
     project.write("model.py", "# by Zoe Private\n")
     project.ok("key", "new")
