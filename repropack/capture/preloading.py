@@ -7,6 +7,7 @@ recording with other code than it was begun with.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import threading
 from typing import Final
@@ -41,10 +42,8 @@ class Preloading:
         return False
 
     def _load(self) -> None:
-        try:
+        with contextlib.suppress(Exception):
             for name in MODULES:
                 if self._ended.is_set():
                     return
                 importlib.import_module(name)
-        except ImportError:
-            return
