@@ -50,6 +50,7 @@ from repropack.privacy.replacement import Replacement, apply
 from repropack.signing.commitments import author_commitment, commit_commitment
 from repropack.signing.keys import PublicKey, SigningKey
 from repropack.source.replacing import rewritten_tree
+from repropack.source.squash import EMPTY_TREES, squashed_commit
 from repropack.store.authorships import KeptAuthorship, KeptOpening
 
 __all__ = ["ANONYMOUS_TITLE", "Anonymised", "Anonymity", "anonymise", "without_identity"]
@@ -199,7 +200,7 @@ class _Maker:
         self.ids = {c.record.id: _new_id(random) for c in planned.chain}
         self.counts: dict[str, int] = {}
         self._files: dict[str, dict[str, int]] = {}
-        self._trees: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._trees: dict[tuple[str, ...], tuple[str, tuple[str, ...]]] = {}
         self._openings: list[KeptOpening] = []
         self._digests: dict[str, str] = {}
 
@@ -286,6 +287,7 @@ class _Maker:
             if a.run == chained.number
         }
         last = chained.record.segments[-1].environment
+        trees = dict(code_of(segment))
         directory = self._planned.environment_of[chained.record.id]
         changed = self._spelled(
             replace(
@@ -301,8 +303,8 @@ class _Maker:
             invocation=replace(
                 changed.invocation, variables=coarse_variables(changed.invocation.variables)
             ),
-            source=self._source(chained, number, segment.source),
-            roots=tuple(self._root(root) for root in segment.roots),
+            source=self._source(chained, number, "{project}", segment.source, trees),
+            roots=tuple(self._root(root, trees) for root in segment.roots),
             materials=tuple(self._material(material) for material in segment.materials),
             environment=self._digests[directory] if segment.environment == last else None,
             gaps=tuple(
@@ -329,18 +331,23 @@ class _Maker:
         place, slash, below = path.partition("}")
         return self._text(place) + slash + below
 
-    def _root(self, root: CodeRoot) -> CodeRoot:
+    def _root(self, root: CodeRoot, trees: Mapping[str, SourceSnapshot]) -> CodeRoot:
         return replace(
             root,
             root=self._text(root.root),
             position=None if root.position is None else self._text(root.position),
-            source=self._source(None, 0, root.source),
+            source=self._source(None, 0, root.root, root.source, trees),
         )
 
     def _source(
-        self, chained: ChainedRun | None, number: int, source: SourceSnapshot
+        self,
+        chained: ChainedRun | None,
+        number: int,
+        place: str,
+        source: SourceSnapshot,
+        trees: Mapping[str, SourceSnapshot],
     ) -> SourceSnapshot:
-        tree, files = self._tree(source.tree)
+        tree, files = self._tree(place, source, trees)
         withheld = source.withheld
         names = self._spelled(replace(source, excluded=(), withheld=None, commitment=None))
         return replace(
@@ -375,10 +382,26 @@ class _Maker:
         )
         return commit_commitment(salt, opening.commit)
 
-    def _tree(self, tree: str) -> tuple[str, tuple[str, ...]]:
-        if not self._replacements:
+    def _tree(
+        self, place: str, source: SourceSnapshot, trees: Mapping[str, SourceSnapshot]
+    ) -> tuple[str, tuple[str, ...]]:
+        """The tree that goes out for one, and the files in which it differs.
+
+        At the place of a submodule is the commit that is packed for it: its own, which may be
+        public, would name the repository.
+        """
+        tree = source.tree
+        submodules = {}
+        for path in source.submodules:
+            below = trees.get(f"{place}/{path}")
+            packed = self._tree(f"{place}/{path}", below, trees)[0] if below is not None else ""
+            if len(packed) != len(tree):
+                packed = EMPTY_TREES[len(tree)]
+            submodules[path] = squashed_commit(packed)
+        if not self._replacements and not submodules:
             return tree, ()
-        if tree not in self._trees:
+        known = (tree, *submodules.values())
+        if known not in self._trees:
 
             def change(name: str, text: str) -> str:
                 counts: dict[str, int] = {}
@@ -389,9 +412,9 @@ class _Maker:
                     self.counts[term] = self.counts.get(term, 0) + times
                 return changed
 
-            rewritten = rewritten_tree(self._planned.store.git, tree, change)
-            self._trees[tree] = rewritten.tree, rewritten.files
-        return self._trees[tree]
+            rewritten = rewritten_tree(self._planned.store.git, tree, change, submodules)
+            self._trees[known] = rewritten.tree, rewritten.files
+        return self._trees[known]
 
     # ------------------------------------------------------------ the rest
 

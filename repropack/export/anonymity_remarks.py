@@ -39,6 +39,14 @@ def coarsened(before: ExportPlan, after: ExportPlan) -> tuple[str, ...]:
         ]
         if changes:
             lines.append(f"machine: {'; '.join(changes)}")
+    lines += [
+        f"{path}: a submodule: the commit that is packed stands for its own, .gitmodules has no "
+        "address, and the release has no commitment to your commit"
+        for chained in after.chain
+        for segment in chained.record.segments
+        for _, source in code_of(segment)
+        for path in source.submodules
+    ]
     for one, other in zip(_variables(before), _variables(after), strict=True):
         lines += [
             f"variables: {name}={value} → {other[name]}"
@@ -99,13 +107,6 @@ def remarks(plan: ExportPlan) -> tuple[str, ...]:
         for d in plan.data
         if d.manifest.address is not None
     ]
-    for chained in plan.chain:
-        for segment in chained.record.segments:
-            lines += [
-                f"{path}: a submodule; who knows a public repository with its commit finds it"
-                for root, source in code_of(segment)
-                for path in source.submodules
-            ]
     lines += [
         f"package {one.name}: it is from no index, and its name goes out"
         for environment in plan.environments

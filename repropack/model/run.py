@@ -130,7 +130,8 @@ class SourceSnapshot(SparseRecord, frozen=True, kw_only=True):
         commitment: In a release: a salted commitment to the author's own commit that has the tree
             that ran (specification section 16). The author can open it later.
         replaced: In an anonymous release: the files in which the author replaced words that tell
-            who she is. `tree` is what is packed then, not what ran.
+            who she is, and submodules for whose commit another one stands. `tree` is what is packed
+            then, not what ran.
     """
 
     tree: GitOid

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A tree with words replaced in its text files, its file names and the targets of its links.
+"""A tree with words replaced in its text files, its file names and the targets of its links, and
+with other commits at the places of its submodules.
 
 The result is another tree with another id, written into the private repository; the tree that ran
 stays there as it is. What is no text is never edited.
@@ -7,7 +8,7 @@ stays there as it is. What is no text is never edited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +24,11 @@ __all__ = ["Rewritten", "rewritten_tree"]
 
 MAX_TEXT: Final = 64 * 1024 * 1024
 """Bytes of a file that is edited; larger ones are data, and the leak gate looks into them."""
+
+GITMODULES: Final = b".gitmodules"
+
+NOWHERE: Final = "https://anonymous.invalid/"
+"""Instead of the address of a submodule (RFC 6761, section 6.4: no such host can be)."""
 
 TOGETHER: Final = 10_000
 """Files that are read in one call of git."""
@@ -41,7 +47,12 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
 
 
-def rewritten_tree(store: Path, tree: str, change: Callable[[str, str], str]) -> Rewritten:
+def rewritten_tree(
+    store: Path,
+    tree: str,
+    change: Callable[[str, str], str],
+    submodules: Mapping[str, str] | None = None,
+) -> Rewritten:
     """Writes the tree with changed text.
 
     Args:
@@ -49,6 +60,8 @@ def rewritten_tree(store: Path, tree: str, change: Callable[[str, str], str]) ->
         tree: The tree id.
         change: From the recorded name of a file and a text (its content, its name, the target of
             a link) to the text that stands there instead.
+        submodules: Commit ids that stand at the places of submodules instead, by recorded name.
+            Where there are any, `.gitmodules` names their places and no address.
 
     Raises:
         UsageError: Two files would have one name.
@@ -60,12 +73,17 @@ def rewritten_tree(store: Path, tree: str, change: Callable[[str, str], str]) ->
     lines = []
     taken: dict[bytes, bytes] = {}
     files = []
+    commits = submodules or {}
     for entry, content in _with_contents(git, output):
         path, oid = entry.path, entry.oid
         name = recorded_name(path)
         place = _changed(path, lambda text, name=name: change(name, text))  # type: ignore[misc]
         fresh = _changed(content, lambda text, name=name: change(name, text))  # type: ignore[misc]
+        if commits and path == GITMODULES:
+            fresh = _without_addresses(lambda text: change(".gitmodules", text), commits)
         written = oid if fresh == content else _stored(git, fresh)
+        if entry.mode == GITLINK:
+            written = commits.get(name, oid)
         if place in taken:
             raise UsageError(
                 f"{name} and {recorded_name(taken[place])} would both be called "
@@ -120,6 +138,15 @@ def _read(git: Git, entries: list[tuple[_Entry, int]]) -> Iterator[tuple[_Entry,
         contents = dict(parse_batch(git.call("cat-file", "--batch", stdin=stdin).stdout))
     for entry, _ in entries:
         yield entry, contents.get(entry.oid, b"")
+
+
+def _without_addresses(change: Callable[[str], str], submodules: Mapping[str, str]) -> bytes:
+    """A `.gitmodules` made anew (gitmodules(5)), with nothing of what stood in the author's."""
+    sections = []
+    for name in sorted(submodules):
+        quoted = change(name).replace("\\", "\\\\").replace('"', '\\"')
+        sections.append(f'[submodule "{quoted}"]\n\tpath = "{quoted}"\n\turl = {NOWHERE}\n')
+    return "".join(sections).encode("utf-8")
 
 
 def _stored(git: Git, content: bytes) -> str:

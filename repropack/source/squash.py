@@ -18,6 +18,7 @@ from typing import Final
 from repropack.durable import sync_directory
 from repropack.errors import RepropackError
 from repropack.findings import Code, DefectError, Finding
+from repropack.source.commits import commit_id
 from repropack.source.git import Git, bare, initialise
 from repropack.source.private import private_repository
 from repropack.source.trees import (
@@ -33,17 +34,27 @@ from repropack.source.trees import (
 )
 from repropack.source.unpack import bundle_header, unpack
 
-__all__ = ["publishable", "squash"]
+__all__ = ["EMPTY_TREES", "publishable", "squash", "squashed_commit"]
 
 MESSAGE: Final = b"Code of a recorded run\n"
 """The message of every squashed commit."""
+
+NAME: Final = "repropack"
+MAIL: Final = "repropack@invalid"
+"""Author and committer of every squashed commit."""
+
+EMPTY_TREES: Final = {
+    40: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+    64: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+}
+"""The tree without files, by the digits of an id (SHA-1, SHA-256)."""
 
 _IDENTITY: Final = {
     f"GIT_{who}_{what}": value
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (
-        ("NAME", "repropack"),
-        ("EMAIL", "repropack@invalid"),
+        ("NAME", NAME),
+        ("EMAIL", MAIL),
         ("DATE", "@0 +0000"),
     )
 }
@@ -110,6 +121,13 @@ def publishable(
             )
         )
     return tuple(findings)
+
+
+def squashed_commit(tree: str) -> str:
+    """The id of the commit that `squash` makes of a tree."""
+    who = f"{NAME} <{MAIL}> 0 +0000"
+    head = f"tree {tree}\nauthor {who}\ncommitter {who}\n\n"
+    return commit_id(head.encode("ascii") + MESSAGE, "sha256" if len(tree) == 64 else "sha1")
 
 
 def squash(

@@ -111,6 +111,35 @@ def test_no_byte_of_a_release_has_anything_of_a_submodules_history(
         assert b"private words" not in content
 
 
+def test_an_anonymous_release_names_no_commit_and_no_address_of_a_submodule(
+    with_submodules: Project,
+) -> None:
+    project = with_submodules
+    project.git("config", "-f", ".gitmodules", "submodule.ext/lib.url", "https://known.example/lib")
+    project.git("commit", "-qam", "a public address")
+    project.ok("run", "--", "python", "run.py")
+    bundle = project.root.parent / "a.rpk"
+    screen = project.ok("export", "--anonymous", "-o", str(bundle), "--yes")
+    assert "ext/lib: a submodule: the commit that is packed stands for its own" in screen
+    content = everything(bundle)
+    assert b"known.example" not in content
+    for place in ("ext/lib", "ext/lib/inner"):
+        commit = project.git("-C", place, "rev-parse", "HEAD").strip()
+        assert commit.encode() not in content
+        assert bytes.fromhex(commit) not in content
+    # What stands there is what is packed.
+    text = subprocess.run(
+        ["tar", "--zstd", "-xOf", bundle, "runs/1/run.json"], check=True, capture_output=True
+    ).stdout
+    packed = json.loads(text)
+    replaced = packed["record"]["segments"][0]["source"]["replaced"]
+    assert replaced == [".gitmodules", "ext/lib"]
+    commits = {one["root"]: one["commit"] for one in packed["code"]}
+    assert bytes.fromhex(commits["{project}/ext/lib"]) in content
+    done = project.repropack("verify", str(bundle), "--json")
+    assert json.loads(done.stdout)["verdict"] == "REPRODUCED"
+
+
 @pytest.mark.parametrize(
     ("patterns", "gone", "stays", "roots"),
     [

@@ -10,7 +10,7 @@ import pytest
 from repropack.errors import RepropackError
 from repropack.findings import Code
 from repropack.source.snapshot import preserve, take
-from repropack.source.squash import publishable, squash
+from repropack.source.squash import EMPTY_TREES, publishable, squash, squashed_commit
 from tests.source.conftest import Git
 
 
@@ -33,6 +33,7 @@ def test_clone_has_the_tree_and_no_history(
     tree = take_tree(project, store)
     bundle = tmp_path / "code.bundle"
     commit = squash(store, tree, bundle, object_format="sha1")
+    assert squashed_commit(tree) == commit
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(bundle), str(clone))
     git(clone, "fsck", "--strict")
@@ -51,6 +52,16 @@ def test_clone_has_the_tree_and_no_history(
     heads = git(tmp_path, "bundle", "list-heads", str(bundle)).decode().split()
     assert heads == [commit, "HEAD", commit, "refs/heads/main"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clone", "code.bundle", "home", "project"]
+
+
+@pytest.mark.parametrize("kind", ["sha1", "sha256"])
+def test_the_tree_without_files_has_the_id_that_git_gives(
+    git: Git, tmp_path: Path, kind: str
+) -> None:
+    repository = tmp_path / "empty"
+    git(tmp_path, "init", "-q", f"--object-format={kind}", str(repository))
+    tree = git(repository, "write-tree").decode().strip()
+    assert EMPTY_TREES[len(tree)] == tree
 
 
 def test_bytes_depend_on_the_content_alone(
@@ -91,6 +102,7 @@ def test_sha256_bundle(tmp_path: Path, git: Git) -> None:
     tree = take_tree(root, store)
     bundle = tmp_path / "code.bundle"
     commit = squash(store, tree, bundle, object_format="sha256")
+    assert squashed_commit(tree) == commit
     git(tmp_path, "clone", "-q", str(bundle), str(tmp_path / "clone"))
     assert git(tmp_path / "clone", "rev-parse", "HEAD", "HEAD^{tree}").decode().split() == [
         commit,
