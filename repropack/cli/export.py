@@ -252,15 +252,14 @@ def command(
         if not as_json:
             show_screen(screen)
         if as_json and (dry_run or stopped):
-            say(canonical.encode(screen_facts(screen)).decode())
+            following = {"next": None if stopped else _without_dry_run()}
+            say(canonical.encode(screen_facts(screen) | following).decode())
         if stopped and as_json:
             return 1
         cleared = clear(scanned, waivers)
         if dry_run:
             if not as_json:
-                again = [word for word in sys.argv[2:] if word != "--dry-run"]
-                command_line = shlex.join(["repropack", "export", *again])
-                say(f"nothing was written (--dry-run); next: {bold(command_line)}")
+                say(f"nothing was written (--dry-run); next: {bold(_without_dry_run())}")
             return 0
         if pending:
             evaluate_again(prepared, dict(os.environ), quiet=as_json)
@@ -279,7 +278,7 @@ def command(
                 frame_notes=None if anonymous else frame_notes(),
             )
         if as_json:
-            written = _facts(exported)
+            written = _facts(exported) | {"next": _verifying(exported, anonymous=anonymous)}
             say(canonical.encode(screen_facts(screen) | written).decode())
             return 0
     _show_result(exported, asked)
@@ -384,7 +383,6 @@ def _show_result(exported: Exported, asked: Anonymity | None) -> None:
         f"{plural(len(bundle.manifest.members), 'file')} ({human_size(bundle.content_size)})"
     )
     say(f"{dim('digest')}     sha256:{bundle.manifest_sha256}  (of its manifest: for the paper)")
-    shortest = min(str(bundle.path), os.path.relpath(bundle.path), key=len)
     if asked is not None:
         say(
             f"{dim('kept')}       {STORE_NAME}/anonymous/{bundle.manifest_sha256}.json  without it "
@@ -396,14 +394,24 @@ def _show_result(exported: Exported, asked: Anonymity | None) -> None:
             else "           the release's key in it is in clear text: you typed no passphrase for "
             "your own"
         )
-        words = ["repropack", "verify", shortest, "--expect", f"sha256:{bundle.manifest_sha256}"]
-        say(f"next: {bold(shlex.join(words))}")
-        return
-    named = [word for signer in exported.signers for word in ("--signer", signer)]
-    if len(exported.signers) > 1:
-        named += ["--threshold", str(len(exported.signers))]
-    command_line = shlex.join(["repropack", "verify", shortest, *named])
-    say(f"next: {bold(command_line)}")
+    say(f"next: {bold(_verifying(exported, anonymous=asked is not None))}")
+
+
+def _verifying(exported: Exported, *, anonymous: bool) -> str:
+    """The command that a reader types, as the author types it here."""
+    bundle = exported.bundle
+    shortest = min(str(bundle.path), os.path.relpath(bundle.path), key=len)
+    if anonymous:
+        named = ["--expect", f"sha256:{bundle.manifest_sha256}"]
+    else:
+        named = [word for signer in exported.signers for word in ("--signer", signer)]
+        if len(exported.signers) > 1:
+            named += ["--threshold", str(len(exported.signers))]
+    return shlex.join(["repropack", "verify", shortest, *named])
+
+
+def _without_dry_run() -> str:
+    return shlex.join(["repropack", "export", *(w for w in sys.argv[2:] if w != "--dry-run")])
 
 
 def _facts(exported: Exported) -> dict[str, object]:

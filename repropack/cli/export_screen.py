@@ -16,6 +16,7 @@ from repropack.export.anonymity import Anonymised
 from repropack.export.hosts import host_notes
 from repropack.export.members import describe_claim
 from repropack.export.planned import PlannedEnvironment
+from repropack.privacy.search import concealed
 from repropack.privacy.walk import Leak, Scanned
 from repropack.signing.keys import PublicKey
 
@@ -71,7 +72,8 @@ def show_screen(screen: ExportScreen) -> None:
     planned = screen.prepared.plan
     say(f"{bold(show(planned.title))} → {screen.destination.name}")
     for chained in planned.chain:
-        command_line = show_command(chained.record.segments[-1].invocation.argv, limit=100)
+        argv = tuple(concealed(word) for word in chained.record.segments[-1].invocation.argv)
+        command_line = concealed(show_command(argv, limit=100))
         own = f" (yours: {chained.stored.id})" if chained.stored.id != chained.record.id else ""
         say(f"{dim(f'run {chained.number}')}      {chained.record.id}{own}  {command_line}")
     _section("code", _code_lines(planned))
@@ -105,7 +107,7 @@ def show_screen(screen: ExportScreen) -> None:
                 ],
             )
     variables = {
-        f"{name}={value}"
+        concealed(f"{name}={value}")
         for chained in planned.chain
         for segment in chained.record.segments
         for name, value in segment.invocation.variables.items()

@@ -16,6 +16,7 @@ from repropack.escaping import show
 from repropack.export.chain import ChainedRun
 from repropack.export.members import describe_claim
 from repropack.export.planned import ExportPlan
+from repropack.privacy.search import concealed
 
 __all__ = ["KINDS", "write_checklist"]
 
@@ -62,15 +63,17 @@ def _ml_code(planned: ExportPlan) -> str:
 
 def _neurips(planned: ExportPlan) -> str:
     claims = "; ".join(_claims(planned)) or BLANK
+    weights = ", weights" if planned.artifacts else ""
     filled = {
+        # Whether the paper says it too, no record knows.
         4: (
-            "Yes",
-            "A signed bundle holds code, environment, weights and commands; `repropack verify` "
+            BLANK,
+            f"A signed bundle holds code, environment{weights} and commands; `repropack verify` "
             f"repeats them. Claims: {claims}",
         ),
         5: (BLANK, f"Code: in the bundle. Data: {_data(planned)}. Address of the bundle: {BLANK}"),
         6: (
-            "Yes" if planned.chain else BLANK,
+            BLANK,
             "Commands with all arguments: " + "; ".join(f"`{_command(r)}`" for r in planned.chain),
         ),
         7: (BLANK, f"Declared tolerances: {claims}"),
@@ -111,7 +114,7 @@ def _acm(planned: ExportPlan) -> str:
         ("Execution", f"`repropack verify FILE`, `repropack verify FILE --retrain`; {BLANK}"),
         ("Metrics", ", ".join(dict.fromkeys(show(c.metric) for c in planned.claims)) or BLANK),
         ("Output", "one verdict, and a report with `--report FILE.html`"),
-        ("How much disk space required (approximately)?", f"{size / 2**20:.0f} MiB of weights; "
+        ("How much disk space required (approximately)?", f"{-(-size // 2**20)} MiB of weights; "
          f"data and packages: {BLANK}"),
         ("How much time is needed to prepare workflow (approximately)?", BLANK),
         ("How much time is needed to complete experiments (approximately)?", _time(planned)),
@@ -150,7 +153,8 @@ def _document(name: str, planned: ExportPlan, lines: list[str]) -> str:
 
 
 def _command(chained: ChainedRun) -> str:
-    return show(" ".join(chained.record.segments[-1].invocation.argv)).replace("`", "'")
+    typed = " ".join(chained.record.segments[-1].invocation.argv)
+    return show(concealed(typed)).replace("`", "'")
 
 
 def _claims(planned: ExportPlan) -> list[str]:

@@ -24,7 +24,16 @@ from repropack.privacy.readings import readings
 from repropack.privacy.rules import REACH, RULES, Rule
 from repropack.privacy.terms import MIN_ALONE, Term, TermKind
 
-__all__ = ["BEFORE", "CONTEXT", "Hit", "Searcher", "fingerprint", "is_binary", "masked"]
+__all__ = [
+    "BEFORE",
+    "CONTEXT",
+    "Hit",
+    "Searcher",
+    "concealed",
+    "fingerprint",
+    "is_binary",
+    "masked",
+]
 
 BEFORE: Final = 512 + LOOK_BACK
 """Characters before an anchor that may count."""
@@ -290,6 +299,20 @@ def masked(data: bytes) -> str:
     start = data[:4].decode("ascii", "replace") if len(data) >= 20 and data.isascii() else ""
     shown = start if start.isprintable() else ""
     return f"{shown}… ({len(data)} characters)"
+
+
+def concealed(text: str) -> str:
+    """A short text for a screen or a form, in which secrets are masked."""
+    data = text.encode("utf-8", "surrogateescape")
+    for rule in RULES:
+        if not rule.secret:
+            continue
+        for match in reversed(list(rule.pattern.finditer(data))):
+            if rule.accept(match):
+                secret = secret_of(match)
+                start = match.start("secret") if "secret" in match.re.groupindex else match.start()
+                data = data[:start] + masked(secret).encode() + data[start + len(secret) :]
+    return data.decode("utf-8", "surrogateescape")
 
 
 def fingerprint(rule: str, data: bytes) -> str:

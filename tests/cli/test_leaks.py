@@ -73,6 +73,9 @@ def test_a_dry_run_shows_everything_and_writes_nothing(leaky: Project) -> None:
     assert facts["hosts"] == ["GitHub releases: fits", "Zenodo: fits"]
     assert TOKEN[6:] not in done.stdout
     (found,) = (leak["id"] for leak in facts["leaks"] if leak["blocks"])
+    assert facts["next"] is None
+    clean = leaky.ok("export", "-o", "x.rpk", "--dry-run", "--json", "--waive", found)
+    assert json.loads(clean)["next"] == f"repropack export -o x.rpk --json --waive {found}"
     text = leaky.ok("export", "-o", "x.rpk", "--dry-run", "--waive", found)
     assert "before compression" in text
     last = text.splitlines()[-1]
@@ -117,6 +120,8 @@ def test_programs_and_people_are_told_the_same_before_and_when_it_is_written(
     written["members"] = [
         {key: member[key] for key in ("path", "size", "role")} for member in written["members"]
     ]
+    assert written.pop("next").startswith("repropack verify x.rpk --signer SHA256:")
+    assert shown.pop("next").startswith("repropack export -o x.rpk --waive ")
     assert {key: written[key] for key in shown} == shown
     text = leaky.ok("export", "-o", "y.rpk", "--dry-run")
     listed = [*(m["path"] for m in shown["members"]), *shown["held_back"], *shown["hosts"]]
@@ -183,7 +188,8 @@ def test_checklists_are_filled_from_the_record_and_blank_elsewhere(leaky: Projec
     assert "- [x] **Evaluation code**: `python eval.py out/model.bin`" in code
     assert "weights/out/model.bin" in code
     answers = leaky.ok("checklist", "last", "--kind", "neurips")
-    assert answers.count("   Answer: ") == 16
+    # An answer is about the paper, which no record knows.
+    assert answers.count("   Answer: ____\n") == 16
     assert "8. **Experiments compute resources**\n   Answer: ____\n   Justification: " in answers
     assert "score = " in answers
     appendix = leaky.ok("checklist", "--kind", "acm")
@@ -217,3 +223,15 @@ def test_names_of_the_machine_that_recorded_are_searched_on_every_other(
     rules = {x["rule"] for x in json.loads(done.stdout)["leaks"] if x["place"] == "out/notes.txt"}
     assert rules == {"term: user name", *(["term: host name"] if anonymous else [])}
     assert project.repropack("scan", "last").returncode == 1
+
+
+def test_a_secret_on_the_command_line_is_masked_where_it_is_shown(project: Project) -> None:
+    project.write("other.py", "import json\njson.dump({'score': 1}, open('metrics.json', 'w'))\n")
+    project.ok("key", "new")
+    project.ok("run", "--", "python", "other.py", "--api-key", TOKEN, f"--token={TOKEN}")
+    done = project.repropack("export", "--dry-run")
+    assert done.returncode == 1
+    assert "--api-key 'ghp_… (40 characters)'" in done.stdout
+    forms = [project.ok("checklist", "--kind", kind) for kind in ("ml-code", "neurips", "acm")]
+    for text in (done.stdout, done.stderr, *forms):
+        assert TOKEN[6:] not in text
