@@ -250,6 +250,15 @@ RULES: Final = (
           rb"(?:sshpass[ \t]{1,8}-p[ \t]{0,8}|curl(?:[ \t][^\r\n]{0,300}?)?[ \t](?:-u|--user)"
           rb"[ =]{1,4}[\"']?[^\s:\"'$]{1,64}:)[\"']?(?P<secret>[^\s\"'$]{4,128})", _LOGIN,
           b"sshpass curl", accept=is_password),
+    _rule("option-secret",
+          rb"(?i)--?(?:[a-z0-9]{1,20}[_-]){0,3}(?:password|passwd|passphrase|token|secret|api[_-]?key"
+          rb"|access[_-]?key|secret[_-]?key)(?:=|[ \t]{1,4}"
+          rb"|\\?\"[ \t\r\n]{0,16},[ \t\r\n]{0,16}\\?\")[\"']?"
+          rb"(?P<secret>[^\s\"'\\,;(){}\[\]<>$]{6,200})", _LOGIN,
+          b"password passwd passphrase token secret apikey api_key api-key accesskey access_key "
+          b"access-key secretkey secret_key secret-key", before=72,
+          near=rb"(?i)(?:password|passwd|passphrase|token|secret|api[_-]?key|access[_-]?key"
+          rb"|secret[_-]?key)(?:=|\\?\"[ \t\r\n]{0,16},|[ \t])", accept=is_unquoted_password),
     _rule("secret-assignment",
           rb"(?i)(?:key|token|secret|credential|passwd|password|passphrase|auth)s?" + _ASSIGN
           + rb"[bru]?\\?[\"']?(?P<secret>[A-Za-z0-9+/_.-]{20,3000}={0,2})(?![A-Za-z0-9+/_.(\[-])",

@@ -228,3 +228,29 @@ def test_a_short_name_that_is_a_word_is_found_with_its_initial() -> None:
     for text in ("J. Snow", "Snow, J.", "Jon Snow", "jon_snow", "QuollInstitute"):
         assert list(searcher.search(f"({text})".encode())), text
     assert not list(searcher.search(b"let it snow, j = 3; j_snow = 0"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '["train.py","--password=Xk9fjq7zzW"]',
+        '["train.py","--db-password", "Xk9fjq7zzW"]',
+        '["train.py","--token","ab12Cd34eF56ab12Cd34eF56"]',
+        "train.py --hub_token ab12Cd34eF56ab12Cd34eF56 --seed 3",
+        "train.py --api-key 'ab12Cd34eF56'",
+    ],
+)
+def test_secrets_of_a_command_line(line: str) -> None:
+    (hit,) = {hit for hit in found(line.encode()) if hit.rule == "option-secret"}
+    assert hit.blocks
+    assert "34eF56" not in hit.shown
+    assert "Xk9f" not in hit.shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["--token-type bearer", "--password PASSWORD", "--token TOKEN_NAME", "--secret-key-file k.pem",
+     "--token=$HF_TOKEN", "--api-key <your key>", "--max-token 1000000", "--token tokens.json"],
+)  # fmt: skip
+def test_options_that_hold_no_secret(line: str) -> None:
+    assert not {hit for hit in found(line.encode()) if hit.blocks}
