@@ -147,7 +147,14 @@ def _show_anonymity(screen: ExportScreen, made: Anonymised) -> None:
             state = (
                 "it has been evaluated" if screen.calibrated else "it is evaluated before signing"
             )
-        _section("evaluated", [f"what goes out is not what ran: {state}"])
+        lines = [f"what goes out is not what ran: {state}"]
+        chain = screen.prepared.plan.chain
+        if (screen.pending or screen.calibrated) and len(chain) > 1:
+            lines.append(
+                "on the packed files only: what trained them is not repeated "
+                "(`repropack verify FILE --retrain` does it)"
+            )
+        _section("evaluated", lines)
 
 
 def screen_facts(screen: ExportScreen) -> dict[str, object]:

@@ -37,15 +37,18 @@ def _ml_code(planned: ExportPlan) -> str:
     locked = sum(len(e.locked) for e in planned.environments)
     unlocked = sum(len(e.unlocked) for e in planned.environments)
     training = planned.chain[:-1] or planned.chain
+    evaluation = f"`{_command(planned.chain[-1])}`"
+    if len(planned.chain) == 1:
+        evaluation = f"the same run gives the numbers: {evaluation}" if planned.claims else BLANK
     items = [
         (
-            locked > 0 and not unlocked,
+            _python(planned) != BLANK and not unlocked,
             "Specification of dependencies",
             f"`environment/pylock.toml`: {_python(planned)}, {locked} packages with digests"
             + (f"; {unlocked} could not be locked" if unlocked else ""),
         ),
         (True, "Training code", "; ".join(f"`{_command(run)}`" for run in training)),
-        (True, "Evaluation code", f"`{_command(planned.chain[-1])}`"),
+        (evaluation != BLANK, "Evaluation code", evaluation),
         (
             bool(planned.artifacts),
             "Pre-trained models",
@@ -197,7 +200,7 @@ def _data(planned: ExportPlan) -> str:
         + f"; licence {d.manifest.licence or BLANK})"
         for d in planned.data
     ]
-    return show("; ".join(sets)) if sets else "none was read from outside the code"
+    return show("; ".join(sets)) if sets else "none was seen to be read from outside the code"
 
 
 def _data_licences(planned: ExportPlan) -> str:

@@ -690,6 +690,7 @@ def test_replaced_words_are_declared_and_gone(telling: Project) -> None:
     done = project.repropack("export", "--anonymous", *WORDS, "-o", str(bundle), "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "evaluating it before it is signed" in done.stderr
+    assert "what trained them is not repeated" in " ".join(done.stdout.split())
     assert re.search(
         r"replaced   'zprivate_lib' → 'plain_lib', 3 times: eval\.py \(2\), "
         r"zprivate_lib\.py \(1\)",

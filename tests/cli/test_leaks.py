@@ -182,6 +182,10 @@ def test_the_authors_own_name_in_code_stops_an_export(project: Project) -> None:
 
 
 def test_checklists_are_filled_from_the_record_and_blank_elsewhere(leaky: Project) -> None:
+    # A training that gives no number is no evaluation, and one without packages depends on none.
+    alone = leaky.ok("checklist", "--kind", "ml-code")
+    assert "- [ ] **Evaluation code**: ____" in alone
+    assert "- [x] **Specification of dependencies**" in alone
     leaky.ok("run", "--", "python", "eval.py", "out/model.bin")
     code = leaky.ok("checklist", "--kind", "ml-code")
     assert "- [x] **Training code**: `python train.py`" in code
