@@ -39,6 +39,7 @@ from repropack.store.runs import (
     PrivateFacts,
     Started,
     StoredRun,
+    begin,
     read_record,
     required,
     segment_directory,
@@ -290,7 +291,7 @@ class Store:
         found = [
             (directory, begun[0])
             for directory in (self.directory / "runs").iterdir()
-            if (begun := _begin(directory)) is not None
+            if (begun := begin(directory)) is not None
         ]
         # Runs of one second are told apart by the time of a file that is written once.
         found.sort(key=lambda run: (run[1].started, _written(run[0] / "started.json"), run[1].id))
@@ -442,7 +443,7 @@ class Store:
 
     def _load(self, directory: Path) -> StoredRun | None:
         """A run's directory; None for what is none: a stray file, one whose start was cut off."""
-        begun = _begin(directory)
+        begun = begin(directory)
         if begun is None:
             return None
         started, damage = begun
@@ -548,17 +549,6 @@ class Store:
         if run.record is None:
             return []
         return _products_of(run.directory, run.record, _written(run.directory / "run.json"))
-
-
-def _begin(directory: Path) -> tuple[Started, str] | None:
-    """How a run began, and what is wrong with the file that tells it; None for no run."""
-    try:
-        return read_record(directory / "started.json", Started), ""
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except UsageError as error:
-        unknown = Started(version=RECORD_VERSION, id=directory.name, name=None, started="", argv=())
-        return unknown, str(error)
 
 
 def _products_of(directory: Path, record: RunRecord, finished: int) -> list[IndexedProduct]:

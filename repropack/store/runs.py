@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from repropack import canonical
 from repropack.errors import UsageError
-from repropack.model import RunRecord
+from repropack.model import RECORD_VERSION, RunRecord
 
 __all__ = [
     "Opening",
@@ -18,6 +18,7 @@ __all__ = [
     "Started",
     "StoredRun",
     "T",
+    "begin",
     "read_record",
     "required",
     "segment_directory",
@@ -102,6 +103,17 @@ class StoredRun(Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """The run's id."""
         return self.started.id
+
+
+def begin(directory: Path) -> tuple[Started, str] | None:
+    """How a run began, and what is wrong with the file that tells it; None for no run."""
+    try:
+        return read_record(directory / "started.json", Started), ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UsageError as error:
+        unknown = Started(version=RECORD_VERSION, id=directory.name, name=None, started="", argv=())
+        return unknown, str(error)
 
 
 def segment_directory(run: Path, number: int) -> Path:

@@ -368,6 +368,8 @@ def _repeat(
             variables,
             new_seeds=request.new_seeds,
             versions=request.versions,
+            no_number=bool(ladder.claims)
+            and all(r.fresh is None or r.verdict is Verdict.REPRODUCED for r in ladder.claims),
         )
         if request.explain and request.new_seeds:
             ladder.step(

@@ -93,6 +93,7 @@ def causes_of(
     *,
     new_seeds: bool = False,
     versions: Collection[str] = (),
+    no_number: bool = False,
 ) -> tuple[Cause, ...]:
     """What may explain other numbers, the likeliest first.
 
@@ -106,6 +107,7 @@ def causes_of(
             curves part says nothing.
         versions: The packages of which the reader took another version: what she changed on purpose
             is likelier than what is there anyway, if the run used it.
+        no_number: Whether what is wrong is only that numbers are missing: no chance explains that.
     """
     here = describe_machine(variables)
     if conditions.release.anonymous:
@@ -126,6 +128,8 @@ def causes_of(
         if cause.subject in versions and cause.weight > UNUSED:
             changed = max(cause.weight, PRIORS[CauseKind.SETTING] + cause.weight / 10)
             found[place] = replace(cause, weight=round(changed, 6))
+    if no_number:
+        return rank(found.values(), signature)
     unseeded = Cause(
         kind=CauseKind.SETTING,
         subject=RANDOMNESS,

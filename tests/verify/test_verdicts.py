@@ -281,6 +281,8 @@ def test_stale_metric_file_among_what_was_read_does_not_pass(tmp_path: Path) -> 
     report = check(draft.write())
     assert outcome(report) == INCONCLUSIVE
     assert "no such number" in report.reason
+    # What is missing is no other draw of a random number.
+    assert not [c for c in report.causes if "randomness" in c.subject]
 
 
 def test_nothing_claimed_is_inconclusive(tmp_path: Path) -> None:
