@@ -29,10 +29,12 @@ def recorded(bare_project: Project) -> Project:
 @pytest.fixture(scope="module")
 def recorded_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with two runs and files of no use, which no test changes."""
-    root = tmp_path_factory.mktemp("wrong")
-    (root / "home").mkdir()
+    place = tmp_path_factory.mktemp("wrong")
+    root, home = place / "project", place / "home"
+    root.mkdir()
+    home.mkdir()
     environment = {
-        "HOME": str(root / "home"),
+        "HOME": str(home),
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
