@@ -146,6 +146,7 @@ def conclude(ended: EndedCommand) -> bool:
     metrics = gaps.attempt(
         "metrics", lambda: _metrics(prepared, written.products, gaps), RunMetrics(metrics=())
     ).metrics
+    metrics = gaps.attempt("metrics", lambda: _with_earlier(prepared, metrics), metrics)
     environment = gaps.attempt(
         "environment", lambda: _environment(ended, observed.told, code), None
     )
@@ -413,6 +414,17 @@ def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> R
     if missed := [p.path for p in products if not p.kept and is_searched(p.path)]:
         gaps.add("metrics", f"not kept, so not searched for metrics: {some(missed)}")
     return found
+
+
+def _with_earlier(prepared: Prepared, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+    """The metrics of this segment, their curves behind those of the segments before it."""
+    run = prepared.run
+    if run.record is None:
+        return metrics
+    from repropack.importers.segments import joined  # only a resumed run needs it
+
+    before = range(1, len(run.record.segments) + 1)
+    return joined([*(prepared.store.metrics_up_to(run, n).metrics for n in before), metrics])
 
 
 def _seen_resumes(

@@ -30,7 +30,14 @@ from repropack.importers.recurring import is_random, natural_order, place_of
 from repropack.importers.series import MAX_POINTS, shortened
 from repropack.model import Metric
 
-__all__ = ["MAX_LOGGED", "MAX_RUN_POINTS", "RunMetrics", "is_searched", "read_run_metrics"]
+__all__ = [
+    "MAX_LOGGED",
+    "MAX_RUN_POINTS",
+    "RunMetrics",
+    "bounded",
+    "is_searched",
+    "read_run_metrics",
+]
 
 MAX_CONSOLE: Final = 16 * 1024 * 1024
 """Bytes at the end of a log that are searched: a few seconds of work after the command."""
@@ -108,7 +115,7 @@ def read_run_metrics(
     if len(remarks) > MAX_REMARKS:
         more = len(remarks) - MAX_REMARKS
         remarks[MAX_REMARKS:] = [f"{more} more files could not be read for metrics"]
-    return RunMetrics(metrics=_bounded(_placed(found)), remarks=tuple(remarks))
+    return RunMetrics(metrics=bounded(_placed(found)), remarks=tuple(remarks))
 
 
 def _file(path: str, size: int, readers: Sequence[str], read: Callable[[str], bytes]) -> Reading:
@@ -170,12 +177,13 @@ def _placed(found: Sequence[Metric]) -> list[Metric]:
     return result
 
 
-def _bounded(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+def bounded(metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """The metrics with series as long as the record of a run may hold."""
     lengths = [len(m.series.values) for m in metrics if m.series is not None]
     limit = MAX_POINTS
     while sum(min(length, limit) for length in lengths) > MAX_RUN_POINTS and limit > 1:
         limit //= 2
-    if limit == MAX_POINTS:
+    if limit == MAX_POINTS and max(lengths, default=0) <= limit:
         return tuple(metrics)
     return tuple(
         m if m.series is None else replace(m, series=shortened(m.series, limit)) for m in metrics

@@ -17,6 +17,7 @@ __all__ = [
     "MAX_POINTS",
     "STEP_NAMES",
     "Sample",
+    "compact",
     "metric",
     "points",
     "series",
@@ -84,7 +85,7 @@ def series(samples: Sequence[Sample]) -> Series:
     kept = samples[_offset(len(samples), MAX_POINTS) :: _stride(len(samples), MAX_POINTS)]
     steps = tuple(step for step, _ in kept)
     length = len(samples) if len(kept) < len(samples) else 0
-    return _compact(tuple(stored_value(value) for _, value in kept), steps, length)
+    return compact(tuple(stored_value(value) for _, value in kept), steps, length)
 
 
 def shortened(whole: Series, limit: int) -> Series:
@@ -94,7 +95,7 @@ def shortened(whole: Series, limit: int) -> Series:
         return whole
     chosen = slice(_offset(count, limit), None, _stride(count, limit))
     steps = tuple(step for step, _ in points(whole))[chosen]
-    return _compact(whole.values[chosen], steps, whole.length or count)
+    return compact(whole.values[chosen], steps, whole.length or count)
 
 
 def points(whole: Series) -> Iterator[tuple[float | None, float]]:
@@ -107,7 +108,14 @@ def points(whole: Series) -> Iterator[tuple[float | None, float]]:
         yield step, float(value)
 
 
-def _compact(values: tuple[_Value, ...], steps: tuple[float | None, ...], length: int) -> Series:
+def compact(values: tuple[_Value, ...], steps: tuple[float | None, ...], length: int) -> Series:
+    """The series of at least one value, with its steps in their shortest form.
+
+    Args:
+        values: As they are stored.
+        steps: As many.
+        length: How many values there were, where some are left out; else 0.
+    """
     first = steps[0]
     if first is not None:
         second = steps[1] if len(steps) > 1 else first + 1

@@ -360,12 +360,20 @@ class Store:
         return run.record
 
     def metrics(self, run: StoredRun) -> MetricSet:
-        """The metrics of a run: those of its last segment.
+        """The metrics of a run: those of its last segment, with the curves of all.
 
         Raises:
             UsageError: The file is missing or damaged.
         """
-        return required(_last_place(run) / "metrics.json", MetricSet)
+        return self.metrics_up_to(run, len(run.record.segments) if run.record is not None else 1)
+
+    def metrics_up_to(self, run: StoredRun, segment: int) -> MetricSet:
+        """The metrics that the run had when a segment of it had ended.
+
+        Raises:
+            UsageError: The file is missing or damaged.
+        """
+        return required(segment_directory(run.directory, segment) / "metrics.json", MetricSet)
 
     def private(self, run: StoredRun) -> PrivateFacts:
         """The private facts of a run, over all its segments; where they differ, of the last.
@@ -572,11 +580,6 @@ def _products_of(directory: Path, record: RunRecord, finished: int) -> list[Inde
             for product in segment.products
         ]
     return found
-
-
-def _last_place(run: StoredRun) -> Path:
-    number = len(run.record.segments) if run.record is not None else 1
-    return segment_directory(run.directory, number)
 
 
 def _sync_file(path: Path) -> None:

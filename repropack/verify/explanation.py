@@ -78,7 +78,7 @@ def curves_of(repeated: Repeated) -> tuple[CurveComparison, ...]:
     found = [
         curve
         for one in (*repeated.earlier, repeated)
-        for curve in compare_curves(one.run.number, one.run.metrics.metrics, one.metrics)
+        for curve in compare_curves(one.run.number, one.recorded, one.metrics)
     ]
     found.sort(key=lambda curve: curve.first is None)
     return tuple(found[:MAX_CURVES])
@@ -180,7 +180,7 @@ def explain_by_reruns(
     number = 0
     whole = (*repeated.earlier, repeated)
     seconds = sum(one.seconds for one in whole)
-    parting = find_parting((o.run.number, o.run.metrics.metrics, o.metrics) for o in whole)
+    parting = find_parting((o.run.number, o.recorded, o.metrics) for o in whole)
 
     def repeat(trial: Trial) -> tuple[tuple[Metric, ...], bool] | None:
         nonlocal number

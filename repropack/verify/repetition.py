@@ -21,6 +21,7 @@ from repropack.findings import Code, Finding
 from repropack.importers import MAX_METRIC_FILE
 from repropack.importers.recurring import place_of
 from repropack.importers.run_metrics import MAX_LOGGED, read_run_metrics
+from repropack.importers.segments import joined, since
 from repropack.metric_log import VARIABLE as METRICS_VARIABLE
 from repropack.model import Claim, Difference, Isolation, Metric, Segment
 from repropack.paths import descend_beneath, read_beneath
@@ -55,6 +56,8 @@ class Repeated(Struct, frozen=True, kw_only=True):
     """What the repetition of a run gave: of its last segment, but for time and differences.
 
     Attributes:
+        metrics: Those of its last segment, with the curves of all repeated ones.
+        recorded: What was recorded of the run, as far as it was repeated.
         written: Paths below the project of what the segment wrote.
         variables: Those that it had.
         numerics: Its numerical settings by library, where its processes said them.
@@ -64,6 +67,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     run: ReleaseRun
     project: Path
     metrics: tuple[Metric, ...]
+    recorded: tuple[Metric, ...]
     isolation: Isolation
     differences: tuple[Difference, ...]
     seconds: float
@@ -114,17 +118,26 @@ def _repeat_run(
     place.mkdir()
     seconds = 0.0
     differences: list[Difference] = []
+    metrics: list[tuple[Metric, ...]] = []
     repeated: Repeated | None = None
     for number, segment in numbered:
         repeated = _repeat_segment(run, number, segment, place, conditions, made, claims)
         seconds += repeated.seconds
         differences += repeated.differences
+        metrics.append(repeated.metrics)
         before = mine[-1].names if mine else frozenset()
         mine.append(
             MadeFiles(segment=segment, project=repeated.project, names=before | repeated.written)
         )
     assert repeated is not None
-    return structs.replace(repeated, differences=tuple(dict.fromkeys(differences)), seconds=seconds)
+    fresh, recorded = joined(metrics), run.metrics.metrics
+    return structs.replace(
+        repeated,
+        metrics=fresh,
+        recorded=since(recorded, fresh) if len(numbered) < len(record.segments) else recorded,
+        differences=tuple(dict.fromkeys(differences)),
+        seconds=seconds,
+    )
 
 
 def _refuse_interrupted(run: ReleaseRun, resumed: Sequence[Segment]) -> None:
@@ -234,6 +247,7 @@ def _repeat_segment(
         run=run,
         project=project,
         metrics=metrics,
+        recorded=run.metrics.metrics,
         isolation=isolation,
         differences=tuple(differences),
         seconds=end.seconds,

@@ -205,3 +205,59 @@ def test_outputs_in_folders_named_by_time_are_found_by_the_next_run(project: Pro
     done = _verify(project, _exported(project), "--retrain")
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1].startswith("REPRODUCED")
+
+
+# Has a log that each start begins anew, and one that goes on.
+PRINTING = """\
+import json, pathlib, sys
+state = {"step": 0, "loss": 64.0}
+if "--resume" in sys.argv:
+    state = json.loads(pathlib.Path("ckpt.bin").read_text())
+whole = open("whole.jsonl", "a")
+log = open("log.csv", "w")
+log.write("step,train_loss\\n")
+while state["step"] < 6:
+    if state["step"] == 4 and "--resume" not in sys.argv:
+        sys.exit(3)
+    state = {"step": state["step"] + 1, "loss": state["loss"] / 2}
+    print(f"loss: {state['loss']}")
+    log.write(f"{state['step']},{state['loss']}\\n")
+    print(json.dumps({"step": state["step"], "appended": state["loss"]}), file=whole)
+    # The third step is repeated: the checkpoint is older than the end.
+    if state["step"] % 2 == 0 and state["step"] != 4:
+        pathlib.Path("ckpt.bin").write_text(json.dumps(state))
+"""
+
+
+def test_a_curve_goes_over_all_segments(project: Project) -> None:
+    project.ok("key", "new")
+    project.write("loop.py", PRINTING)
+    assert project.repropack("run", "--name", "long", "--", "python", "loop.py").returncode == 3
+    project.ok("run", "--resume", "long", "--", "python", "loop.py", "--resume")
+    curves = {m["name"]: m for m in project.show("long")["metrics"]}
+    joined = curves["train_loss"]
+    assert joined["series"]["values"] == [32.0, 16.0, 8.0, 4.0, 2.0, 1.0]
+    assert joined["series"]["first"] == 1
+    assert joined["value"] == 1.0
+    # What was appended to has all, in the order in which it was written.
+    assert curves["appended"]["series"]["values"] == [32, 16, 8, 4, 8, 4, 2, 1]
+    # Without a step nobody knows where these values belong.
+    assert curves["loss"]["series"]["values"] == [8, 4, 2, 1]
+
+    bundle = _exported(project, "long")
+    retrained = json.loads(_verify(project, bundle, "--retrain", "--explain", "--json").stdout)
+    compared = {c["metric"]: c for c in retrained["curves"]}
+    assert {name: one["compared"] for name, one in compared.items()} == {
+        "train_loss": 6,
+        "appended": 8,
+        "loss": 4,
+    }
+    evaluated = json.loads(_verify(project, bundle, "--explain", "--json").stdout)
+    compared = {c["metric"]: c for c in evaluated["curves"]}
+    # It repeats steps 3 to 6: the others are neither compared nor missing.
+    assert compared["train_loss"]["compared"] == 4
+    assert compared["train_loss"]["recorded"]["values"] == [8, 4, 2, 1]
+    # A log that is only appended to is no input, so that its earlier lines are not there.
+    del compared["appended"]
+    for curve in (*retrained["curves"], *compared.values()):
+        assert not {"only_recorded", "only_fresh", "first"} & curve.keys()
