@@ -52,7 +52,9 @@ def command(one: str, other: str, as_json: bool) -> int:
     curves, causes = _diagnosis(first, second)
     if as_json:
         why = {"curves": curves, "causes": causes} if causes or curves else {}
-        say(canonical.encode({**changed, **why}).decode())
+        signers = {one.argument: one.signer for one in (first, second) if one.signer is not None}
+        signed = {"signers": signers} if signers else {}
+        say(canonical.encode({**changed, **why, **signed}).decode())
         return 1 if changed else 0
     say(f"{bold(first.name)} → {bold(second.name)}")
     for topic, changes in changed.items():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -12,13 +13,15 @@ from repropack.cli.places import trust_policy
 from repropack.cli.progress import byte_progress
 from repropack.escaping import show
 from repropack.findings import DefectError
-from repropack.model import Environment, Metric, RunRecord
+from repropack.model import Environment, Metric, RunRecord, SignerReport
 from repropack.reports.text import describe_signer
 from repropack.store import Store
 from repropack.verify.integrity import read_signed
 from repropack.verify.release import read_release
 
 __all__ = ["Execution", "named_execution"]
+
+_ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"
 
 
 class Execution(Struct, frozen=True, kw_only=True):
@@ -29,6 +32,7 @@ class Execution(Struct, frozen=True, kw_only=True):
         argument: What the user typed.
         environments: By digest, as the segments of the record name them.
         store: Where the run was recorded; None for a bundle.
+        signer: Who signed the bundle; None for a recorded run.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     environments: dict[str, Environment]
     metrics: tuple[Metric, ...]
     store: Store | None = None
+    signer: SignerReport | None = None
 
 
 def named_execution(text: str, *, quiet: bool) -> Execution:
@@ -67,15 +72,20 @@ def named_execution(text: str, *, quiet: bool) -> Execution:
 
 
 def _is_bundle(text: str) -> bool:
-    """A directory counts only if a bundle was extracted to it: a run may have the same name."""
+    """A file or a directory without the look of a bundle does not hide a run of the same name."""
     path = Path(text).expanduser()
     return (
         "://" in text
         or path.suffix in (".rpk", ".001")
-        or path.is_file()
+        or (path.is_file() and ("/" in text or _begins_as_bundle(path)))
         or path.with_name(f"{path.name}.001").is_file()
         or (path / "manifest.json").is_file()
     )
+
+
+def _begins_as_bundle(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_ZSTANDARD)) == _ZSTANDARD
 
 
 def _of_bundle(text: str, *, quiet: bool) -> Execution:
@@ -88,12 +98,14 @@ def _of_bundle(text: str, *, quiet: bool) -> Execution:
             verified = signed.listed.verify(progress=advance)
         release = read_release(verified, signed.statement)
     run = release.claimed
-    named = {segment.environment for segment in run.packed.record.segments}
+    # Of a run with several segments the environment of the last is packed.
+    last = run.packed.record.segments[-1].environment
     there = release.environments[run.packed.environment].environment
     return Execution(
         name=f"{show(text, limit=200)} (signed by {describe_signer(signed.signer)})",
         argument=text,
         record=run.packed.record,
-        environments={each: there for each in named if each is not None},
+        environments={} if last is None else {last: there},
         metrics=run.metrics.metrics,
+        signer=signed.signer,
     )

@@ -32,6 +32,7 @@ def test_a_bundle_is_compared_with_a_run_and_with_another_bundle(released: Proje
         assert "command  python train.py --seed 1 → python train.py --seed 2" in done.stdout
         facts = json.loads(released.repropack("diff", *pair, "--json").stdout)
         assert list(facts["wrote"]) == ["{project}/out/model.bin"]
+        assert set(facts["signers"]) == {name for name in pair if name.endswith(".rpk")}
 
 
 def test_a_reader_without_a_store_can_compare_two_bundles(
@@ -62,6 +63,7 @@ def test_a_damaged_bundle_is_named_and_not_compared(released: Project) -> None:
 
 def test_a_run_whose_name_is_a_directory_is_a_run(released: Project) -> None:
     (released.root / "one").mkdir()
+    (released.root / "two").write_text("notes\n")
     done = released.repropack("diff", "one", "two")
     assert "--seed 1 → python train.py --seed 2" in done.stdout
 
