@@ -96,7 +96,8 @@ def _claims(known: Known) -> list[str]:
         "# - retrain_new_seed: all runs again with another seed",
         "# Tolerances: exact: true, absolute: N, relative: N (with absolute: added), at_least: N,",
         "# at_most: N; for new seeds also interval: {} (of three or more recorded seeds; with",
-        "# confidence, floor and max_half_width if you like) and equivalent: N.",
+        "# confidence, floor and max_half_width if you like) and equivalent: N. Both take a side,",
+        "# where only what is worse counts: equivalent: {margin: N, side: lower}.",
     ]
     suggested = _suggested(known)
     if not suggested:

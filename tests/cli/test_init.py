@@ -12,6 +12,7 @@ from repropack.export.project_template import Known, write_template
 from repropack.project_file import (
     DeclaredClaim,
     DeclaredData,
+    DeclaredEquivalence,
     DeclaredInterval,
     DeclaredTolerance,
     ProjectFile,
@@ -32,7 +33,14 @@ def _read(tmp_path: Path, text: str) -> ProjectFile:
 
 def test_every_key_is_explained() -> None:
     text = write_template(Known(title="x"))
-    for kind in (ProjectFile, DeclaredClaim, DeclaredData, DeclaredTolerance, DeclaredInterval):
+    for kind in (
+        ProjectFile,
+        DeclaredClaim,
+        DeclaredData,
+        DeclaredTolerance,
+        DeclaredInterval,
+        DeclaredEquivalence,
+    ):
         for name in kind.__struct_fields__:
             assert re.search(rf"\b{name}\b", text), name
 
