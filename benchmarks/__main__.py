@@ -7,11 +7,14 @@ Each section is printed when it is measured. `archivers` means `archivers-1`, `-
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib
 import os
 import platform
 import tempfile
 from pathlib import Path
+
+import repropack
 
 TABLE: dict[str, tuple[str, tuple[int, ...]]] = {
     "container": ("benchmarks.container", ()),
@@ -37,6 +40,9 @@ def main() -> None:
     unknown = [name for name in arguments.names if not rows_of(name)]
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(TABLE)}")
+    # Installed programs have their bytecode; these would be compiled anew at every start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(Path(repropack.__file__).parent, quiet=1)
     print(machine(), flush=True)
     for row in chosen:
         module, extra = TABLE[row]

@@ -22,7 +22,8 @@ def install(peers: Mapping[str, str], scratch: Path, trouble: dict[str, str]) ->
     place = Path(os.environ.get("REPROPACK_BENCH_PEERS") or scratch / "peers").absolute()
     place.mkdir(parents=True, exist_ok=True)
     for name, packages in peers.items():
-        environment = place / packages.split()[0]
+        # Two measurements may want the same program with others beside it.
+        environment = place / "+".join(packages.split())
         if not (environment / ".installed").exists():
             uv = find_uv_bin()
             for command in (
