@@ -20,11 +20,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import yaml
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from repropack.errors import UsageError
 from repropack.model import (
@@ -55,9 +55,9 @@ class _Declared(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class DeclaredInterval(_Declared, frozen=True, kw_only=True):
     """How a prediction interval of recorded seeds is made (`repropack.model.Interval`)."""
 
-    confidence: float = 0.95
-    floor: float = 0.0
-    max_half_width: float | None = None
+    confidence: Annotated[float, Meta(gt=0.5, le=0.9999)] = 0.95
+    floor: Annotated[float, Meta(ge=0)] = 0.0
+    max_half_width: Annotated[float, Meta(gt=0)] | None = None
     side: Side = Side.BOTH
 
 

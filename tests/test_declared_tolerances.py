@@ -46,6 +46,9 @@ def test_tolerances_of_seeds(tmp_path: Path, text: str, tolerance: Tolerance) ->
     "text",
     [
         "{interval: {side: left}}",
+        "{interval: {confidence: 95}}",
+        "{interval: {floor: -1}}",
+        "{interval: {max_half_width: 0}}",
         "{equivalent: {side: lower}}",
         "{equivalent: {margin: -1}}",
         "{equivalent: .nan}",

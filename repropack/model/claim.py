@@ -90,7 +90,7 @@ class Interval(SparseRecord, frozen=True, kw_only=True, tag_field="kind", tag="i
     """
 
     values: Annotated[tuple[float, ...], Meta(min_length=1, max_length=10_000)]
-    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Meta(gt=0.5, le=0.9999)] = 0.95
     floor: Annotated[float, Meta(ge=0)] = 0.0
     max_half_width: Annotated[float, Meta(gt=0)] | None = None
     side: Side = Side.BOTH

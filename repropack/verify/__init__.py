@@ -506,7 +506,8 @@ def _conclude(ladder: Ladder, *, others: int) -> tuple[Verdict, str]:
     ladder.step("claims", status, summary)
     worst = next(r for r in ladder.claims if r.verdict is verdict)
     if verdict is Verdict.REPRODUCED and len(ladder.claims) > 1:
-        return verdict, f"all {len(ladder.claims)} claims hold"
+        checked = " that were checked" if others else ""
+        return verdict, f"all {len(ladder.claims)} claims{checked} hold"
     return verdict, worst.sentence
 
 

@@ -34,6 +34,17 @@ def test_mean_and_deviation() -> None:
     assert sample_deviation(X) == pytest.approx(0.002588435821108959, rel=1e-12)
 
 
+@given(st.floats(-1e300, 1e300), st.integers(1, 30))
+def test_the_mean_of_equal_numbers_is_that_number(value: float, count: int) -> None:
+    assert mean([value] * count) == value
+
+
+def test_equal_seeds_are_reproduced_by_any_number_of_equal_runs() -> None:
+    tolerance = Interval(values=(0.90625,) * 3)
+    found = comparator_for(tolerance).compare(tolerance, 0.90625, [0.90625] * 7)
+    assert (found.verdict, found.p_value) == (Verdict.REPRODUCED, 1.0)
+
+
 @pytest.mark.parametrize(
     ("values", "runs", "confidence", "low", "high"),
     [
