@@ -42,7 +42,7 @@ def test_a_run_is_repeated_from_its_snapshot_and_nothing_is_changed(recorded: Pr
     recorded.write("out/model.bin", "overwritten since")
     before = _contents(recorded.root)
     lines = recorded.ok("repeat", "eval").splitlines()
-    assert lines[-1] == "REPRODUCED: all 2 claims hold"
+    assert lines[-1] == "REPRODUCED: all 2 claims that were checked hold"
     assert "same out/metrics.json (run 2): the same content" in lines
     assert not [line for line in lines if "signed" in line or "bundle" in line]
     assert _contents(recorded.root) == before
