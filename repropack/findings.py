@@ -8,6 +8,7 @@ reader a defect travels as `DefectError` to the one place that turns it into a r
 from __future__ import annotations
 
 import enum
+from typing import Self
 
 from msgspec import Struct
 
@@ -120,6 +121,11 @@ class DefectError(RepropackError):
     """Carries a finding out of a reader. `verify` reports it; other commands end with status 1."""
 
     exit_status = 1
+
+    @classmethod
+    def of(cls, finding: Finding) -> Self:
+        """The error that carries a finding."""
+        return cls(finding.code, finding.subject, found=finding.found, expected=finding.expected)
 
     def __init__(
         self, code: Code, subject: str = "", *, found: str = "", expected: str = ""

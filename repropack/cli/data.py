@@ -12,7 +12,12 @@ import click
 from msgspec import structs
 
 from repropack import canonical, digest
-from repropack.cli.location import existing_bundle, open_named
+from repropack.cli.location import (
+    begins_as_bundle,
+    existing_bundle,
+    is_called_bundle,
+    open_named,
+)
 from repropack.cli.places import trust_policy
 from repropack.cli.screen import bold, dim, plural, say
 from repropack.data_listing import (
@@ -40,8 +45,6 @@ SHOWN = 20
 
 GROUPS = 8
 """Suffixes and directories that are named with their counts."""
-
-_ZSTANDARD = b"\x28\xb5\x2f\xfd"
 
 
 @click.group("data")
@@ -129,18 +132,13 @@ def check(name: str, against: Path, run: str, show_all: bool, as_json: bool) -> 
 def _sets(text: str) -> dict[str, DataListing]:
     """The data sets of whatever an argument names, by name."""
     path = Path(text).expanduser()
-    if path.is_file() and not _is_bundle(path):
+    if path.is_file() and not (is_called_bundle(path) or begins_as_bundle(path)):
         listing = read_listing(path)
         return {listing.name: listing}
     if "://" in text or path.exists() or path.with_name(f"{path.name}.001").exists():
         return _sets_of_bundle(text)
     store = Store.find(Path.cwd())
     return _sets_of_run(store, store.resolve(text))
-
-
-def _is_bundle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == _ZSTANDARD or path.suffix in (".rpk", ".001")
 
 
 def _sets_of_run(store: Store, stored: StoredRun) -> dict[str, DataListing]:

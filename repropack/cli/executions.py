@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
-from repropack.cli.location import existing_bundle, open_named
+from repropack.cli.location import (
+    begins_as_bundle,
+    existing_bundle,
+    is_called_bundle,
+    open_named,
+)
 from repropack.cli.places import trust_policy
 from repropack.cli.progress import byte_progress
 from repropack.escaping import show
@@ -20,8 +24,6 @@ from repropack.verify.integrity import read_signed
 from repropack.verify.release import read_release
 
 __all__ = ["Execution", "named_execution"]
-
-_ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"
 
 
 class Execution(Struct, frozen=True, kw_only=True):
@@ -76,23 +78,18 @@ def _is_bundle(text: str) -> bool:
     path = Path(text).expanduser()
     return (
         "://" in text
-        or path.suffix in (".rpk", ".001")
-        or (path.is_file() and ("/" in text or _begins_as_bundle(path)))
+        or is_called_bundle(path)
+        or (path.is_file() and ("/" in text or begins_as_bundle(path)))
         or path.with_name(f"{path.name}.001").is_file()
         or (path / "manifest.json").is_file()
     )
 
 
-def _begins_as_bundle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_ZSTANDARD)) == _ZSTANDARD
-
-
 def _of_bundle(text: str, *, quiet: bool) -> Execution:
     with open_named(existing_bundle(text), quiet=quiet) as opened:
         signed = read_signed(opened, trust_policy(()))
-        if (why := signed.refusal) is not None:
-            raise DefectError(why.code, why.subject, found=why.found, expected=why.expected)
+        if signed.refusal is not None:
+            raise DefectError.of(signed.refusal)
         size = signed.listed.content_size
         with byte_progress(f"checking {show(text, limit=60)}", size, quiet=quiet) as advance:
             verified = signed.listed.verify(progress=advance)

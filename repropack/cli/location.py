@@ -16,11 +16,28 @@ from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.findings import DefectError
 
-__all__ = ["existing_bundle", "open_named"]
+__all__ = ["begins_as_bundle", "existing_bundle", "is_called_bundle", "open_named"]
+
+_ZSTANDARD: Final = b"\x28\xb5\x2f\xfd"
 
 _KINDS: Final = (
     "give an .rpk file, its first volume, a directory it was extracted to, or an https address"
 )
+
+
+def is_called_bundle(path: Path) -> bool:
+    """Whether a name says that it is one, or the first of its volumes."""
+    return path.suffix in (".rpk", ".001")
+
+
+def begins_as_bundle(path: Path) -> bool:
+    """Whether a file has the first bytes of one.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return file.read(len(_ZSTANDARD)) == _ZSTANDARD
 
 
 def existing_bundle(text: str) -> Location:

@@ -244,9 +244,7 @@ def _check_bytes(signed: Signed, observer: Observer, ladder: Ladder) -> Verified
 def _check_signer(signed: Signed, ladder: Ladder) -> None:
     refusal = signed.refusal
     if refusal is not None:
-        raise DefectError(
-            refusal.code, refusal.subject, found=refusal.found, expected=refusal.expected
-        )
+        raise DefectError.of(refusal)
     if signed.stamped is not None:
         by = show(signed.stamped.authority)
         time = f"{signed.stamped.time:%Y-%m-%d %H:%M:%S} UTC"

@@ -18,12 +18,9 @@ from hypothesis import strategies as st
 from repropack.sandbox import (
     Bind,
     Limits,
-    NoSandbox,
     Sandbox,
     SandboxSpec,
     confined,
-    find_bubblewrap,
-    find_landlock,
 )
 from repropack.sandbox.launcher import CALLS_FD as HANDED_OVER
 from repropack.sandbox.seccomp import (
@@ -44,14 +41,6 @@ HEADERS = {
     "aarch64": Path("/usr/include/asm-generic/unistd.h"),
 }
 ALLOWED = 0x7FFF0000
-
-
-@pytest.fixture(params=["bubblewrap", "landlock"])
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    found = find_bubblewrap() if request.param == "bubblewrap" else find_landlock()
-    if found is None or isinstance(found, str | NoSandbox):
-        pytest.skip(str(found))
-    return found
 
 
 def run(sandbox: Sandbox, work: Path, code: str) -> str:
