@@ -8,12 +8,9 @@ not be looked into is said; it is never called clean.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import io
 import itertools
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,13 +23,17 @@ from repropack.digest import sha256_hex
 from repropack.errors import RepropackError
 from repropack.privacy.betterleaks import BetterleaksError, Found, Texts, location
 from repropack.privacy.containers import (
+    BEHIND,
     CHUNK,
     COVERED,
     HEAD,
+    Container,
     UnreadableError,
+    archive_at_end,
     container_for,
     plain_kind,
 )
+from repropack.privacy.embedded import embedded
 from repropack.privacy.search import CONTEXT, Hit, Searcher, fingerprint, is_binary, masked
 from repropack.privacy.terms import Term
 
@@ -69,12 +70,6 @@ LONG_TEXT: Final = "a long text: not what it may hold in base64"
 
 WHOLE: Final = 4 * IN_MEMORY
 """Bytes of a text that are held at once, to look for what is embedded in it."""
-
-_EMBEDDED_MARKS: Final = (b"iVBORw0KGgo", b"/9j/", b"H4sI", b"UEsDB", b"JVBERi0")
-_EMBEDDED: Final = re.compile(
-    rb"(?:" + rb"|".join(_EMBEDDED_MARKS) + rb")[A-Za-z0-9+/\\\r\n]{64,}={0,2}"
-)
-"""PNG, JPEG, gzip, ZIP and PDF in base64, as notebooks and pages hold them."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -351,70 +346,68 @@ class _Walk:
         if not seen and (found is None or found[0] not in COVERED):
             file.seek(0)
             self._bytes(iter(lambda: file.read(CHUNK), b""), place)
-        if found is None:
-            self._leaf(file, size, head, place, depth)
-        elif depth >= MAX_DEPTH:
-            self._note(place, f"nested more than {MAX_DEPTH} deep")
+        archive = archive_at_end(file, size)
+        behind = False
+        if found is not None:
+            behind = self._container(*found, file, size, place, depth)
         else:
-            kind, container = found
-            try:
-                for piece in container.pieces(file, size):
-                    inner = " » ".join(p for p in (place, piece.name) if p)
-                    self._piece(piece.content, inner, depth + 1, seen=piece.seen)
-            except UnreadableError as error:
-                self._note(place, f"{kind}: {error}")
+            self._leaf(file, archive.start if archive else size, place, depth)
+        if archive is not None and not behind:
+            self._container(archive.kind, archive.container, file, size, place, depth)
 
-    def _leaf(self, file: BinaryIO, size: int, head: bytes, place: str, depth: int) -> None:
-        if is_binary(head) and head:
+    def _container(
+        self, kind: str, container: Container, file: BinaryIO, size: int, place: str, depth: int
+    ) -> bool:
+        """Looks into what is in a file, and says whether that was also what is behind it."""
+        behind = False
+        if depth >= MAX_DEPTH:
+            self._note(place, f"nested more than {MAX_DEPTH} deep")
+            return behind
+        try:
+            for piece in container.pieces(file, size):
+                behind = behind or piece.name == BEHIND
+                inner = " » ".join(p for p in (place, piece.name) if p)
+                self._piece(piece.content, inner, depth + 1, seen=piece.seen)
+        except UnreadableError as error:
+            self._note(place, f"{kind}: {error}")
+        return behind
+
+    def _leaf(self, file: BinaryIO, size: int, place: str, depth: int) -> None:
+        file.seek(0)
+        head = file.read(min(HEAD, size))
+        if is_binary(head):
             if plain_kind(head, place) is None:
                 self._note(place, AS_BYTES)
         elif size > WHOLE:
             self._note(place, LONG_TEXT)
-        elif depth < MAX_DEPTH:
-            file.seek(0)
-            text = file.read()
+        else:
+            text = head + file.read(size - len(head))
             if is_binary(text[HEAD:]):
                 # A script that unpacks itself, say.
                 self._note(place, "searched as bytes: text, with binary content behind it")
             self._also(text, place)
-            if not any(mark in text for mark in _EMBEDDED_MARKS):
-                return
-            for number, match in enumerate(_EMBEDDED.finditer(text)):
-                data = _decode(match[0])
+            for number, data in enumerate(embedded(text)):
+                if depth >= MAX_DEPTH:
+                    self._note(place, f"nested more than {MAX_DEPTH} deep")
+                    return
                 self._piece(iter((data,)), f"{place} » embedded {number}", depth + 1, seen=False)
 
     def _piece(self, content: Iterator[bytes], place: str, depth: int, *, seen: bool) -> None:
         content = self._counted(content, place)
         first = next(content, b"")
-        name = _name(place)
-        if container_for(first[:HEAD], name) is None and (
-            seen or len(first) >= CHUNK or is_binary(first[:HEAD])
-        ):
+        head, name = first[:HEAD], _name(place)
+        if is_binary(head) and container_for(head, name) is None:
             # No need for a file: it is searched while it comes.
             self._found(self._searcher.search(name.encode("utf-8", "replace"), place), place)
             if not seen:
                 self._bytes(itertools.chain((first,), content), place)
-            elif not is_binary(first[:HEAD]):
-                self._stored_text(first, content, place)
-            if first and is_binary(first[:HEAD]) and plain_kind(first[:HEAD], place) is None:
+            if plain_kind(head, place) is None:
                 self._note(place, AS_BYTES)
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY, prefix="repropack-scan-") as file:
             for data in itertools.chain((first,), content):
                 file.write(data)
             self._file(cast(BinaryIO, file), file.tell(), place, depth, seen=seen)
-
-    def _stored_text(self, first: bytes, content: Iterator[bytes], place: str) -> None:
-        """Has betterleaks search a text whose bytes are searched with those of its container."""
-        if self._texts is None:
-            return
-        text = bytearray(first)
-        for data in content:
-            text += data
-            if len(text) > WHOLE:
-                self._note(place, LONG_TEXT)
-                return
-        self._also(bytes(text), place)
 
     def _counted(self, content: Iterable[bytes], place: str) -> Iterator[bytes]:
         """The bytes of a piece up to where it is damaged, within the limit of the file."""
@@ -501,13 +494,3 @@ class _Walk:
     def _note(self, place: str, reason: str) -> None:
         if len(self.unsearched) < MAX_LISTED:
             self.unsearched[place, reason] = None
-
-
-def _decode(text: bytes) -> bytes:
-    run = text.replace(b"\\n", b"").translate(None, b"\\\r\n=")
-    # A single character at the end has no byte.
-    run = run[: len(run) - (len(run) % 4 == 1)]
-    try:
-        return base64.b64decode(run + b"=" * (-len(run) % 4))
-    except binascii.Error:
-        return b""

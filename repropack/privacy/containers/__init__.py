@@ -14,16 +14,21 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
 __all__ = [
+    "BEHIND",
     "CHUNK",
     "COVERED",
     "HEAD",
     "PLAIN",
     "TABLE",
+    "Archive",
     "Container",
     "Piece",
     "UnreadableError",
+    "archive_at_end",
     "container_for",
+    "following",
     "plain_kind",
+    "stretch",
 ]
 
 CHUNK: Final = 1024 * 1024
@@ -31,6 +36,10 @@ CHUNK: Final = 1024 * 1024
 
 HEAD: Final = 560
 """Bytes by which a kind is recognised: a tar archive has its mark at byte 257."""
+
+
+BEHIND: Final = "behind it"
+"""What a piece is called that follows the end of a file of some kind."""
 
 
 class UnreadableError(Exception):
@@ -49,6 +58,18 @@ class Piece(NamedTuple):
     name: str
     content: Iterator[bytes]
     seen: bool = False
+
+
+class Archive(NamedTuple):
+    """An archive that ends a file of another kind.
+
+    Attributes:
+        start: Where it begins: what is before is the other file.
+    """
+
+    start: int
+    kind: str
+    container: Container
 
 
 class Container(Protocol):
@@ -72,6 +93,7 @@ TABLE: Final = {
     "pickle": "repropack.privacy.containers.pickled",
     "PDF": "repropack.privacy.containers.pdf",
     "PNG image": "repropack.privacy.containers.png",
+    "image": "repropack.privacy.containers.image",
     "SQLite database": "repropack.privacy.containers.sqlite",
     "protocol buffers": "repropack.privacy.containers.protobuf",
     "git objects": "repropack.privacy.containers.git_pack",
@@ -81,11 +103,8 @@ PLAIN: Final = (
     ("safetensors", 8, b'{"'),
     ("GGUF", 0, b"GGUF"),
     ("NumPy array", 0, b"\x93NUMPY"),
-    ("JPEG image", 0, b"\xff\xd8\xff"),
-    ("GIF image", 0, b"GIF8"),
     ("TIFF image", 0, b"II*\0"),
     ("TIFF image", 0, b"MM\0*"),
-    ("WebP image", 8, b"WEBP"),
 )
 """Binary formats whose text lies plainly in their bytes, so that a search of the bytes sees all of
 it: name, where its mark is, and the mark. Python bytecode is known by
@@ -98,6 +117,35 @@ def container_for(head: bytes, name: str) -> tuple[str, Container] | None:
         if container.handles(head, name):
             return kind, container
     return None
+
+
+def archive_at_end(file: BinaryIO, size: int) -> Archive | None:
+    """A ZIP archive, which is read from its end: behind a script, a program or a picture."""
+    from repropack.privacy.containers import zip as zip_
+
+    start = zip_.start(file, size)
+    return Archive(start, "zip archive", zip_) if start else None
+
+
+def following(file: BinaryIO, end: int, size: int) -> Iterator[Piece]:
+    """What follows the end of a file of some kind, after what fills a block or ends a line."""
+    for data in stretch(file, end, size):
+        more = data.lstrip(b"\0\r\n")
+        end += len(data) - len(more)
+        if more:
+            yield Piece(BEHIND, stretch(file, end, size), seen=True)
+            return
+
+
+def stretch(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """The bytes between two places of a file, in chunks."""
+    while start < stop:
+        file.seek(start)
+        data = file.read(min(CHUNK, stop - start))
+        if not data:
+            return
+        yield data
+        start += len(data)
 
 
 @functools.cache

@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One compressed stream: gzip (RFC 1952, with the name and comment in its header), bzip2, xz, zstd.
+"""Compressed streams: gzip (RFC 1952), zlib (RFC 1950), bzip2, xz and its forerunner, zstd.
 
-The name in a gzip header lies plainly in the file.
+Several may follow each other, as their tools allow. The name in a gzip header lies plainly in the
+file. A loose object of git is a zlib stream.
 """
 
 from __future__ import annotations
 
 import bz2
-import gzip
 import lzma
 import zlib
-from collections.abc import Iterator
-from typing import BinaryIO, Final, cast
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, Protocol, cast
 
-from repropack.privacy.containers import CHUNK, Piece, UnreadableError
+from repropack.privacy.containers import CHUNK, HEAD, Piece, UnreadableError
 
 __all__ = ["handles", "pieces"]
 
-_GZIP: Final = b"\x1f\x8b\x08"
-_BZIP2: Final = b"BZh"
-_XZ: Final = b"\xfd7zXZ\0"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 _SKIPPABLE: Final = b"\x50\x2a\x4d\x18"
@@ -31,56 +28,152 @@ MAX_WINDOW: Final = 128 * 1024 * 1024
 
 MAX_XZ_MEMORY: Final = 256 * 1024 * 1024
 
+_GZIP_BITS: Final = 31
+"""What tells zlib that a stream is gzip."""
+
+_MAX_LZMA: Final = 2**38
+"""Bytes that a stream of lzma may say to hold, as xz takes it: larger is another kind of file."""
+
+_DAMAGED: Final = "damaged, or beyond a limit of memory"
+
+
+class _Decompressor(Protocol):
+    """What the standard library's decompressors of bzip2 and xz have."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Inflater:
+    """That of zlib, with the same methods."""
+
+    def __init__(self, bits: int) -> None:
+        self._inflater = zlib.decompressobj(bits)
+
+    @property
+    def eof(self) -> bool:
+        return self._inflater.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inflater.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inflater.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._inflater.decompress(self._inflater.unconsumed_tail + data, max_length)
+
 
 def handles(head: bytes, name: str) -> bool:
     """By the first bytes."""
     del name
-    return head.startswith((_GZIP, _XZ, _ZSTD)) or (head[:3] == _BZIP2 and head[3:4].isdigit())
+    return head.startswith(_ZSTD) or _decompressor(head) is not None
 
 
 def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     """What it holds, as one piece.
 
     Raises:
-        UnreadableError: It is damaged.
+        UnreadableError: It is damaged, or something else follows.
     """
     del size
     yield Piece("", _inflate(file))
 
 
+def _decompressor(head: bytes) -> Callable[[], _Decompressor] | None:
+    """By the marks of their formats; those that have none by whether the beginning makes sense."""
+    if head.startswith(b"\x1f\x8b\x08"):
+        return lambda: _Inflater(_GZIP_BITS)
+    if head[:3] == b"BZh" and head[3:4].isdigit():
+        return bz2.BZ2Decompressor
+    if head.startswith(b"\xfd7zXZ\0"):
+        return lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
+    if _is_lzma(head):
+        return lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MAX_XZ_MEMORY)
+    if _is_zlib(head):
+        return lambda: _Inflater(zlib.MAX_WBITS)
+    return None
+
+
+def _is_lzma(head: bytes) -> bool:
+    """As liblzma tells it (`lzma_alone_decoder`): the sizes of dictionary and content make sense.
+
+    The first byte of nearly all is that of the usual settings; of others the last is checked, too.
+    """
+    if len(head) < 14 or head[0] >= 225 or head[13] != 0:
+        return False
+    dictionary, length = int.from_bytes(head[1:5], "little"), int.from_bytes(head[5:13], "little")
+    # 2^n or 2^n + 2^(n-1), of at least 4 KiB.
+    low = dictionary & -dictionary
+    return (
+        low >= 2048
+        and dictionary >= 4096
+        and dictionary in (low, 3 * low)
+        and (length == 2**64 - 1 or (head[0] == 0x5D and 0 < length < _MAX_LZMA))
+    )
+
+
+def _is_zlib(head: bytes) -> bool:
+    """Its header has a check of five bits only, so the first bytes have to inflate."""
+    if len(head) < 8 or head[0] & 0x8F != 8 or int.from_bytes(head[:2], "big") % 31 or head[1] & 32:
+        return False
+    inflater = zlib.decompressobj()
+    try:
+        inflater.decompress(head, CHUNK)
+    except zlib.error:
+        return False
+    return inflater.eof or len(head) >= HEAD
+
+
 def _inflate(file: BinaryIO) -> Iterator[bytes]:
     file.seek(0)
-    head = file.read(6)
+    head = file.read(HEAD)
     file.seek(0)
     try:
-        if head.startswith(_ZSTD):
-            import zstandard
-
-            _check_frames(file)
-            decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-            stream = cast(BinaryIO, decompressor.stream_reader(file, read_across_frames=True))
-        elif head.startswith(_XZ):
-            yield from _xz(file)
+        new = _decompressor(head)
+        if new is not None:
+            yield from _streams(file, new)
             return
-        else:
-            opened = (
-                gzip.GzipFile(fileobj=file, mode="rb")
-                if head.startswith(_GZIP)
-                else bz2.BZ2File(file)
-            )
-            stream = cast(BinaryIO, opened)
+        import zstandard
+
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        stream = cast(BinaryIO, decompressor.stream_reader(file, read_across_frames=True))
         while data := stream.read(CHUNK):
             yield data
+        _check_frames(file)
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, MemoryError) as error:
-        raise UnreadableError("damaged, or beyond a limit of memory") from error
+        raise UnreadableError(_DAMAGED) from error
     except Exception as error:
         if type(error).__module__.startswith("zstandard"):
-            raise UnreadableError("damaged, or beyond a limit of memory") from error
+            raise UnreadableError(_DAMAGED) from error
         raise
 
 
+def _streams(file: BinaryIO, new: Callable[[], _Decompressor]) -> Iterator[bytes]:
+    """Each stream of a file: they may follow each other, and be padded with zeros."""
+    data = file.read(CHUNK)
+    while data:
+        decompressor = new()
+        yield decompressor.decompress(data, CHUNK)
+        while not decompressor.eof:
+            data = file.read(CHUNK) if decompressor.needs_input else b""
+            if decompressor.needs_input and not data:
+                raise EOFError
+            yield decompressor.decompress(data, CHUNK)
+        data = decompressor.unused_data.lstrip(b"\0")
+        while not data and (more := file.read(CHUNK)):
+            data = more.lstrip(b"\0")
+
+
 def _check_frames(file: BinaryIO) -> None:
-    """Goes over all frames and blocks by their headers (RFC 8878, section 3.1).
+    """Goes over all frames and blocks of zstd by their headers (RFC 8878, section 3.1).
 
     The library takes the end of a file in the middle of a frame for the end of what it holds.
 
@@ -112,7 +205,6 @@ def _check_frames(file: BinaryIO) -> None:
             raise ValueError("no frame")
     if place != size:
         raise EOFError
-    file.seek(0)
 
 
 def _exactly(file: BinaryIO, count: int) -> bytes:
@@ -120,20 +212,3 @@ def _exactly(file: BinaryIO, count: int) -> bytes:
     if len(data) < count:
         raise EOFError
     return data
-
-
-def _xz(file: BinaryIO) -> Iterator[bytes]:
-    """Each stream of the file (The .xz File Format, section 2): they may follow each other."""
-    data = file.read(CHUNK)
-    while data:
-        decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY)
-        yield decompressor.decompress(data, CHUNK)
-        while not decompressor.eof:
-            data = file.read(CHUNK) if decompressor.needs_input else b""
-            if decompressor.needs_input and not data:
-                raise EOFError
-            yield decompressor.decompress(data, CHUNK)
-        # Streams may be padded with zeros.
-        data = decompressor.unused_data.lstrip(b"\0")
-        while not data and (more := file.read(CHUNK)):
-            data = more.lstrip(b"\0")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Git bundles, packs (gitformat-pack) and loose objects: each object inflated, with its path.
+"""Git bundles and packs (gitformat-pack): each object inflated, with its path.
 
 Only searched: ids are computed to find the path of a file in the trees that came before. Of a delta
 the inserted bytes are searched; what it copies is another object's.
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from repropack.privacy.containers import CHUNK, Piece, UnreadableError
+from repropack.privacy.containers import CHUNK, Piece, UnreadableError, following
 
 __all__ = ["handles", "pieces"]
 
@@ -29,10 +29,9 @@ _KINDS: Final = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 
 
 def handles(head: bytes, name: str) -> bool:
-    """By the signature of a bundle or a pack; loose objects by their name and zlib's first byte."""
-    return head.startswith((b"# v2 git bundle\n", b"# v3 git bundle\n", b"PACK\0\0\0")) or (
-        head[:1] == b"\x78" and "objects/" in name
-    )
+    """By the signature of a bundle or a pack."""
+    del name
+    return head.startswith((b"# v2 git bundle\n", b"# v3 git bundle\n", b"PACK\0\0\0"))
 
 
 def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
@@ -41,12 +40,8 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     Raises:
         UnreadableError: It is damaged.
     """
-    del size
     file.seek(0)
     head = file.read(MAX_HEADER)
-    if head[:1] == b"\x78":
-        yield Piece("", _whole(file))
-        return
     header, _, _ = head.partition(b"PACK")
     yield Piece("refs", iter((header.partition(b"\n")[2],)))
     digest = "sha256" if b"object-format=sha256" in header else "sha1"
@@ -62,7 +57,7 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
                 while reader.take(1)[0] & 0x80:
                     pass
             elif kind == 7:
-                reader.take(32 if digest == "sha256" else 20)
+                reader.take(hashlib.new(digest, usedforsecurity=False).digest_size)
             elif kind not in _KINDS:
                 raise UnreadableError("an unknown kind of object")
             if length > MAX_OBJECT:
@@ -77,6 +72,8 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
                     # Of a tree only the names can tell something.
                     data = _remember(data, paths.get(oid, ""), len(oid), paths)
             yield Piece(name, iter((data,)))
+        reader.take(hashlib.new(digest, usedforsecurity=False).digest_size)
+        yield from following(file, reader.place, size)
     except (zlib.error, EOFError) as error:
         raise UnreadableError("damaged") from error
 
@@ -88,6 +85,7 @@ def _remember(tree: bytes, base: str, width: int, paths: dict[bytes, str]) -> by
     while at < len(tree) and len(paths) < MAX_NAMED:
         space, end = tree.find(b" ", at), tree.find(b"\0", at)
         if not at < space < end:
+            names.append(tree[at:])
             break
         names.append(tree[space + 1 : end])
         name = tree[space + 1 : end].decode("utf-8", "replace")
@@ -96,24 +94,16 @@ def _remember(tree: bytes, base: str, width: int, paths: dict[bytes, str]) -> by
     return b"\n".join(names)
 
 
-def _whole(file: BinaryIO) -> Iterator[bytes]:
-    file.seek(0)
-    decompressor = zlib.decompressobj()
-    try:
-        while not decompressor.eof:
-            data = decompressor.unconsumed_tail or file.read(CHUNK)
-            if not data:
-                return
-            yield decompressor.decompress(data, CHUNK)
-    except zlib.error as error:
-        raise UnreadableError("damaged") from error
-
-
 class _Reader:
     def __init__(self, file: BinaryIO, at: int) -> None:
         self._file = file
         file.seek(at)
         self._buffer = b""
+
+    @property
+    def place(self) -> int:
+        """Where in the file it has read to."""
+        return self._file.tell() - len(self._buffer)
 
     def take(self, count: int) -> bytes:
         while len(self._buffer) < count:

@@ -13,7 +13,14 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from repropack.privacy.containers import Piece, UnreadableError
+from repropack.privacy.containers import (
+    HEAD,
+    Piece,
+    UnreadableError,
+    container_for,
+    following,
+    stretch,
+)
 
 __all__ = ["handles", "pieces"]
 
@@ -53,9 +60,18 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     coded = _CODED.search(data) is not None
     for number, match in enumerate(_STREAM.finditer(data)):
         inflated = _inflate(data, match.end())
-        if inflated:
+        if not inflated and container_for(data[match.end() : match.end() + HEAD], ""):
+            # A photograph, or an attachment as it was.
+            end = data.find(b"endstream", match.end())
+            yield Piece(
+                f"stream {number}", stretch(file, match.end(), size if end < 0 else end), seen=True
+            )
+        elif inflated:
             coded = coded or _CODED.search(inflated) is not None
             yield Piece(f"stream {number}", iter((inflated, b"\n", _drawn(inflated))))
+    end = data.rfind(b"%%EOF")
+    if end >= 0:
+        yield from following(file, end + len(b"%%EOF"), size)
     if data.find(b"/Encrypt") >= 0:
         raise UnreadableError("encrypted")
     if coded:

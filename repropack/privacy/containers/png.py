@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PNG (ISO/IEC 15948): compressed text and profiles. Plain text and EXIF lie plainly there."""
+"""PNG (ISO/IEC 15948): compressed text and profiles, and what follows the picture.
+
+Plain text and EXIF lie plainly there.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from repropack.privacy.containers import Piece, UnreadableError
+from repropack.privacy.containers import Piece, UnreadableError, following
 
 __all__ = ["handles", "pieces"]
 
@@ -45,6 +48,9 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
             if text:
                 yield Piece(kind.decode("ascii"), iter((text,)))
         at += 12 + length
+        if kind == b"IEND":
+            yield from following(file, at, size)
+            break
     else:
         left += 1
     if left:

@@ -65,7 +65,8 @@ def _tables(database: sqlite3.Connection) -> Iterator[Piece]:
     names = [
         name
         for (name,) in database.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE '%VIRTUAL%'"
+            "SELECT name FROM sqlite_master "
+            "WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %'"
         )
     ]
     for name in names:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from repropack.privacy.containers import CHUNK, Piece, UnreadableError
+from repropack.privacy.containers import Piece, UnreadableError, following, stretch
 
 __all__ = ["handles", "pieces"]
 
@@ -34,6 +34,7 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
         file.seek(at)
         header = file.read(512)
         if len(header) < 512 or not header.strip(b"\0"):
+            yield from following(file, at, size)
             return
         length = _number(header[124:136])
         if length < 0 or at + 512 + length > size:
@@ -42,7 +43,11 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
             b"/"
         )
         if length:
-            yield Piece(name.decode("utf-8", "replace"), _read(file, at + 512, length), seen=True)
+            yield Piece(
+                name.decode("utf-8", "replace"),
+                stretch(file, at + 512, at + 512 + length),
+                seen=True,
+            )
         at += 512 + -(-length // 512) * 512
     raise UnreadableError(f"more than {MAX_ENTRIES} entries")
 
@@ -52,14 +57,3 @@ def _number(field: bytes) -> int:
         return int.from_bytes(field[1:], "big")
     text = field.strip(b" \0")
     return int(text, 8) if text.isdigit() and not set(text) & set(b"89") else -1 if text else 0
-
-
-def _read(file: BinaryIO, at: int, length: int) -> Iterator[bytes]:
-    while length:
-        file.seek(at)
-        data = file.read(min(CHUNK, length))
-        if not data:
-            return
-        yield data
-        at += len(data)
-        length -= len(data)
