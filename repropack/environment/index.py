@@ -91,9 +91,12 @@ def uv_arguments(settings: IndexSettings) -> list[str]:
     """The arguments that make uv look where the user's installer looks.
 
     pip takes the best match of all indexes; so does uv with this strategy. Versions are exact and
-    wheels are checked by digest, so a name on another index cannot slip in.
+    wheels are checked by digest, so a name on another index cannot slip in. Of a single index it is
+    left out: with it, uv does not say that an index refuses access.
     """
-    return ["--index-strategy", "unsafe-best-match"] + (["--no-index"] if settings.no_index else [])
+    several = settings.extra_index_urls and not settings.no_index
+    strategy = ["--index-strategy", "unsafe-best-match"] if several else []
+    return strategy + (["--no-index"] if settings.no_index else [])
 
 
 def uv_environment(environ: Mapping[str, str], settings: IndexSettings) -> dict[str, str]:

@@ -6,22 +6,23 @@ own and by copying: with uv's default of hard links, code that runs in one rebui
 could change a file in the cache and so in every other (its digest is checked at download only).
 
 A bundle's lock file never reaches uv. `build` writes the requirements itself from checked
-parts, allows wheels only, and lets uv fill an environment exactly once: the interpreter of an
-environment that holds packages executes their `.pth` files when it starts, so nothing here starts
-it again afterwards.
+parts, allows wheels only, and lets uv fill an environment exactly once, each new attempt a new one:
+the interpreter of an environment that holds packages executes their `.pth` files when it starts, so
+nothing here starts it again afterwards.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
@@ -71,6 +72,7 @@ _LOCK_FILE: Final = {".lock": f"sha256 {sha256_hex(b'')}"}
 
 _NO_ROOM: Final = "no room on the disk"
 _NO_WHEEL: Final = "no wheel with the locked digest"
+_OTHER: Final = "a file with another digest"
 _WITHDRAWN: Final = "the index lists the wheel and does not have it"
 
 _NOT_FOUND: Final = 1
@@ -317,7 +319,7 @@ def build(
         interpreter: Absolute path of the interpreter it is made for.
         target: Where it is made; must not exist. On failure nothing is left there.
         wheels: A directory with wheels, from the bundle. Where it has every package, it is tried
-            by itself first.
+            by itself first. In the reader's folders a file of the same name may be another one.
         offline: Whether only `wheels` and what was downloaded earlier may be used.
         progress: Told in words what is being done.
 
@@ -329,29 +331,22 @@ def build(
             the environment could not be made.
     """
     progress("creating the environment")
-    try:
+    own: dict[str, str] = {}
+
+    def prepare() -> list[str]:
         _run(
             uv,
             ["venv", "--no-project", "--python", interpreter, str(target.absolute())],
             timeout=RESOLVE_SECONDS,
         )
-        own = {**entries_of(target), **_LOCK_FILE}
-        if entries:
-            from_bundle = wheels is not None and _holds_all(wheels, entries)
-            where = " from the bundle" if from_bundle else ""
-            progress(f"installing {len(entries)} packages{where}")
-            into = ["--python", str(target.absolute() / "bin" / "python")]
-            try:
-                _install(uv, entries, into, wheels=wheels, offline=offline or from_bundle)
-            except EnvironmentNotBuiltError as error:
-                # The wheels of another platform are no use here; the lock names those of this one.
-                if offline or not from_bundle or error.finding.found.startswith(_NO_ROOM):
-                    raise
-                progress(f"installing {len(entries)} packages from the package index")
-                _install(uv, entries, into, wheels=wheels, offline=False)
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+        own.update(entries_of(target), **_LOCK_FILE)
+        return ["--python", str(target.absolute() / "bin" / "python")]
+
+    if entries:
+        _install(uv, entries, target, prepare, wheels=wheels, offline=offline, progress=progress)
+    else:
+        with _nothing_left(target):
+            prepare()
     return own
 
 
@@ -382,50 +377,121 @@ def build_directory(
     Raises:
         EnvironmentNotBuiltError: As `build`.
     """
-    progress(f"installing {len(entries)} packages from the package index")
     into = [
         *("--python", sys.executable, "--python-version", python_series(python)),
         *("--target", str(target.absolute())),
     ]
-    _install(uv, entries, into, wheels=wheels, offline=offline)
+    _install(uv, entries, target, lambda: into, wheels=wheels, offline=offline, progress=progress)
     return _LOCK_FILE
 
 
 def _install(
     uv: Uv,
     entries: Sequence[LockedPackage],
-    into: Sequence[str],
+    target: Path,
+    prepare: Callable[[], Sequence[str]],
     *,
     wheels: Path | None,
     offline: bool,
+    progress: Callable[[str], None],
 ) -> None:
+    """Installs from the first of `_sources` that has it all, each time into a new `target`.
+
+    Args:
+        uv: The program.
+        entries: What to install.
+        target: Where; on failure nothing is left there.
+        prepare: Makes it ready and says how uv is told of it.
+        wheels: A directory with wheels, from the bundle.
+        offline: Whether nothing may be downloaded.
+        progress: Told in words what is being done.
+    """
+    failed: EnvironmentNotBuiltError | None = None
+    for source in _sources(uv, entries, wheels, offline=offline):
+        if source.last_resort and (failed is None or not failed.finding.found.startswith(_OTHER)):
+            continue
+        progress(f"installing {len(entries)} packages {source.name}")
+        try:
+            with _nothing_left(target):
+                _install_from(source, entries, prepare())
+        except EnvironmentNotBuiltError as error:
+            if error.finding.found.startswith(_NO_ROOM):
+                raise
+            # Of a last resort it is the reason for it that the reader can do something about.
+            failed = failed if source.last_resort else error
+        else:
+            return
+    assert failed is not None
+    raise failed
+
+
+@contextlib.contextmanager
+def _nothing_left(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+
+
+class _Source(NamedTuple):
+    """Where uv looks.
+
+    Attributes:
+        uv: The program, told of the folders.
+        arguments: Its further arguments.
+        name: In words.
+        last_resort: Whether it has less than the one before, and is for when that one has a file
+            of the right name with another content, at which uv stops.
+    """
+
+    uv: Uv
+    arguments: tuple[str, ...]
+    name: str
+    last_resort: bool = False
+
+
+def _sources(
+    uv: Uv, entries: Sequence[LockedPackage], wheels: Path | None, *, offline: bool
+) -> Iterator[_Source]:
+    """The bundle by itself, if it has everything; all there is; all but the reader's folders."""
+    usual = tuple(uv_arguments(uv.settings))
+    # In the variable, because the option would replace the reader's own folders. As an address:
+    # uv cuts a plain path at a comma and at a number sign.
+    packed = [] if wheels is None else [wheels.absolute().as_uri().replace(",", "%2C")]
+    if wheels is not None and _holds_all(wheels, entries):
+        alone = ("--offline", *(() if "--no-index" in usual else ("--no-index",)))
+        yield _Source(_looking_in(uv, packed), (*usual, *alone), "from the bundle")
+    own = [link for link in uv.environment.get("UV_FIND_LINKS", "").split(",") if link]
+    if offline:
+        own = [link for link in own if "://" not in link or link.startswith("file://")]
+        usual = (*usual, "--offline")
+    name = "without the network" if offline else "from the package index"
+    yield _Source(_looking_in(uv, [*packed, *own]), usual, name)
+    if own:
+        yield _Source(_looking_in(uv, packed), usual, f"{name}, not from your folders", True)
+
+
+def _looking_in(uv: Uv, folders: Sequence[str]) -> Uv:
+    return replace(uv, environment={**uv.environment, "UV_FIND_LINKS": ",".join(folders)})
+
+
+def _install_from(source: _Source, entries: Sequence[LockedPackage], into: Sequence[str]) -> None:
+    uv = source.uv
     arguments = [
         *("pip", "install", *into),
         *("--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", "-"),
-        *uv_arguments(uv.settings),
+        *source.arguments,
     ]
-    if offline:
-        arguments.append("--offline")
-        if wheels is not None and "--no-index" not in arguments:
-            arguments.append("--no-index")
-    if wheels is not None:
-        # In the variable, because the option would replace the reader's own folders. As an address:
-        # uv cuts a plain path at a comma and at a number sign.
-        own = [
-            link
-            for link in uv.environment.get("UV_FIND_LINKS", "").split(",")
-            if not offline or "://" not in link or link.startswith("file://")
-        ]
-        place = wheels.absolute().as_uri().replace(",", "%2C")
-        links = ",".join(filter(None, (place, *own)))
-        uv = replace(uv, environment={**uv.environment, "UV_FIND_LINKS": links})
     try:
         _run(uv, arguments, stdin=_requirements(entries), timeout=INSTALL_SECONDS)
     except _UvFailedError as error:
         names = _mentioned([entry.name for entry in entries], error.stderr)
         entry = next((entry for entry in entries if entry.name in names[:1]), None)
         subject = f"{entry.name} {entry.version}" if entry else "a package"
-        reason, advice = _reason(error.stderr, offline=offline, local="+" in subject)
+        reason, advice = _reason(
+            error.stderr, offline="--offline" in arguments, local="+" in subject
+        )
         said = _UNSOLVABLE.sub("", error.said)
         raise EnvironmentNotBuiltError(
             f"{subject} cannot be installed: {said}",
@@ -453,19 +519,24 @@ def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
             "make room, or name other directories by TMPDIR and XDG_CACHE_HOME",
         )
     if b"Hash mismatch" in stderr:
-        return "a file with another digest", f"the locked file is needed: {_OTHER_PLACE}"
+        return _OTHER, f"the locked file is needed: {_OTHER_PLACE}"
     if offline and b"network was disabled" in stderr:
         return (
             "offline, and not downloaded before",
             f"verify once without --offline; {_OTHER_PLACE}",
         )
-    if re.search(rb"client error \(4(04|10)|No such file or directory", stderr):
+    if re.search(rb"401 Unauthorized|403 Forbidden", stderr):
+        return (
+            "the package index refuses access",
+            "check the user name and password in its address, or in NETRC; " + _OTHER_PLACE,
+        )
+    if re.search(rb"client error \(4(04|10)|\.whl\b[^\n]*No such file or directory", stderr):
         return (
             _WITHDRAWN,
             "it was withdrawn: ask the author for a bundle that was exported with --wheels; "
             + _OTHER_PLACE,
         )
-    if b"Failed to fetch" in stderr or b"error sending request" in stderr:
+    if re.search(rb"Failed to fetch|error (sending request|decoding response body)", stderr):
         return (
             "the package index was not reached",
             f"check its address and the network; {_OTHER_PLACE}",
@@ -475,7 +546,8 @@ def _reason(stderr: bytes, *, offline: bool, local: bool) -> tuple[str, str]:
             _NO_WHEEL,
             _LOCAL_BUILD
             if local
-            else f"check that your package index offers this version; {_OTHER_PLACE}",
+            else "check that your package index offers this version, and lets you have it; "
+            + _OTHER_PLACE,
         )
     return "uv failed", _OTHER_PLACE
 

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.server
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+import threading
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +56,39 @@ def rebuild(uv: Uv, entries: list[LockedPackage], target: Path, wheels: Path | N
     said: list[str] = []
     build(uv, entries, BASE, target, wheels=wheels, offline=True, progress=said.append)
     return said
+
+
+@contextlib.contextmanager
+def served(wheel: Path, *answers: int) -> Iterator[str]:
+    """An index with one wheel. `answers`: the status for the page, and for the wheel; 0 cuts it."""
+    page, of_wheel = (*answers, 200, 200)[:2]
+    listing = f'<a href="/{wheel.name}">{wheel.name}</a>'.encode()
+
+    class Index(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_wheel = self.path.endswith(".whl")
+            status = of_wheel if is_wheel else page if wheel.name.startswith(self.name) else 404
+            body = wheel.read_bytes() if is_wheel else listing
+            self.send_response(status or 200)
+            self.send_header("Content-Type", "application/zip" if is_wheel else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body if status else body[: len(body) // 2])
+
+        @property
+        def name(self) -> str:
+            return self.path.strip("/").rpartition("/")[2] + "-"
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Index)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/simple"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def site_packages(target: Path) -> Path:
@@ -175,6 +212,83 @@ def test_an_environment_is_rebuilt_offline_from_the_wheels_of_a_bundle(
     assert said[-1] == "installing 2 packages from the bundle"
 
 
+def test_a_folder_of_the_readers_with_another_file_of_that_name_is_in_nobodys_way(
+    make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
+) -> None:
+    # A package of no index is packed as a wheel that was made anew; who made it has the first.
+    # uv takes the file of the folder whose path comes first, and stops at its digest.
+    packed, index = tmp_path / "x-packed", tmp_path / "zz"
+    packed.mkdir()
+    index.mkdir()
+    entries = [
+        locked(make_wheel("own", "1.0+cpu", {"own.py": "right"}, folder=packed)),
+        locked(make_wheel("public", "1.0", {"public.py": "right"}, folder=index)),
+    ]
+    for name in ("own", "public"):
+        make_wheel(name, entries[0].version if name == "own" else "1.0", {f"{name}.py": "other"})
+    folders = (str(wheelhouse), str(index))
+    uv = make_uv(IndexSettings(no_index=True, find_links=folders))
+    make_wheel("public", "1.0", {"public.py": "right"}, folder=packed)
+    for offline in (True, False):
+        target = tmp_path / f"whole-{offline}"
+        build(uv, entries, BASE, target, wheels=packed, offline=offline, progress=lambda _: None)
+        assert (site_packages(target) / "own.py").read_text() == "right"
+    # Where the bundle has one of them alone, the other is in a folder without a namesake.
+    (packed / "public-1.0-py3-none-any.whl").unlink()
+    (wheelhouse / "public-1.0-py3-none-any.whl").unlink()
+    simple = tmp_path / "simple" / "public"
+    simple.mkdir(parents=True)
+    wheel = index / "public-1.0-py3-none-any.whl"
+    (simple / "index.html").write_text(f'<a href="{wheel.as_uri()}">{wheel.name}</a>')
+    uv = make_uv(IndexSettings(index_url=simple.parent.as_uri(), find_links=(str(wheelhouse),)))
+    target = tmp_path / "part"
+    build(uv, entries, BASE, target, wheels=packed, offline=False, progress=lambda _: None)
+    assert (site_packages(target) / "own.py").read_text() == "right"
+
+
+def test_what_was_downloaded_once_needs_no_network_where_the_bundle_has_another_package(
+    make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
+) -> None:
+    public = make_wheel("public", "1.0")
+    entries = [locked(make_wheel("own", "1.0", folder=tmp_path)), locked(public)]
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    (tmp_path / "own-1.0-py3-none-any.whl").rename(packed / "own-1.0-py3-none-any.whl")
+    with served(public) as address:
+        uv = make_uv(IndexSettings(index_url=address))
+        for number, offline in enumerate((False, True)):
+            target = tmp_path / str(number)
+            build(uv, entries, BASE, target, wheels=packed, offline=offline, progress=print)
+    assert (site_packages(target) / "public.py").exists()
+
+
+def test_a_second_attempt_starts_nothing_that_the_first_has_installed(
+    make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
+) -> None:
+    # Code of a wheel runs whenever the interpreter of its environment starts, and uv starts that
+    # once for each environment that it does not know yet.
+    canary = tmp_path / "canary"
+    hostile = f"import pathlib; pathlib.Path({str(canary)!r}).write_text('ran')\n"
+    entries = [
+        locked(make_wheel("early", "1.0", {"early.pth": hostile, "early.py": ""})),
+        # No directory can be made where the other has a file.
+        locked(make_wheel("late", "1.0", {"early.py/late.py": ""})),
+    ]
+    uv = make_uv(IndexSettings(no_index=True))
+    forgetful = tmp_path / "uv"
+    forgetful.write_text(
+        f'#!/bin/sh\nrm -rf "$UV_CACHE_DIR"/interpreter-*\nexec {uv.program} "$@"\n'
+    )
+    forgetful.chmod(0o755)
+    uv = Uv(program=str(forgetful), environment=uv.environment, settings=uv.settings)
+    said: list[str] = []
+    target = tmp_path / "environment"
+    with contextlib.suppress(EnvironmentNotBuiltError):
+        build(uv, entries, BASE, target, wheels=wheelhouse, offline=False, progress=said.append)
+    assert len(said) == 3, "there was no second attempt"
+    assert not canary.exists()
+
+
 def test_files_are_copies_so_that_one_environment_cannot_poison_the_next(
     make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
 ) -> None:
@@ -269,6 +383,53 @@ def test_an_index_that_is_not_reached_is_told_from_one_that_lacks_the_wheel(
     make_wheel("thing", "1.0")
     other = failure(poor, target, offline=False)
     assert other.finding.found.startswith("a file with another digest: ")
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        ((401,), "the package index refuses access: "),
+        ((403,), "the package index refuses access: "),
+        ((200, 403), "the package index refuses access: "),
+        ((200, 410), "the index lists the wheel and does not have it: "),
+        ((200, 0), "the package index was not reached: "),
+    ],
+    ids=["401", "403", "403 of the wheel", "410 of the wheel", "cut off"],
+)
+def test_an_index_that_refuses_is_told_from_one_that_lacks_the_wheel(
+    make_wheel: MakeWheel, make_uv: MakeUv, tmp_path: Path, answers: tuple[int, ...], found: str
+) -> None:
+    wheel = make_wheel("thing", "1.0")
+    with served(wheel, *answers) as address:
+        uv = make_uv(IndexSettings(index_url=address))
+        uv = Uv(
+            program=uv.program,
+            environment={**uv.environment, "UV_HTTP_RETRIES": "0"},
+            settings=uv.settings,
+        )
+        with pytest.raises(EnvironmentNotBuiltError) as caught:
+            build(
+                uv, [locked(wheel)], BASE, tmp_path / "environment",
+                wheels=None, offline=False, progress=print,
+            )  # fmt: skip
+    assert caught.value.finding.found.startswith(found)
+
+
+def test_a_wheel_of_the_bundle_that_is_not_in_order_was_not_withdrawn(
+    make_wheel: MakeWheel, make_uv: MakeUv, wheelhouse: Path, tmp_path: Path
+) -> None:
+    wheel = make_wheel("thing", "1.0")
+    with zipfile.ZipFile(wheel) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in members.items():
+            if not name.endswith("/RECORD"):
+                archive.writestr(name, content)
+    with pytest.raises(EnvironmentNotBuiltError) as caught:
+        rebuild(make_uv(), [locked(wheel)], tmp_path / "environment", wheelhouse)
+    assert "RECORD" in caught.value.finding.found
+    assert "withdrawn" not in caught.value.advice
+    assert not caught.value.locked
 
 
 def test_a_full_disk_is_not_taken_for_a_missing_wheel(
