@@ -17,6 +17,8 @@ from repropack.store import PrivateFacts, Store, StoredRun
 from repropack.store.contents import stamp_of
 
 TIME = "2024-01-01T00:00:00Z"
+# Some time after it, in nanoseconds.
+NOW = 1_800_000_000 * 10**9
 
 
 def _run(store: Store, contents: dict[str, bytes], name: str | None = None) -> StoredRun:
@@ -76,7 +78,7 @@ def test_lineage_survives_what_happens_to_the_index(
     store.products_on_disk()
     damage(store.directory / "index.sqlite")
     sha256 = store.put(b"weights")
-    assert store.makers_of([sha256])[sha256].run == maker.id
+    assert store.makers_of([(sha256, NOW)])[sha256, NOW].run == maker.id
     assert store.products_on_disk()["{project}/m.pt"].run == maker.id
 
 
@@ -89,7 +91,7 @@ def test_a_run_that_was_never_indexed_is_found(store: Store) -> None:
     store.products_on_disk()
     (store.directory / "index.sqlite").write_bytes(index)
     sha256 = store.put(b"2")
-    assert store.makers_of([sha256])[sha256].run == late.id
+    assert store.makers_of([(sha256, NOW)])[sha256, NOW].run == late.id
 
 
 def test_a_locked_index_is_an_error_and_not_an_empty_one(

@@ -360,6 +360,7 @@ def _write(
             object_format=taken.object_format if taken else "sha1",
             prefixes={plain(k): v for k, v in inputs.paths.prefixes.items()},
             data_roots=inputs.data_roots,
+            started_ns=prepared.started_ns,
             stamps=stamps,
             recorded_at={
                 kind: tuple(plain(name) for name in names)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,9 @@ __all__ = [
 
 _ANY: Final[frozenset[Identity]] = frozenset()
 
+COARSEST_CLOCK: Final = 2_000_000_000
+"""Nanoseconds: FAT keeps every second second; NFS of version 2 and ext3 whole ones."""
+
 
 class Hashing(msgspec.Struct, frozen=True, kw_only=True):
     """What the hashing of inputs has at hand.
@@ -53,6 +56,21 @@ class Hashing(msgspec.Struct, frozen=True, kw_only=True):
     tell: Callable[[str], None]
     opened_as: Mapping[str, frozenset[Identity]] = MappingProxyType({})
     led_elsewhere: frozenset[str] = frozenset()
+
+
+class _Held(NamedTuple):
+    """What a file held: its size, its digest if that is known, and when it was last changed."""
+
+    size: int
+    sha256: str | None
+    changed_ns: int
+
+
+class _Read(NamedTuple):
+    """A material, and when its file was last changed."""
+
+    material: Material
+    changed_ns: int
 
 
 def opened_as(
@@ -100,34 +118,37 @@ def materials_inside(
     gaps = hashing.gaps
     before = prepared.before.files
     unchanged: list[tuple[Candidate, str]] = []
-    materials = []
+    found: list[_Read] = []
     for candidate in inside:
         relative = os.path.relpath(candidate.path, prepared.root)
         stamp = before.get(relative)
         seen = hashing.opened_as.get(candidate.path, _ANY)
         was_new = bool(seen) and (stamp is None or _identity(stamp) not in seen)
         if relative in theirs and was_new:
-            materials.append(_made_meanwhile(candidate, relative, seen, prepared, gaps))
+            found.append(_made_meanwhile(candidate, relative, seen, prepared, gaps))
         elif stamp is not None and relative in written:
             if was_new and Evidence.TRACE not in candidate.evidence:
                 # When it was opened it was no longer what had been there: the run's own output.
                 continue
-            materials.append(_replaced(candidate, relative, stamp, prepared, replaced, gaps))
+            found.append(_replaced(candidate, relative, stamp, prepared, replaced, gaps))
         elif stamp is not None or not is_inside(os.path.realpath(candidate.path), prepared.root):
             # A file behind a link that leaves the project is seen by no scan. What is inside and
             # was not there when the run began is the run's own output.
             unchanged.append((candidate, relative))
     hashed_files = _hash_all([c.path for c, _ in unchanged], prepared, hashing, replaced)
-    for (candidate, relative), (size, sha256) in zip(unchanged, hashed_files, strict=True):
-        materials.append(
+    found += [
+        _Read(
             Material(
                 path=recorded_path(prepared.root / relative, prepared.paths),
-                size=size,
-                sha256=sha256,
+                size=content.size,
+                sha256=content.sha256,
                 evidence=candidate.evidence,
-            )
+            ),
+            content.changed_ns,
         )
-    return _with_origins(materials, prepared, gaps)
+        for (candidate, relative), content in zip(unchanged, hashed_files, strict=True)
+    ]
+    return _with_origins(found, prepared, gaps)
 
 
 def _made_meanwhile(
@@ -136,28 +157,31 @@ def _made_meanwhile(
     seen: frozenset[Identity],
     prepared: Prepared,
     gaps: Gaps,
-) -> Material:
+) -> _Read:
     """A file that another run wrote while this one went on, and that this one has read."""
     hashed = gaps.attempt("inputs", lambda: hash_path(candidate.path), None)
     if hashed is None or seen != {_identity(hashed.stamp)}:
         hashed = None
         gaps.add("inputs", f"{relative} was overwritten by another run; what it held is not known")
-    return Material(
+    material = Material(
         path=recorded_path(prepared.root / relative, prepared.paths),
         size=hashed.size if hashed is not None else next(iter(seen)).size,
         sha256=hashed.sha256 if hashed is not None else None,
         evidence=candidate.evidence,
     )
+    return _Read(material, _changed(hashed.stamp) if hashed is not None else 0)
 
 
-def _with_origins(materials: list[Material], prepared: Prepared, gaps: Gaps) -> list[Material]:
-    """The materials, each with the earlier run that made it."""
-    nothing: dict[str, Origin] = {}
-    digests = [m.sha256 for m in materials if m.sha256 is not None]
-    makers = gaps.attempt("lineage", lambda: prepared.store.makers_of(digests), nothing)
+def _with_origins(found: Iterable[_Read], prepared: Prepared, gaps: Gaps) -> list[Material]:
+    """The materials, each with the earlier run whose output it is, or a copy of its output."""
+    found = list(found)
+    nothing: dict[tuple[str, int], Origin] = {}
+    files = [(one.material.sha256, one.changed_ns) for one in found]
+    wanted = [(sha256, changed) for sha256, changed in files if sha256 is not None]
+    makers = gaps.attempt("lineage", lambda: prepared.store.makers_of(wanted), nothing)
     return [
-        msgspec.structs.replace(m, origin=makers[m.sha256]) if m.sha256 in makers else m
-        for m in materials
+        msgspec.structs.replace(one.material, origin=makers.get((sha256 or "", changed)))
+        for one, (sha256, changed) in zip(found, files, strict=True)
     ]
 
 
@@ -168,7 +192,7 @@ def _replaced(
     prepared: Prepared,
     replaced: Mapping[str, Content],
     gaps: Gaps,
-) -> Material:
+) -> _Read:
     """A file that was there, was read, and was then written: the material is what it was before."""
     recorded = recorded_path(prepared.root / relative, prepared.paths)
     product = prepared.known.get(recorded)
@@ -184,12 +208,13 @@ def _replaced(
         )
     if sha256 is None:
         gaps.add("inputs", f"{relative} was overwritten by the run; what it held is not known")
-    return Material(
+    material = Material(
         path=recorded,
         size=stamp.size,
         sha256=sha256,
         evidence=candidate.evidence,
     )
+    return _Read(material, _changed(stamp))
 
 
 def present_products(prepared: Prepared, gaps: Gaps) -> list[Material]:
@@ -199,14 +224,13 @@ def present_products(prepared: Prepared, gaps: Gaps) -> list[Material]:
         place = place_on_disk(recorded, prepared.root)
         stamp = prepared.before.files.get(os.path.relpath(place, prepared.root)) if place else None
         if stamp and (stamp.size, stamp.mtime_ns, stamp.inode) == product.stamp:
-            found.append(
-                Material(
-                    path=recorded,
-                    size=stamp.size,
-                    sha256=product.sha256,
-                    evidence=(Evidence.PRESENT,),
-                )
+            material = Material(
+                path=recorded,
+                size=stamp.size,
+                sha256=product.sha256,
+                evidence=(Evidence.PRESENT,),
             )
+            found.append(_Read(material, _changed(stamp)))
     return _with_origins(found, prepared, gaps)
 
 
@@ -218,7 +242,7 @@ def materials_outside(
     replaced: Mapping[str, Content],
     hashing: Hashing,
 ) -> list[Material]:
-    """Files of data sets outside the project, hashed."""
+    """Files of data sets outside the project, hashed; copies of outputs with their runs."""
     places = [os.path.join(root.directory, file) for root in data for file in root.files]
     # Every path begins with `/`, so that no text has it replaced.
     of_top = {
@@ -227,17 +251,21 @@ def materials_outside(
         if root.directory == "/"
         for file in root.files
     }
-    return [
-        Material(
-            path=of_top.get(place, "") + paths.text(plain(place)),
-            size=size,
-            sha256=sha256,
-            evidence=evidence[place],
+    found = (
+        _Read(
+            Material(
+                path=of_top.get(place, "") + paths.text(plain(place)),
+                size=content.size,
+                sha256=content.sha256,
+                evidence=evidence[place],
+            ),
+            content.changed_ns,
         )
-        for place, (size, sha256) in zip(
+        for place, content in zip(
             places, _hash_all(places, prepared, hashing, replaced), strict=True
         )
-    ]
+    )
+    return _with_origins(found, prepared, hashing.gaps)
 
 
 def _hash_all(
@@ -245,8 +273,8 @@ def _hash_all(
     prepared: Prepared,
     hashing: Hashing,
     replaced: Mapping[str, Content] = MappingProxyType({}),
-) -> list[tuple[int, str | None]]:
-    """Sizes and digests of files, in parallel; one that was hashed before costs a stat.
+) -> list[_Held]:
+    """What files held, in parallel; one that was hashed before costs a stat.
 
     The digest is None where the file is not what the run began with: gone, or written since.
     """
@@ -320,13 +348,20 @@ def _hash_all(
         )
     prepared.store.remember_digests(h for h in hashed if h is not None)
     return [
-        (h.size, h.sha256)
+        _Held(h.size, h.sha256, _changed(h.stamp))
         if h is not None
-        else (kept[path].size, kept[path].sha256)
+        # A copy of an output has its time, or a later one.
+        else _Held(kept[path].size, kept[path].sha256, kept[path].mtime_ns)
         if path in kept
-        else (stamp.size if stamp is not None else 0, None)
+        else _Held(stamp.size if stamp is not None else 0, None, 0)
         for path, h, stamp in zip(paths, results, stamps, strict=True)
     ]
+
+
+def _changed(stamp: FileStamp | Stamp) -> int:
+    """When a file was last changed, or put in its place, at the latest; in nanoseconds."""
+    coarse = stamp.ctime_ns % 1_000_000_000 == 0
+    return stamp.ctime_ns + (COARSEST_CLOCK if coarse else 0)
 
 
 def _identity(stamp: FileStamp | Stamp) -> Identity:

@@ -142,12 +142,12 @@ def _sets(text: str) -> dict[str, DataListing]:
 
 
 def _sets_of_run(store: Store, stored: StoredRun) -> dict[str, DataListing]:
-    """What a run read that no earlier run had made."""
+    """What a run read, but in the project what earlier runs had made."""
     found: dict[str, dict[str, bytes]] = {}
     for segment in store.finished(stored).segments:
         for material in segment.materials:
             split = split_data(material.path)
-            if split is not None and material.origin is None:
+            if split is not None and (material.origin is None or split[0] != PROJECT_DATA):
                 content = bytes.fromhex(material.sha256) if material.sha256 else b""
                 found.setdefault(split[0], {})[split[1]] = content
     return {name: DataListing(name=name, files=files) for name, files in found.items()}

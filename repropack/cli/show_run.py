@@ -153,13 +153,22 @@ def _read_files(materials: tuple[Material, ...]) -> tuple[str, ...]:
             lines += [
                 f"{m.path}  {human_size(m.size)}  ({evidence})"
                 + ("" if m.sha256 is not None else "  (content not known)")
-                + (f"  from run {m.origin.run}" if m.origin is not None else "")
+                + _origin(m)
                 for m in files
             ]
         else:
             size = human_size(sum(m.size for m in files))
             lines.append(f"{place}/  {plural(len(files), 'file')}, {size}  ({evidence})")
     return tuple(lines)
+
+
+def _origin(material: Material) -> str:
+    """The run that made a file, or only its content."""
+    if material.origin is None:
+        return ""
+    if material.origin.path == material.path:
+        return f"  from run {material.origin.run}"
+    return f"  same content as {material.origin.path} of run {material.origin.run}"
 
 
 def _show_environment(environment: Environment) -> None:

@@ -29,7 +29,7 @@ from repropack.environment.coarsening import (
 )
 from repropack.errors import UsageError
 from repropack.export.anonymity_remarks import coarsened, left_out, remarks
-from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
+from repropack.export.chain import ChainedRun, ChosenArtifact, code_of, is_inside_project
 from repropack.export.data import ChosenData
 from repropack.export.licences import licences_of
 from repropack.export.planned import ExportPlan, PlannedEnvironment
@@ -318,8 +318,9 @@ class _Maker:
         origin = material.origin
         if origin is not None:
             origin = replace(origin, run=self.ids[origin.run], path=self._text(origin.path))
-            return replace(material, origin=origin, path=self._text(material.path))
-        return replace(material, path=self._data_path(material.path))
+            if is_inside_project(material):
+                return replace(material, origin=origin, path=self._text(material.path))
+        return replace(material, origin=origin, path=self._data_path(material.path))
 
     def _data_path(self, path: str) -> str:
         """A path in a data set: what a data set holds is not renamed, only the set itself."""

@@ -22,6 +22,7 @@ __all__ = [
     "choose_artifacts",
     "code_of",
     "fits",
+    "is_inside_project",
     "products_of",
     "project_relative",
     "require_code",
@@ -187,6 +188,8 @@ def choose_artifacts(
         for chained in chain
         for material in materials_of(chained.record)
         if material.origin is not None
+        # Copies of what is not in the store are still where the run read them, as data.
+        and (is_inside_project(material) or store.has(material.sha256 or ""))
     }
     unmatched = set(wanted)
     chosen: list[tuple[ChainedRun, Product]] = []
@@ -221,6 +224,11 @@ def choose_artifacts(
                 advice="restore it from a copy, or record the run again",
             )
     return _name_members(chosen)
+
+
+def is_inside_project(material: Material) -> bool:
+    """Whether a run read a file of its project."""
+    return project_relative(material.path) is not None
 
 
 def project_relative(path: str) -> str | None:

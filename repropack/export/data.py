@@ -50,13 +50,19 @@ def choose_data(
     readers: dict[str, set[str]] = {}
     places: dict[str, str] = {}
     projects: dict[str, str] = {}
+    unpacked: set[str] = set()
     for chained in chain:
         private = store.private(chained.stored)
         for material in materials_of(chained.record):
             split = split_data(material.path)
-            if material.origin is not None or material.sha256 is None or split is None:
+            if material.sha256 is None or split is None:
                 continue
             name, relative = split
+            if material.origin is not None and name == PROJECT_DATA:
+                # It goes out with the run that made it.
+                continue
+            if material.origin is None or not store.has(material.sha256):
+                unpacked.add(name)
             entry = DataFile(path=relative, size=material.size, sha256=material.sha256)
             present = files.setdefault(name, {}).setdefault(relative, entry)
             if present != entry:
@@ -92,7 +98,8 @@ def choose_data(
                     position=_position(name, place, projects[name], home),
                     address=about.address if about else None,
                     licence=about.licence if about else None,
-                    included=f"data/{name}" if include else None,
+                    # Where all are copies of outputs, they are packed with the runs that made them.
+                    included=f"data/{name}" if include and name in unpacked else None,
                 ),
                 directory=Path(place),
                 runs=frozenset(readers[name]),

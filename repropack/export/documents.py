@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,6 +110,7 @@ def write_documents(
             for index, (directory, environment) in enumerate(environments.items(), 1)
         },
         members={artifact.product.sha256: artifact.member for artifact in artifacts},
+        copies=_copies(segments, data, {artifact.product.sha256 for artifact in artifacts}),
         numbers={chained.record.id: chained.number for chained in chain},
         data=names,
         beside=beside,
@@ -124,7 +125,7 @@ def write_documents(
             {"fingerprint": key.fingerprint, "openssh": key.openssh, "pem": key.pem.strip()}
             for key in public_keys
         ],
-        "data": [_data_facts(each, names[each.name]) for each in data],
+        "data": [_data_facts(each, names[each.name], places) for each in data],
         "unlisted_data": [
             {"name": name, "variable": variable}
             for name, variable in names.items()
@@ -161,6 +162,7 @@ class _Places(Struct, frozen=True, kw_only=True):
         environment_of: The member directory of each run's environment, by the run's id.
         environment_places: Where each is made, by member directory; empty for none.
         members: The member of a product, by digest.
+        copies: Paths of data sets that hold nothing but copies of packed outputs.
         numbers: The number of each run, by its id.
         data: The variable that names each data set.
         beside: By number of a run, the data sets that stood beside its project.
@@ -172,6 +174,7 @@ class _Places(Struct, frozen=True, kw_only=True):
     environment_of: Mapping[str, str]
     environment_places: Mapping[str, str]
     members: dict[str, str]
+    copies: frozenset[str]
     numbers: Mapping[str, int]
     data: Mapping[str, str]
     beside: Mapping[int, list[DataManifest]]
@@ -258,7 +261,7 @@ def _segment_facts(
             for material in segment.materials
             if material.origin is not None
             and material.sha256 in places.members
-            and material.path.startswith("{project}/")
+            and (material.path.startswith("{project}/") or material.path in places.copies)
         ],
         "reads_project_data": any(
             material.origin is None and (split_data(material.path) or ("",))[0] == PROJECT_DATA
@@ -383,17 +386,37 @@ def _need(
     }
 
 
-def _data_facts(manifest: DataManifest, variable: str) -> dict[str, Any]:
+def _copies(
+    segments: Iterable[Segment], data: Iterable[DataManifest], packed: Set[str]
+) -> frozenset[str]:
+    """The paths of data sets that are not packed because all their files are packed outputs."""
+    made = {m.path for s in segments for m in s.materials if m.origin and m.sha256 in packed}
+    sets = (
+        {f"{{{data_placeholder(each.name)}}}/{file.path}" for file in each.files}
+        for each in data
+        if each.included is None and each.name != PROJECT_DATA
+    )
+    return frozenset().union(*(paths for paths in sets if paths <= made))
+
+
+def _data_facts(manifest: DataManifest, variable: str, places: _Places) -> dict[str, Any]:
     """A data set; files whose member has another name must get their own names back."""
-    renamed = manifest.included is not None and any(
-        to_logical_path(file.path) != file.path for file in manifest.files
+    first = f"{{{data_placeholder(manifest.name)}}}/{manifest.files[0].path}"
+    # Of a set all files are copies, or it is not made of them.
+    copied = first in places.copies
+    renamed = copied or (
+        manifest.included is not None
+        and any(to_logical_path(file.path) != file.path for file in manifest.files)
     )
     return {
         "set": manifest,
         "variable": variable,
+        "copied": copied,
         "own_names": [
             {
-                "member": f"{manifest.included}/{to_logical_path(file.path)}",
+                "member": places.members[file.sha256]
+                if copied
+                else f"{manifest.included}/{to_logical_path(file.path)}",
                 "path": file.path,
                 "parent": file.path.rpartition("/")[0],
             }

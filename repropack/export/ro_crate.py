@@ -24,7 +24,7 @@ from repropack.digest import hash_file, sha256_hex
 from repropack.escaping import show
 from repropack.export.chain import ChainedRun, ChosenArtifact, code_of
 from repropack.model import Claim, CodeMember, DataManifest, Role, Segment
-from repropack.placeholders import split_data
+from repropack.placeholders import PROJECT_DATA, split_data
 
 __all__ = ["RO_CRATE", "write_ro_crate"]
 
@@ -272,7 +272,9 @@ def _inputs(
 ) -> list[str]:
     """The members that stand for what an execution read: files of earlier runs, data sets."""
     named = {
-        split[0] for m in segment.materials if m.origin is None and (split := split_data(m.path))
+        split[0]
+        for m in segment.materials
+        if (split := split_data(m.path)) and (m.origin is None or split[0] != PROJECT_DATA)
     }
     files = [
         member_of[m.sha256]

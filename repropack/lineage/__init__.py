@@ -33,12 +33,21 @@ class Link(Struct, frozen=True, kw_only=True):
         reader: Id of the run that read them.
         reader_segment: Which of its segments did, from 1.
         paths: Their recorded paths where they were read.
+        made: The path at which the maker left the content of each.
     """
 
     maker: str
     reader: str
     reader_segment: int
     paths: tuple[str, ...]
+    made: tuple[str, ...]
+
+    def described(self) -> tuple[str, ...]:
+        """The files, in words. Of one at another place no more is known than its content."""
+        return tuple(
+            _short(path) if path == made else f"{_short(path)} (same content as {_short(made)})"
+            for path, made in zip(self.paths, self.made, strict=True)
+        )
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -114,15 +123,26 @@ def _depths(
 
 
 def _links(record: RunRecord) -> tuple[Link, ...]:
-    found: dict[tuple[int, str], list[str]] = {}
+    found: dict[tuple[int, str], list[tuple[str, str]]] = {}
     for number, segment in enumerate(record.segments, 1):
         for material in segment.materials:
             if material.origin is not None:
-                found.setdefault((number, material.origin.run), []).append(material.path)
+                files = found.setdefault((number, material.origin.run), [])
+                files.append((material.path, material.origin.path))
     return tuple(
-        Link(maker=maker, reader=record.id, reader_segment=number, paths=tuple(sorted(paths)))
-        for (number, maker), paths in found.items()
+        Link(
+            maker=maker,
+            reader=record.id,
+            reader_segment=number,
+            paths=tuple(path for path, _ in sorted(files)),
+            made=tuple(made for _, made in sorted(files)),
+        )
+        for (number, maker), files in found.items()
     )
+
+
+def _short(path: str) -> str:
+    return path.removeprefix("{project}/")
 
 
 def _reach(start: str, neighbours: Mapping[str, set[str]]) -> set[str]:

@@ -73,7 +73,7 @@ def draw(graph: Graph) -> str:
     ]
     merged: dict[tuple[str, str], list[str]] = {}
     for link in links:
-        merged.setdefault((link.maker, link.reader), []).extend(link.paths)
+        merged.setdefault((link.maker, link.reader), []).extend(link.described())
     labels: dict[str, int] = {}
     captions: list[str] = []
     for (maker, reader), paths in merged.items():
@@ -135,7 +135,7 @@ def _lines(node: Node, graph: Graph) -> tuple[tuple[str, str], ...]:
 
 
 def _paths(link: Link) -> str:
-    first = link.paths[0].removeprefix("{project}/")
+    first = link.described()[0]
     return first if len(link.paths) == 1 else f"{first} and {len(link.paths) - 1} more"
 
 
@@ -166,8 +166,7 @@ def _arrow(maker: _Box, reader: _Box) -> str:
 
 def _caption(reader: _Box, maker: str, paths: list[str], row: int) -> list[str]:
     """What was read and who made it, above the reader; over the arrows, so that it is legible."""
-    first = paths[0].removeprefix("{project}/")
-    label = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+    label = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     text = f"{_cut(label, _FITTING // 2)} of {maker}"
     x, y = reader.x + _WIDTH / 2 + 12, reader.y - 12 - row * _LINE
     return [

@@ -52,7 +52,7 @@ def tree_of(segment: Segment) -> str:
 
 
 def _paths(link: Link) -> str:
-    shown = ", ".join(show(path.removeprefix("{project}/")) for path in link.paths[:_SHOWN_PATHS])
+    shown = ", ".join(map(show, link.described()[:_SHOWN_PATHS]))
     more = len(link.paths) - _SHOWN_PATHS
     return f"{shown} and {more} more" if more > 0 else shown
 

@@ -63,7 +63,8 @@ class Material(SparseRecord, frozen=True, kw_only=True):
 
     Attributes:
         sha256: None where the content was replaced before it could be hashed; `Gap` says so.
-        origin: The earlier run whose product has this digest.
+        origin: The earlier run whose product has this digest, and that began before the file was
+            last changed. At another path than its own it may be a copy, or have come otherwise.
     """
 
     path: str

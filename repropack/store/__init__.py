@@ -528,14 +528,21 @@ class Store:
                 # Next time it costs more than a stat.
                 self._index.remember(old)
 
-    def makers_of(self, digests: Iterable[str]) -> dict[str, Origin]:
-        """By digest, the latest recorded run that has such a product.
+    def makers_of(self, files: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Origin]:
+        """For files, the latest recorded run that has such a product and can have made it.
+
+        A file that was last changed before a run began is no copy of what that run wrote, whatever
+        it holds: copying, moving and linking all set the time of change (`st_ctime`), and nobody
+        can set it back, as the time of modification can be.
+
+        Args:
+            files: The digest of each, and when it was last changed, in nanoseconds.
 
         Raises:
             RepropackError: The index cannot be used.
         """
         # Every empty file has the same digest: it says nothing about lineage.
-        wanted = set(digests) - {_EMPTY}
+        wanted = {(sha256, changed) for sha256, changed in files if sha256 != _EMPTY}
         return self._index.makers(wanted) if wanted else {}
 
     def products_on_disk(self) -> dict[str, KnownProduct]:
@@ -563,23 +570,34 @@ def _products_of(directory: Path, record: RunRecord, finished: int) -> list[Inde
     found = []
     for number, segment in enumerate(record.segments, 1):
         stamps: dict[str, tuple[int, int, int]] = {}
+        began = 0
         if segment.products:
             with contextlib.suppress(OSError, UsageError):
                 # Without its private facts a run still has digests.
-                stamps = required(
+                private = required(
                     segment_directory(directory, number) / "private.json", PrivateFacts
-                ).stamps
+                )
+                stamps, began = private.stamps, private.started_ns
         found += [
             IndexedProduct(
                 path=product.path,
                 sha256=product.sha256,
                 segment=number,
+                began=began or _nanoseconds(segment.started),
                 finished=finished,
                 stamp=stamps.get(product.path, (-1, -1, -1)),
             )
             for product in segment.products
         ]
     return found
+
+
+def _nanoseconds(moment: str) -> int:
+    """A time of a record, in nanoseconds since 1970; 0 for a day that no calendar has."""
+    try:
+        return int(datetime.datetime.fromisoformat(moment).timestamp()) * 10**9
+    except ValueError:
+        return 0
 
 
 def _sync_file(path: Path) -> None:

@@ -20,7 +20,7 @@ from repropack.model import Origin
 
 __all__ = ["FileStamp", "HashedFile", "Index", "IndexedProduct", "KnownProduct"]
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Raised when the tables change; an index of another schema is made anew."""
 
 WAIT: Final = 10.0
@@ -33,7 +33,7 @@ CREATE TABLE digests (
   PRIMARY KEY (device, inode)) WITHOUT ROWID;
 CREATE TABLE runs (id TEXT PRIMARY KEY, written INTEGER) WITHOUT ROWID;
 CREATE TABLE products (
-  sha256 TEXT, run TEXT, segment INTEGER, path TEXT, finished INTEGER, size INTEGER,
+  sha256 TEXT, run TEXT, segment INTEGER, path TEXT, began INTEGER, finished INTEGER, size INTEGER,
   mtime_ns INTEGER, inode INTEGER, PRIMARY KEY (run, segment, path)) WITHOUT ROWID;
 CREATE INDEX by_digest ON products (sha256);
 PRAGMA user_version={SCHEMA};
@@ -73,12 +73,14 @@ class IndexedProduct(Struct, frozen=True, kw_only=True):
 
     Attributes:
         segment: The number of the segment that wrote it.
+        began: When that segment began, in nanoseconds.
         finished: When the record of the run was written, in nanoseconds.
     """
 
     path: str
     sha256: str
     segment: int
+    began: int
     finished: int
     stamp: tuple[int, int, int]
 
@@ -123,24 +125,27 @@ class Index:
 
         return self._use(read)
 
-    def makers(self, digests: Iterable[str]) -> dict[str, Origin]:
-        """By digest, the latest recorded run that has such a product.
+    def makers(self, files: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Origin]:
+        """For files, the latest recorded run that has such a product and can have made it.
+
+        Args:
+            files: The digest of each, and when it was last changed, in nanoseconds.
 
         Raises:
             RepropackError: As `products`.
         """
 
-        def read(index: sqlite3.Connection) -> dict[str, Origin]:
+        def read(index: sqlite3.Connection) -> dict[tuple[str, int], Origin]:
             self._add_missing(index)
             found = {}
-            for sha256 in digests:
+            for sha256, changed in files:
                 row = index.execute(
-                    "SELECT run, path FROM products WHERE sha256=?"
+                    "SELECT run, path FROM products WHERE sha256=? AND began<=?"
                     " ORDER BY finished DESC, segment DESC LIMIT 1",
-                    (sha256,),
+                    (sha256, changed),
                 ).fetchone()
                 if row is not None:
-                    found[sha256] = Origin(run=row[0], path=row[1])
+                    found[sha256, changed] = Origin(run=row[0], path=row[1])
             return found
 
         return self._use(read)
@@ -238,6 +243,6 @@ class Index:
 def _insert(
     index: sqlite3.Connection, run: str, written: int, products: Sequence[IndexedProduct]
 ) -> None:
-    rows = [(p.sha256, run, p.segment, p.path, p.finished, *p.stamp) for p in products]
+    rows = [(p.sha256, run, p.segment, p.path, p.began, p.finished, *p.stamp) for p in products]
     index.execute("INSERT OR REPLACE INTO runs VALUES (?,?)", (run, written))
-    index.executemany("INSERT OR REPLACE INTO products VALUES (?,?,?,?,?,?,?,?)", rows)
+    index.executemany("INSERT OR REPLACE INTO products VALUES (?,?,?,?,?,?,?,?,?)", rows)

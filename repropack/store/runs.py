@@ -46,6 +46,8 @@ class PrivateFacts(
     Attributes:
         base_commit: The commit that was checked out, or None.
         data_roots: Data set name to the directory it was read from.
+        started_ns: When the command started, in nanoseconds, by the clock that files are stamped
+            with; 0 where an earlier version did not note it.
         stamps: Recorded path to (size, mtime_ns, inode) of each product as the run left it.
         recorded_at: By kind (`users`, `hosts`, …), the names of who recorded it, and where.
     """
@@ -55,6 +57,7 @@ class PrivateFacts(
     object_format: str = "sha1"
     prefixes: dict[str, str] = {}
     data_roots: dict[str, str] = {}
+    started_ns: int = 0
     stamps: dict[str, tuple[int, int, int]] = {}
     recorded_at: dict[str, tuple[str, ...]] = {}
 

@@ -40,6 +40,7 @@ from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
 from repropack.verify.code_check import check_code, replaced_code, withheld_code
 from repropack.verify.conditions import Conditions, RepetitionFailedError
+from repropack.verify.data_sets import find_data
 from repropack.verify.environments import EnvironmentsOutcome, build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
@@ -53,7 +54,6 @@ from repropack.verify.reveal.authors import read_authorship, with_authorship
 from repropack.verify.workspace import (
     LocatedData,
     Unpacked,
-    locate_data,
     remove_tree,
     unpack_members,
 )
@@ -569,13 +569,7 @@ def _data(
     ladder: Ladder,
 ) -> dict[str, LocatedData] | Finding:
     """Every data set that the runs read, or why the first of them is not to be had here."""
-    located = {}
-    missing: list[Finding] = []
-    for name in dict.fromkeys(name for run in runs for name in run.packed.data):
-        found, findings = locate_data(release.data[name], unpacked, request.data)
-        missing += findings
-        if found is not None:
-            located[name] = found
+    located, missing = find_data(release, runs, unpacked, request.data)
     if missing:
         ladder.findings += missing
         return missing[0]

@@ -19,7 +19,7 @@ from repropack.verify.conditions import Conditions, RepetitionFailedError, fille
 from repropack.verify.release import ReleaseRun
 from repropack.verify.workspace import PLACE_TAKEN, place_file
 
-__all__ = ["MadeFiles", "carry_over", "lay_out"]
+__all__ = ["MadeFiles", "carry_over", "lay_out", "open_material"]
 
 
 class MadeFiles(Struct, frozen=True, kw_only=True):
@@ -94,7 +94,7 @@ def _place_material(
     conditions: Conditions,
     made: Mapping[str, Sequence[MadeFiles]],
 ) -> None:
-    source = _open_material(material, relative, run, values, conditions, made)
+    source = open_material(material, relative, run, values, conditions, made)
     remade = material.origin is not None and bool(made.get(material.origin.run))
     try:
         found = place_file(project, filled(relative, values, run), source)
@@ -153,7 +153,7 @@ def _number(run_id: str, conditions: Conditions) -> int:
     return next(r.number for r in conditions.release.runs if r.packed.record.id == run_id)
 
 
-def _open_material(
+def open_material(
     material: Material,
     relative: str,
     run: ReleaseRun,
@@ -161,6 +161,20 @@ def _open_material(
     conditions: Conditions,
     made: Mapping[str, Sequence[MadeFiles]],
 ) -> int:
+    """Opens what a run read: made anew by this repetition, or packed, or at the reader's side.
+
+    Args:
+        material: What was read.
+        relative: Its path below the project, or below its data set.
+        run: The run that read it.
+        values: What placeholders stand for.
+        conditions: What the repetition works with.
+        made: What it made so far, by run.
+
+    Raises:
+        RepetitionFailedError: It was not made, or is not to be had.
+        DefectError: The release does not have it.
+    """
     origin = material.origin
     if origin is not None and (repeated := made.get(origin.run)):
         # Made anew by this repetition, at the place where the segment that wrote it left it.

@@ -29,6 +29,7 @@ from repropack.placeholders import PROJECT_DATA
 from repropack.seeds import text_with_seed
 from repropack.verify.code_roots import choose_places, offer_to_python, write_code
 from repropack.verify.conditions import Conditions, RepetitionFailedError, filled
+from repropack.verify.data_sets import with_fresh_copies
 from repropack.verify.early_end import enough_of
 from repropack.verify.execution import (
     SHELL_SIGNAL,
@@ -186,6 +187,8 @@ def _repeat_segment(
         },
     )
     project = places.on_disk("{project}")
+    values = placeholder_values(places, run, conditions)
+    conditions = with_fresh_copies(run, segment, place / f"data-{number}", values, conditions, made)
     values = placeholder_values(places, run, conditions)
     which = f"run {run.number}" + (
         f", segment {number}" if len(run.packed.record.segments) > 1 else ""
