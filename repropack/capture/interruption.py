@@ -8,9 +8,14 @@ import threading
 from types import FrameType, TracebackType
 from typing import Final
 
+from repropack.capture.signals import FORWARDED, ignore
+
 __all__ = ["Interruption"]
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_LATE: Final = tuple(number for number in FORWARDED if number not in _SIGNALS)
+"""What was meant for the command and comes when that has ended already: it ends nobody else."""
 
 
 class Interruption:
@@ -25,10 +30,11 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            for number in _SIGNALS:
-                # One that is ignored (`nohup`) stays ignored.
-                if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self._before[number] = signal.signal(number, self._note)
+            for numbers, handler in ((_SIGNALS, self._note), (_LATE, ignore)):
+                for number in numbers:
+                    # One that is ignored (`nohup`) stays ignored.
+                    if signal.getsignal(number) not in (signal.SIG_IGN, None):
+                        self._before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(

@@ -27,6 +27,7 @@ from repropack.capture.signals import (
     handling,
     ignore,
     ignore_ends,
+    stop_ourselves,
     wait_for,
 )
 from repropack.process import are_ends_ignored
@@ -72,7 +73,8 @@ def run_in_own_terminal(command: Command, logs: tuple[Log, Log]) -> tuple[int, i
         os.set_blocking(terminal.fileno(), False)
         ours = _OurTerminal(relays, termios.tcgetattr(STDIN))
         forward = Forwarder()
-        handlers: dict[int, Handler] = dict.fromkeys((*FORWARDED, signal.SIGINT), forward)
+        # SIGTSTP stops the command, and what has stopped it stops us.
+        handlers: dict[int, Handler] = dict.fromkeys((*FORWARDED, signal.SIGTSTP), forward)
         handlers[signal.SIGWINCH] = handlers[signal.SIGCONT] = ours.handle
         with handling(handlers) as awake, ours:
             leader = os.fork()
@@ -129,7 +131,7 @@ def _follow(
                 ours.leave()
                 # As the terminal would have done it: the whole job stops, and the shell that
                 # started it sees that. This returns when somebody has continued us.
-                os.kill(0, number)
+                stop_ourselves(number, group=0)
                 ours.attend()
                 with suppress(ProcessLookupError):
                     os.killpg(group, signal.SIGCONT)
@@ -151,7 +153,7 @@ def _lead_session(
     slave, stderr = outputs
     try:
         signal.set_wakeup_fd(-1)
-        for number in (*FORWARDED, signal.SIGINT, signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP):
+        for number in (*FORWARDED, signal.SIGWINCH, signal.SIGCONT, signal.SIGTSTP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, ignore)
         for file in foreign:

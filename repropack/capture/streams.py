@@ -44,11 +44,11 @@ from repropack.capture.signals import (
     Forwarder,
     Handler,
     handling,
-    ignore,
     ignore_ends,
     is_main_thread,
     wait_for,
 )
+from repropack.capture.witness import Witness
 from repropack.process import are_ends_ignored
 
 __all__ = ["ProcessEnd", "run_command"]
@@ -136,8 +136,8 @@ def _run_in_place(command: Command, logs: tuple[Log, Log]) -> int:
 
         ignored = are_ends_ignored()
         handlers: dict[int, Handler] = dict.fromkeys(FORWARDED, forward)
-        # Ctrl-C reaches the command as well, because it is in our process group.
-        handlers[signal.SIGINT] = ignore
+        handlers[signal.SIGCONT] = forward
+        handlers[signal.SIGTSTP] = forward.stop
         if any(relay.source.isatty() for relay in relays):
             handlers[signal.SIGWINCH] = follow_size
         with handling(handlers) as awake:
@@ -147,7 +147,9 @@ def _run_in_place(command: Command, logs: tuple[Log, Log]) -> int:
                 process = start(command, None, outputs, ignore_ends if ignored else None)
             except OSError as error:
                 raise not_started(command, error.errno or 0) from error
-            forward.aim(process.pid)
+            witness = Witness()
+            resources.callback(witness.close)
+            forward.aim(process.pid, witness)
             for output in outputs:
                 output.close()
             exit_seen, see_exit = open_pipe(resources)
