@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from repropack.cli import repetition_options
 from repropack.cli.durations import parse_duration
 from repropack.cli.progress import ProgressLine
+from repropack.cli.report_files import output_path, written
 from repropack.cli.run import parse_data
-from repropack.cli.screen import say, tell
+from repropack.cli.screen import complain, say, tell
 from repropack.cli.verdict import say_report, verdict_line
 from repropack.errors import CannotDecideError, UsageError
 from repropack.escaping import show
@@ -56,6 +57,7 @@ _OF_A_BUNDLE = ("integrity", "authenticity")
 @repetition_options.time_limit
 @repetition_options.no_sandbox
 @repetition_options.offline
+@repetition_options.report
 @repetition_options.as_json
 @repetition_options.keep_work
 def command(
@@ -66,6 +68,7 @@ def command(
     time_limit: str | None,
     no_sandbox: bool,
     offline: bool,
+    report: str | None,
     as_json: bool,
     keep_work: bool,
 ) -> int:
@@ -91,6 +94,7 @@ def command(
     record = store.finished(target)
     given = parse_data(data)
     wall_seconds = parse_duration("--time", time_limit) if time_limit is not None else None
+    report_path = output_path("--report", report)
     if not as_json:
         tell(f"repropack: looking up what run {target.id} needs")
     planned = plan_repetition(store, target, dict(os.environ), offline=offline)
@@ -98,6 +102,7 @@ def command(
         tell("repropack: a further segment of this run goes on; those before it are repeated")
     request = VerifyRequest(
         bundle=Path(f"{record.id}.rpk"),
+        recorded_run=record.id,
         mode=Mode.RETRAIN if retrain else Mode.EVALUATE,
         policy=TrustPolicy(),
         runs=runs,
@@ -106,17 +111,21 @@ def command(
         wall_seconds=wall_seconds,
         offline=offline,
         keep_work=keep_work,
-        outputs=True,
     )
-    report = _repeat(planned, request, quiet=as_json)
+    result = _repeat(planned, request, quiet=as_json)
+    unwritten = written(report_path, lambda: render("html", result).encode())
     if as_json:
-        say(render("json", report).rstrip("\n"))
-        return report.exit_status
-    say_report(report)
-    if report.work is not None:
-        say(f"work directory: {report.work}")
-    say(verdict_line(report.verdict, report.reason))
-    return report.exit_status
+        say(render("json", result).rstrip("\n"))
+    else:
+        say_report(result)
+        if report_path is not None and not unwritten:
+            say(f"report: {report_path}")
+        if result.work is not None:
+            say(f"work directory: {result.work}")
+        say(verdict_line(result.verdict, result.reason))
+    if unwritten:
+        complain(f"--report {report_path}: {unwritten}")
+    return result.exit_status or (3 if unwritten else 0)
 
 
 def _repeat(planned: ExportPlan, request: VerifyRequest, *, quiet: bool) -> Report:
@@ -141,7 +150,6 @@ def _repeat(planned: ExportPlan, request: VerifyRequest, *, quiet: bool) -> Repo
     # Whoever looks for the bundle or its key would find neither.
     return replace(
         report,
-        bundle=name.removesuffix(".rpk"),
         manifest_sha256=None,
         signer=None,
         signers=(),

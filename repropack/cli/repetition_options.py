@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-__all__ = ["as_json", "keep_work", "no_sandbox", "offline", "time_limit"]
+__all__ = ["as_json", "keep_work", "no_sandbox", "offline", "report", "time_limit"]
 
 time_limit: Final = click.option(
     "--time",
@@ -21,6 +21,8 @@ no_sandbox: Final = click.option(
 )
 
 offline: Final = click.option("--offline", is_flag=True, help="Download nothing.")
+
+report: Final = click.option("--report", metavar="FILE.html", help="Write a report for people.")
 
 as_json: Final = click.option(
     "--json", "as_json", is_flag=True, help="The report as JSON, for programs."

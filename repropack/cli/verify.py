@@ -7,27 +7,25 @@ import datetime as dt
 import os
 import shlex
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import click
 from msgspec.structs import replace
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from repropack import durable
 from repropack.cli import repetition_options
 from repropack.cli.durations import parse_duration
 from repropack.cli.location import existing_bundle
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
+from repropack.cli.report_files import output_path, written
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, complain, say, tell
 from repropack.cli.sizes import parse_size
 from repropack.cli.timestamp import read_stamp
 from repropack.cli.verdict import say_report, verdict_line
 from repropack.environment.machine import describe_machine
-from repropack.errors import RepropackError, UsageError
+from repropack.errors import CannotDecideError, UsageError
 from repropack.escaping import show
 from repropack.findings import Code
 from repropack.model import ClaimMode, Report, SignerStatus, Verdict
@@ -126,7 +124,7 @@ MIN_MEMORY = 64 * 1024 * 1024
     help="If a number differs, repeat with one setting changed at a time (threads, instruction "
     "sets, hash seed, versions of --package) to see which of them it depends on.",
 )
-@click.option("--report", metavar="FILE.html", help="Write a report for people.")
+@repetition_options.report
 @click.option("--badge", metavar="FILE.svg|FILE.png", help="Write the verdict as a small picture.")
 @click.option(
     "--receipt", metavar="FILE", help="Write and sign what came of it, for others to count."
@@ -203,11 +201,11 @@ def command(
         raise UsageError(
             "--explain repeats runs, and --no-run repeats none", advice="leave one out"
         )
-    report_path = _output_path("--report", report)
-    badge_path = _output_path("--badge", badge)
+    report_path = output_path("--report", report)
+    badge_path = output_path("--badge", badge)
     if badge is not None:
         check_form(badge)
-    receipt_path = _output_path("--receipt", receipt)
+    receipt_path = output_path("--receipt", receipt)
     if receipt_path is not None and request.mode is Mode.NO_RUN:
         raise UsageError(
             "--receipt says what a repetition gave, and --no-run repeats nothing",
@@ -228,9 +226,9 @@ def command(
             Observer(tell=line.tell, advance=line.advance, live=line.live, kept=line.kept),
             now=now(),
         )
-    unwritten = _write(report_path, lambda: render("html", result).encode())
-    undrawn = _write(badge_path, lambda: render_badge(result, badge or ""))
-    unsigned = _write_receipt(receipt_path, result, keys)
+    unwritten = written(report_path, lambda: render("html", result).encode())
+    undrawn = written(badge_path, lambda: render_badge(result, badge or ""))
+    unsigned = written(receipt_path, lambda: _receipt(result, keys))
     if as_json:
         say(render("json", result).rstrip("\n"))
     else:
@@ -316,30 +314,16 @@ def _mode(*, no_run: bool, evaluate: bool, retrain: bool) -> Mode:
     return Mode.NO_RUN if no_run else Mode.RETRAIN if retrain else Mode.EVALUATE
 
 
-def _write(path: Path | None, content: Callable[[], bytes]) -> str:
-    """Writes a form of the report. Returns why it could not; the verdict is not lost over it."""
-    if path is not None:
-        try:
-            durable.write_file(path, content())
-        except OSError as error:
-            return error.strerror or str(error)
-    return ""
+def _receipt(result: Report, keys: tuple[Signer, ...]) -> bytes:
+    """The signed receipt.
 
-
-def _write_receipt(path: Path | None, result: Report, keys: tuple[Signer, ...]) -> str:
-    """Signs and writes the receipt. Returns why it could not; the verdict is not lost over it."""
-    if path is None:
-        return ""
+    Raises:
+        CannotDecideError: There is nothing to sign.
+        RepropackError: A key does not sign.
+    """
     if not is_receiptable(result):
-        return "no number was compared, so there is nothing to sign"
-    try:
-        payload = receipt_payload(result, describe_machine(dict(os.environ)), now())
-        durable.write_file(path, seal(payload, *keys))
-    except RepropackError as error:
-        return error.message
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        raise CannotDecideError("no number was compared, so there is nothing to sign")
+    return seal(receipt_payload(result, describe_machine(dict(os.environ)), now()), *keys)
 
 
 def parse_digest(text: str | None) -> str | None:
@@ -355,19 +339,6 @@ def parse_digest(text: str | None) -> str | None:
     if kind != "sha256" or len(value) != 64 or not set(value) <= set("0123456789abcdef"):
         raise UsageError(f"--expect {text}: expected `sha256:` and 64 hexadecimal digits")
     return value
-
-
-def _output_path(option: str, text: str | None) -> Path | None:
-    if text is None:
-        return None
-    path = Path(text).expanduser().absolute()
-    if not path.parent.is_dir():
-        raise UsageError(f"{option} {text}: {path.parent} is not a directory")
-    if path.is_dir():
-        raise UsageError(f"{option} {text}: is a directory", advice="name a file")
-    if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"{option} {text}: {path.parent} cannot be written")
-    return path
 
 
 def _remember_pin(pin: str | None, result: Report) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from repropack.model.claim import Claim
-from repropack.model.fields import Record, Sha256, SparseRecord, Timestamp
+from repropack.model.fields import Record, RunId, Sha256, SparseRecord, Timestamp
 from repropack.model.metric import Series
 
 __all__ = [
@@ -275,9 +275,12 @@ class Isolation(Record, frozen=True, kw_only=True):
 
 
 class Report(SparseRecord, frozen=True, kw_only=True):
-    """The result of `repropack verify`: everything the text, JSON and HTML reports show.
+    """The result of `verify` or `repeat`: everything the text, JSON and HTML reports show.
 
     Attributes:
+        bundle: Its name; None where a recorded run was repeated. Then there is no manifest and no
+            signer either.
+        run: The recorded run that was repeated (`repropack repeat`).
         signer: The signer who stands best with the reader. Its status is that of the whole bundle
             and decides: it is `not accepted` too where too few of the named signers have signed.
         signers: Every key that the attestation names, each with its own status.
@@ -286,7 +289,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     """
 
     version: Annotated[int, Meta(ge=1)]
-    bundle: str
+    bundle: str | None
     manifest_sha256: str | None
     verdict: Verdict
     reason: str
@@ -294,6 +297,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     signer: SignerReport | None
     mode: str
     steps: tuple[Step, ...]
+    run: RunId | None = None
     signers: tuple[SignerReport, ...] = ()
     claims: tuple[ClaimResult, ...] = ()
     outputs: tuple[OutputComparison, ...] = ()

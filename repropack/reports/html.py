@@ -30,113 +30,36 @@ from repropack.model import (
     AtMost,
     Certainty,
     Claim,
-    ClaimMode,
     ClaimResult,
     Close,
     Equivalent,
     Interval,
+    OutputComparison,
     Relative,
     Report,
     Side,
     SignerStatus,
-    StepStatus,
     Verdict,
 )
 from repropack.reports.drawings import Curve, draw_chain, draw_curve
 from repropack.reports.number_line import NumberLine, centre_of, draw_number_line, offset_of
+from repropack.reports.page_words import (
+    OPEN,
+    OUTPUTS,
+    SIGNERS,
+    STEPS,
+    VERDICTS,
+    PageWords,
+    meaning_of,
+    outcome_of,
+    words_for,
+)
 from repropack.reports.text import describe_curve
 
 __all__ = ["render"]
 
 MAX_PRINTED: Final = 2_000
 """Characters of one value on the page; what `verify` has already cut at 500 is not cut again."""
-
-VERDICTS: Final = {
-    Verdict.REPRODUCED: (
-        "good",
-        "Every number that was compared came out again, within its tolerance.",
-    ),
-    Verdict.NOT_REPRODUCED: ("bad", "A claimed number did not come out within its tolerance."),
-    Verdict.INCONCLUSIVE: (
-        "doubt",
-        "It could not be decided. That speaks neither for the claims nor against them.",
-    ),
-    Verdict.INTACT: (
-        "plain",
-        "The bytes are those that were signed. Nothing was executed, so no number was compared.",
-    ),
-    Verdict.NOT_INTACT: (
-        "bad",
-        "The bundle failed a check of its bytes, its signature, its signer or its records. "
-        "Nothing in it should be relied on.",
-    ),
-}
-
-STEPS: Final = {
-    StepStatus.PASSED: "good",
-    StepStatus.FAILED: "bad",
-    StepStatus.UNDECIDED: "doubt",
-    StepStatus.SKIPPED: "none",
-}
-
-SIGNERS: Final = {
-    SignerStatus.TRUSTED: ("good", "A key that the reader had decided to trust."),
-    SignerStatus.EXPECTED_DIGEST: (
-        "good",
-        "The manifest has the digest that the reader expected, so it does not matter who signed.",
-    ),
-    SignerStatus.ANONYMOUS: (
-        "none",
-        "The author is to stay unknown, as for a double-blind review: the key was made for this "
-        "bundle alone. She can reveal herself later. Whether this is the submitted bundle, the "
-        "digest of its manifest tells.",
-    ),
-    SignerStatus.UNKNOWN: (
-        "doubt",
-        "Nobody has said whose key this is. Anyone can make a key and sign with it: "
-        "ask the author, in another way than through this bundle, for the fingerprint.",
-    ),
-    SignerStatus.PINNED: (
-        "good",
-        "The key that the reader has known under this name since its first use.",
-    ),
-    SignerStatus.SUCCESSOR: (
-        "good",
-        "A key that the reader knows has handed over to this one, in a statement that both signed.",
-    ),
-    SignerStatus.REVOKED: (
-        "doubt",
-        "Its holder has revoked the key. Whether this signature is older, or made by somebody who "
-        "found the key, only the digest or a time stamp can tell.",
-    ),
-    SignerStatus.FIRST_USE: (
-        "doubt",
-        "The reader saw this key for the first time and decided to remember it. Whose it is, "
-        "nobody has compared yet.",
-    ),
-    SignerStatus.REJECTED: ("bad", "Not the signers that the reader asked for."),
-    SignerStatus.CHANGED: (
-        "bad",
-        "The reader knows this name with another key. Either the author has a new key, or somebody "
-        "is passing off a file as the author's.",
-    ),
-    SignerStatus.INVALID: ("bad", "A signature in the name of this key does not belong here."),
-}
-
-OPEN: Final = (SignerStatus.UNKNOWN, SignerStatus.REVOKED)
-"""Standings that leave it open whose word the release is."""
-
-MODES: Final = {
-    ClaimMode.EVALUATE: "evaluated again with the packed weights",
-    ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
-    ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
-}
-
-DEPTHS: Final = {
-    "no-run": "bytes and signer only; nothing was executed",
-    "evaluate": "the claimed run, repeated on the packed weights",
-    "retrain": "every run, repeated in order",
-}
 
 CERTAINTIES: Final = {
     Certainty.CONFIRMED: "good",
@@ -150,6 +73,9 @@ MAX_CURVES: Final = 8
 
 GRAVITY: Final = (Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE, Verdict.REPRODUCED)
 """Claims that need attention come first."""
+
+MAX_OUTPUTS: Final = 100
+"""Output files that the page lists; those that are not the same come first."""
 
 MAX_DRAWN: Final = 24
 """Claims that have a drawing: those that need attention come first, and a page is for people."""
@@ -186,6 +112,16 @@ class ClaimView(Struct, frozen=True, kw_only=True):
     line: NumberLine
 
 
+class OutputView(Struct, frozen=True, kw_only=True):
+    """An output file as the page shows it."""
+
+    output: OutputComparison
+    outcome: str
+    tone: str
+    recorded: str
+    fresh: str
+
+
 def render(report: Report) -> str:
     """The report as a page that stands alone."""
     folder = importlib.resources.files("repropack.reports")
@@ -200,19 +136,26 @@ def render(report: Report) -> str:
     environment.filters["csp_hash"] = _csp_hash
     environment.filters["duration"] = _duration
     template = environment.from_string(folder.joinpath("report.html").read_text("utf-8"))
-    tone, meaning = VERDICTS[report.verdict]
+    words = words_for(report)
     return template.render(
         report=report,
-        tone=tone,
-        meaning=meaning,
+        words=words,
+        subject=report.run or report.bundle,
+        tone=VERDICTS[report.verdict][0],
+        meaning=meaning_of(report),
         signer=None if report.signer is None else SIGNERS[report.signer.status],
         signers=SIGNERS,
         signer_open=report.signer is not None and report.signer.status in OPEN,
-        depth=DEPTHS.get(report.mode, report.mode),
+        depth=words.depths.get(report.mode, report.mode),
         step_tones=STEPS,
-        claims=[_claim(r) for r in sorted(report.claims, key=lambda r: GRAVITY.index(r.verdict))],
+        claims=[
+            _claim(r, words) for r in sorted(report.claims, key=lambda r: GRAVITY.index(r.verdict))
+        ],
         reproduced=sum(r.verdict is Verdict.REPRODUCED for r in report.claims),
-        command=_command(report),
+        command=_command(report, words),
+        outputs=_outputs(report)[:MAX_OUTPUTS],
+        unlisted=max(0, len(report.outputs) - MAX_OUTPUTS),
+        same=sum(one.same for one in report.outputs),
         curves=_curves(report),
         max_drawn=MAX_DRAWN,
         undrawn=max(0, len(report.curves) - MAX_CURVES),
@@ -271,32 +214,50 @@ def _signed_by(report: Report) -> str:
     return ", ".join(holding) or (report.signer.fingerprint if report.signer else "nobody")
 
 
-def _command(report: Report) -> tuple[str, str, str]:
-    """What to type to check the same file again: the command, the file, the options.
+def _outputs(report: Report) -> list[OutputView]:
+    views = [
+        OutputView(
+            output=one,
+            outcome=outcome_of(one),
+            tone=OUTPUTS[outcome_of(one)],
+            recorded=f"{one.recorded[:12]}…",
+            fresh="none" if one.fresh is None else f"{one.fresh[:12]}…",
+        )
+        for one in report.outputs
+    ]
+    return sorted(views, key=lambda view: list(OUTPUTS).index(view.outcome))
+
+
+def _command(report: Report, words: PageWords) -> tuple[str, str, str]:
+    """What to type to check or repeat the same once more: command, file or run, options.
 
     It names no signer, no digest and no `--no-sandbox`: a page that came from a stranger must not
     talk its next reader into accepting the stranger's key or running without isolation.
     """
-    name = f"./{report.bundle}" if report.bundle.startswith("-") else report.bundle
-    options = f"--{report.mode}" if report.mode in DEPTHS and report.mode != "evaluate" else ""
+    asked = report.mode in words.depths and report.mode != "evaluate"
+    options = f"--{report.mode}" if asked else ""
+    if report.run is not None:
+        return "repropack repeat", report.run, options
+    name = report.bundle or ""
+    name = f"./{name}" if name.startswith("-") else name
     return "repropack verify", shlex.quote(show(name)), options
 
 
-def _claim(result: ClaimResult) -> ClaimView:
+def _claim(result: ClaimResult, words: PageWords) -> ClaimView:
     claim = result.claim
     return ClaimView(
         result=result,
         tone=VERDICTS[result.verdict][0],
-        tolerance=_tolerance(claim),
-        mode=MODES[claim.mode],
+        tolerance=_tolerance(claim, words),
+        mode=words.modes[claim.mode],
         claimed=_number(claim.expected, claim.unit),
         fresh=_fresh(result),
         low="" if result.low is None else f"{result.low:.10g}",
         high="" if result.high is None else f"{result.high:.10g}",
-        distance=_distance(result),
+        distance=_distance(result, words),
         centre=f"mean of runs {centre_of(result):.10g}"
         if isinstance(claim.tolerance, Interval) and claim.tolerance.side is Side.BOTH
-        else f"claimed {_number(claim.expected, claim.unit)}",
+        else f"{words.expected} {_number(claim.expected, claim.unit)}",
         line=draw_number_line(result, f"fresh {_fresh(result)}"),
     )
 
@@ -314,7 +275,7 @@ def _fresh(result: ClaimResult) -> str:
     return _number(result.fresh, result.claim.unit if decided else "")
 
 
-def _tolerance(claim: Claim) -> tuple[str, str]:
+def _tolerance(claim: Claim, words: PageWords) -> tuple[str, str]:
     """The tolerance, and what it is a part of."""
     match claim.tolerance:
         case None:
@@ -322,9 +283,12 @@ def _tolerance(claim: Claim) -> tuple[str, str]:
         case Absolute(within=within):
             return f"±{GAP}{within:g}", ""
         case Relative(within=within):
-            return f"±{GAP}{100 * within:g}{GAP}%", "of the claimed value"
+            return f"±{GAP}{100 * within:g}{GAP}%", f"of the {words.expected} value"
         case Close(absolute=absolute, relative=relative):
-            return f"±{GAP}{absolute:g} ±{GAP}{100 * relative:g}{GAP}%", "of the claimed value"
+            return (
+                f"±{GAP}{absolute:g} ±{GAP}{100 * relative:g}{GAP}%",
+                f"of the {words.expected} value",
+            )
         case AtLeast(bound=bound):
             return f"at least {bound:g}", ""
         case AtMost(bound=bound):
@@ -338,17 +302,17 @@ def _tolerance(claim: Claim) -> tuple[str, str]:
         case Equivalent(values=values, margin=margin, side=Side.BOTH):
             return f"mean within ±{GAP}{margin:g}", f"of {len(values)} recorded seeds, by TOST"
         case Equivalent(values=values, margin=margin, side=side):
-            words = "lower" if side is Side.LOWER else "higher"
+            how = "lower" if side is Side.LOWER else "higher"
             return (
-                f"mean less than {margin:g} {words}",
+                f"mean less than {margin:g} {how}",
                 f"than that of {len(values)} recorded seeds",
             )
         case _:
             return "exactly equal", ""
 
 
-def _distance(result: ClaimResult) -> str:
-    """How far the fresh value is from the claimed one, in words."""
+def _distance(result: ClaimResult, words: PageWords) -> str:
+    """How far the fresh value is from the expected one, in words."""
     if result.fresh is None:
         return "no fresh value"
     if result.verdict is Verdict.INCONCLUSIVE:
@@ -357,7 +321,7 @@ def _distance(result: ClaimResult) -> str:
     if result.fresh == expected:
         return "equal"
     if result.low is None or result.high is None or centre_of(result) != expected:
-        return f"{result.fresh - expected:+.3g} from the claimed value"
+        return f"{result.fresh - expected:+.3g} from the {words.expected} value"
     # Subtracted as the decimals that people read: 0.92 - 0.91 is 0.01.
     difference = (Decimal(repr(result.fresh)) - Decimal(repr(expected))).normalize()
     text = f"{float(difference):+.3g}"

@@ -37,8 +37,9 @@ from repropack.reports.text import describe_signer
 from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_limits
 from repropack.signing.policy import TrustPolicy
 from repropack.signing.timestamps import Stamp
-from repropack.verify.claims import is_assumed, is_random_evaluation, judge_all, overall
+from repropack.verify.claims import is_assumed, judge_all
 from repropack.verify.code_check import check_code, replaced_code, withheld_code
+from repropack.verify.conclusion import conclude, say_outputs
 from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.data_sets import find_data
 from repropack.verify.environments import EnvironmentsOutcome, build_environments
@@ -51,6 +52,7 @@ from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.reseeding import can_reseed, fresh_seed, reseeded
 from repropack.verify.reveal.authors import read_authorship, with_authorship
+from repropack.verify.wording import OF_A_RELEASE, OF_A_RUN
 from repropack.verify.workspace import (
     LocatedData,
     Unpacked,
@@ -59,11 +61,6 @@ from repropack.verify.workspace import (
 )
 
 __all__ = ["Mode", "Observer", "VerifyRequest", "verify"]
-
-_RANDOM = (
-    "; but the same weights gave another number each time: the evaluation is random, and the "
-    "author measured by how much it varies only if she calibrated the claim"
-)
 
 MAX_COMMAND_SHOWN = 2_000
 """Characters of a recorded command in a report."""
@@ -90,8 +87,9 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
         sandbox: False only if she typed `--no-sandbox`.
         explain: Whether other numbers are explained by reruns with one setting changed at a time.
         versions: Package to another version than the recorded one, which is installed instead.
-        outputs: Whether the files that the runs leave are compared by digest too; then they are
-            repeated even where no number is claimed.
+        recorded_run: The run of this project of which the bundle was made to repeat it here; None
+            for a release. Then the files that the runs leave are compared by digest too, and they
+            are repeated even where there is no number.
         limits: What the executed code may use; None for what no training reaches.
         wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
         temporary: Where the work directory is made; None for the system's place.
@@ -112,7 +110,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     keep_work: bool = False
     explain: bool = False
     versions: dict[str, str] = {}
-    outputs: bool = False
+    recorded_run: str | None = None
     limits: Limits | None = None
     wall_seconds: float | None = None
     temporary: Path | None = None
@@ -153,6 +151,7 @@ def verify(
     ladder = Ladder(
         request.bundle.name or ".",
         request.mode.value,
+        run=request.recorded_run,
         allow_unknown_signer=request.allow_unknown_signer,
     )
     safe = Observer(
@@ -273,7 +272,7 @@ def _repeat(
         for segment in run.packed.record.segments[0 if request.mode is Mode.RETRAIN else -1 :]
     )
     ladder.lineage = _lineage(release, runs)
-    if not claims and not request.outputs:
+    if not claims and request.recorded_run is None:
         about = " about a training with another seed" if request.new_seeds else ""
         ladder.step("claims", StepStatus.UNDECIDED, f"the release claims nothing{about}")
         return (
@@ -350,12 +349,13 @@ def _repeat(
         StepStatus.PASSED,
         f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated{times} {how}",
     )
-    ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions])
+    wording = OF_A_RELEASE if request.recorded_run is None else OF_A_RUN
+    ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions], wording)
     ladder.curves = curves_of(repetitions[0])
-    if request.outputs:
+    if request.recorded_run is not None:
         ladder.outputs = compare_outputs(repetitions)
-        _say_outputs(ladder)
-    verdict, reason = _conclude(ladder, others=len(release.claims.claims) - len(claims))
+        say_outputs(ladder)
+    verdict, reason = conclude(ladder, wording, others=_unchecked(request, release, claims))
     reason += said_of_versions(outcome.differences, request.versions)
     if verdict is not Verdict.REPRODUCED:
         causes = causes_of(
@@ -455,60 +455,6 @@ def _repetitions(
     return repetitions
 
 
-def _say_outputs(ladder: Ladder) -> None:
-    same = sum(one.same for one in ladder.outputs)
-    count = len(ladder.outputs)
-    status = StepStatus.PASSED if same == count else StepStatus.UNDECIDED
-    summary = f"{same} of {count} with the same content" if count else "none was recorded"
-    ladder.step("outputs", status, summary)
-
-
-def _conclude_by_outputs(ladder: Ladder) -> tuple[Verdict, str]:
-    """Where no number can be compared: equal files show it; others may be as good."""
-    count = len(ladder.outputs)
-    other = [one for one in ladder.outputs if not one.same]
-    if not count:
-        return (
-            Verdict.INCONCLUSIVE,
-            "the run came to its recorded end, but left no number and no file to compare",
-        )
-    if not other:
-        files = f"all {count} files have" if count > 1 else "its file has"
-        return Verdict.REPRODUCED, f"it left no number to compare; {files} the same content"
-    return (
-        Verdict.INCONCLUSIVE,
-        f"it left no number to compare, and {len(other)} of {count} files are not the same",
-    )
-
-
-def _conclude(ladder: Ladder, *, others: int) -> tuple[Verdict, str]:
-    if not ladder.claims:
-        return _conclude_by_outputs(ladder)
-    if is_random_evaluation(ladder.claims):
-        ladder.claims = tuple(
-            replace(r, verdict=Verdict.INCONCLUSIVE, sentence=f"{r.sentence}{_RANDOM}")
-            if r.verdict is Verdict.NOT_REPRODUCED
-            else r
-            for r in ladder.claims
-        )
-    verdict = overall(ladder.claims)
-    reproduced = sum(result.verdict is Verdict.REPRODUCED for result in ladder.claims)
-    status = {
-        Verdict.REPRODUCED: StepStatus.PASSED,
-        Verdict.NOT_REPRODUCED: StepStatus.FAILED,
-    }.get(verdict, StepStatus.UNDECIDED)
-    summary = f"{reproduced} of {len(ladder.claims)} reproduced"
-    if others:
-        was = "was" if others == 1 else "were"
-        summary += f"; {others} about another kind of repetition {was} not checked"
-    ladder.step("claims", status, summary)
-    worst = next(r for r in ladder.claims if r.verdict is verdict)
-    if verdict is Verdict.REPRODUCED and len(ladder.claims) > 1:
-        checked = " that were checked" if others else ""
-        return verdict, f"all {len(ladder.claims)} claims{checked} hold"
-    return verdict, worst.sentence
-
-
 def _what_to_repeat(
     request: VerifyRequest, release: Release
 ) -> tuple[tuple[Claim, ...], tuple[ReleaseRun, ...]]:
@@ -526,6 +472,14 @@ def _what_to_repeat(
         mode = ClaimMode.EVALUATE
     claims = tuple(claim for claim in release.claims.claims if claim.mode is mode)
     return claims, release.runs if retrain else (release.claimed,)
+
+
+def _unchecked(request: VerifyRequest, release: Release, claims: tuple[Claim, ...]) -> int:
+    """How many claims of a release this kind of repetition says nothing about.
+
+    Of a recorded run they are the same numbers once more.
+    """
+    return 0 if request.recorded_run is not None else len(release.claims.claims) - len(claims)
 
 
 def _rebuilt(packages: int, differences: int) -> str:

@@ -22,30 +22,30 @@ from repropack.comparators import Comparison, comparator_for
 from repropack.comparators.student_t import can_compute, mean, prediction_half_width
 from repropack.escaping import show
 from repropack.model import Basis, Claim, ClaimMode, ClaimResult, Interval, Metric, Verdict
+from repropack.verify.wording import OF_A_RELEASE, Wording
 
 __all__ = ["holm", "is_assumed", "is_random_evaluation", "judge_all", "overall"]
 
 MAX_SHOWN: Final = 5
 """Fresh values in a sentence; the report has all of them."""
 
-_MODE_WORDS: Final = {
-    ClaimMode.EVALUATE: "evaluated again with the packed weights",
-    ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
-    ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
-}
-
 
 def judge_all(
-    claims: Sequence[Claim], repetitions: Sequence[Sequence[Metric]]
+    claims: Sequence[Claim],
+    repetitions: Sequence[Sequence[Metric]],
+    wording: Wording = OF_A_RELEASE,
 ) -> tuple[ClaimResult, ...]:
     """Compares claims with what repetitions gave. The texts of the results are safe to print.
 
     Args:
         claims: What is claimed.
         repetitions: The metrics of each repetition, one at least.
+        wording: Whether it is said of a release or of a recorded run.
     """
     found = [{m.source.identity: m for m in reversed(metrics)} for metrics in repetitions]
-    judged = [_judge(claim, [by.get(claim.source.identity) for by in found]) for claim in claims]
+    judged = [
+        _judge(claim, [by.get(claim.source.identity) for by in found], wording) for claim in claims
+    ]
     intervals = [
         number
         for number, one in enumerate(judged)
@@ -112,17 +112,17 @@ class _Judged(Struct, frozen=True, kw_only=True):
     p_value: float | None = None
 
 
-def _judge(claim: Claim, metrics: Sequence[Metric | None]) -> _Judged:
-    how = _MODE_WORDS[claim.mode]
+def _judge(claim: Claim, metrics: Sequence[Metric | None], wording: Wording) -> _Judged:
+    how = wording.modes[claim.mode]
     if len(metrics) > 1:
         how += f" {len(metrics)} times"
-    problem = next((said for said in (_problem(claim, m) for m in metrics) if said), "")
+    problem = next((said for said in (_problem(claim, m, wording) for m in metrics) if said), "")
     values = [m.value for m in metrics if m is not None and m.value is not None]
     finite = len(values) == len(metrics) and all(map(math.isfinite, values))
     if problem or not finite:
         comparison = Comparison(verdict=Verdict.INCONCLUSIVE, evidence=f": {how}, {problem}")
     else:
-        comparison = _compare(claim, values, how)
+        comparison = _compare(claim, values, how, wording)
     result = ClaimResult(
         claim=_printable(claim),
         verdict=comparison.verdict,
@@ -133,7 +133,7 @@ def _judge(claim: Claim, metrics: Sequence[Metric | None]) -> _Judged:
     return _Judged(result=_with_band(result, claim, len(metrics)), p_value=comparison.p_value)
 
 
-def _problem(claim: Claim, metric: Metric | None) -> str:
+def _problem(claim: Claim, metric: Metric | None, wording: Wording) -> str:
     """Why a number cannot be compared at all."""
     if metric is None:
         return "the run gave no such number"
@@ -141,7 +141,8 @@ def _problem(claim: Claim, metric: Metric | None) -> str:
         return f"the run gave {show(metric.text)}, which is not a number"
     if metric.unit != claim.unit:
         there = show(metric.unit) or "plain numbers"
-        return f"the run gave {there}, claimed in {show(claim.unit) or 'plain numbers'}"
+        unit = show(claim.unit) or "plain numbers"
+        return f"the run gave {there}, {wording.expected} in {unit}"
     return ""
 
 
@@ -153,12 +154,12 @@ def _distance(expected: float, values: Sequence[float]) -> str:
     return f"off by {most * 2:.2g}{share}"
 
 
-def _compare(claim: Claim, values: Sequence[float], how: str) -> Comparison:
+def _compare(claim: Claim, values: Sequence[float], how: str, wording: Wording) -> Comparison:
     unit = show(claim.unit)
     fresh = ", ".join(f"{value!r}{unit}" for value in sorted(values)[:MAX_SHOWN])
     if len(values) > MAX_SHOWN:
         fresh += f" and {len(values) - MAX_SHOWN} more"
-    said = f" = {fresh}, claimed {claim.expected!r}{unit}"
+    said = f" = {fresh}, {wording.expected} {claim.expected!r}{unit}"
     if claim.tolerance is None:
         if set(values) == {claim.expected}:
             return Comparison(verdict=Verdict.REPRODUCED, evidence=f"{said}: equal; {how}")

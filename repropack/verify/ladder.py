@@ -45,8 +45,11 @@ class Ladder:
         rung: What is being checked now: where a defect of the container belongs.
     """
 
-    def __init__(self, bundle: str, mode: str, *, allow_unknown_signer: bool) -> None:
+    def __init__(
+        self, bundle: str, mode: str, *, allow_unknown_signer: bool, run: str | None = None
+    ) -> None:
         self._bundle = bundle
+        self._run = run
         self._mode = mode
         self._allow_unknown_signer = allow_unknown_signer
         self._since = time.monotonic()
@@ -86,8 +89,10 @@ class Ladder:
 
         A bundle of a later version is not broken, it is only not for this reader. Records that
         contradict each other are what the author signed: the reason says so, because nobody
-        changed a byte.
+        changed a byte. What was made of a recorded run here was signed by nobody else.
         """
+        if self._run is not None:
+            return self.undecided("records", finding)
         if finding.code is Code.MANIFEST_VERSION:
             return self.undecided(self.rung, finding)
         self.findings.append(finding)
@@ -111,7 +116,8 @@ class Ladder:
         """The report of everything so far."""
         return Report(
             version=RECORD_VERSION,
-            bundle=show(self._bundle),
+            bundle=show(self._bundle) if self._run is None else None,
+            run=self._run,
             manifest_sha256=self.manifest_sha256,
             verdict=verdict,
             reason=reason,

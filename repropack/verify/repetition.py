@@ -152,7 +152,7 @@ def _refuse_interrupted(run: ReleaseRun, resumed: Sequence[Segment]) -> None:
                     subject=f"run {run.number}, segment {number}",
                     found=f"it was stopped by {stopped_by} and resumed; where it "
                     "stopped cannot be repeated",
-                    expected="a check without --retrain, which starts from the packed files",
+                    expected="a repetition without --retrain, which starts from what was left then",
                 )
             )
 

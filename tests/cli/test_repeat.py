@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,8 @@ def test_a_run_is_repeated_from_its_snapshot_and_nothing_is_changed(recorded: Pr
     recorded.write("out/model.bin", "overwritten since")
     before = _contents(recorded.root)
     lines = recorded.ok("repeat", "eval").splitlines()
-    assert lines[-1] == "REPRODUCED: all 2 claims that were checked hold"
+    assert lines[-1] == "REPRODUCED: all 2 numbers came out again"
     assert "same out/metrics.json (run 2): the same content" in lines
-    assert not [line for line in lines if "signed" in line or "bundle" in line]
     assert _contents(recorded.root) == before
 
 
@@ -54,7 +54,66 @@ def test_the_whole_chain_is_repeated_on_request(recorded: Project) -> None:
     assert (len(alone["runs"]), len(chain["runs"])) == (1, 2)
     assert [one["path"] for one in chain["outputs"]] == ["out/model.bin", "out/metrics.json"]
     assert all(one["fresh"] == one["recorded"] for one in chain["outputs"])
-    assert chain["signer"] is None
+    assert (chain["signer"], chain["bundle"]) == (None, None)
+    assert chain["run"] == recorded.show("eval")["run"]["id"]
+
+
+OF_A_RELEASE = re.compile(r"bundle|packed|weights|sign|claim|author|release|manifest|fingerprint")
+"""Words of what comes from somebody else: of an own run they would be untrue."""
+
+
+@pytest.mark.parametrize("random", [False, True])
+@pytest.mark.parametrize("chain", [False, True])
+def test_words_are_those_of_an_own_run(recorded: Project, *, random: bool, chain: bool) -> None:
+    if random:
+        recorded.write("draw.py", f"open('out/model.bin').read()\n{DRAW}")
+        recorded.ok("run", "--name", "eval", "--", "python", "draw.py")
+    page = recorded.root.parent / "page.html"
+    options = ["--retrain"] if chain else []
+    done = recorded.repropack("repeat", "eval", *options, "--report", str(page))
+    assert done.returncode == (0 if not random else 1 if chain else 3), done.stderr
+    said = "\n".join(
+        line
+        for line in done.stdout.splitlines()
+        if not line.startswith(("isolation:", "differs", "report:", "     "))
+    )
+    assert not OF_A_RELEASE.findall(said), said
+    markup = page.read_text()
+    shown = re.sub(r"<[^>]*>", " ", markup[markup.index("<body>") :])
+    assert not OF_A_RELEASE.findall(shown.lower()), shown
+    number = "accuracy" if random else "score"
+    assert f"{number} = " in done.stdout or f"{number} = " in shown
+    assert "run again as recorded" in shown or "run again on the files" in shown
+
+
+def test_the_report_for_people_shows_numbers_curves_and_files(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(
+        "train.py",
+        "import json, os, pathlib\n"
+        "out = pathlib.Path('out'); out.mkdir(exist_ok=True)\n"
+        "with open('out/loss.csv', 'w') as log:\n"
+        "    print('step,loss', file=log)\n"
+        "    for step in range(9): print(f'{step},{1 / (1 + step)}', file=log)\n"
+        "json.dump({'accuracy': 0.875}, open('out/metrics.json', 'w'))\n"
+        "open('out/noise.bin', 'wb').write(os.urandom(9))\n",
+    )
+    project.ok("run", "--name", "<b>train</b>", "--", "python", "train.py")
+    page = tmp_path / "page.html"
+    text = project.ok("repeat", "last", "--report", str(page))
+    assert f"report: {page}" in text.splitlines()
+    shown = page.read_text()
+    for words in ("out/noise.bin", "out/metrics.json", "other content", "0.875", "Curve of loss"):
+        assert words in shown
+    assert f"repropack repeat <bdi>{project.show()['run']['id']}</bdi>" in shown
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_runs(recorded: Project) -> None:
+    done = recorded.repropack("repeat", "eval", "--report", "none/page.html")
+    assert done.returncode == 2
+    assert "--report none/page.html" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_without_a_number_the_files_decide(recorded: Project) -> None:

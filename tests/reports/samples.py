@@ -29,6 +29,7 @@ from repropack.model import (
     LineageRun,
     Metric,
     MetricSource,
+    OutputComparison,
     Relative,
     Report,
     SignerReport,
@@ -40,6 +41,7 @@ from repropack.model import (
 )
 from repropack.verify.claims import judge_all
 from repropack.verify.curves import compare_series
+from repropack.verify.wording import OF_A_RELEASE, OF_A_RUN, Wording
 
 FINGERPRINT: Final = "SHA256:lp+ddcyLuGbJmNIwcY+63nk4ybFsrKD8k5YtT63Ev9M"
 DIGEST: Final = "fe382e294bd5a00c199c8914dd650affbbc520c974e0050181f897ce130f2585"
@@ -53,6 +55,7 @@ def judged(
     metric: str = "accuracy",
     unit: str = "",
     fresh_unit: str | None = None,
+    wording: Wording = OF_A_RELEASE,
 ) -> ClaimResult:
     """A claim, judged by the real comparators."""
     source = MetricSource(importer="json", path="{project}/out/metrics.json", key=f"/{metric}")
@@ -67,7 +70,7 @@ def judged(
     )
     given_unit = unit if fresh_unit is None else fresh_unit
     given = Metric(name=metric, value=fresh, text=str(fresh), source=source, unit=given_unit)
-    return judge_all([claim], [[given]])[0]
+    return judge_all([claim], [[given]], wording)[0]
 
 
 LOSSES: Final = [1 / (1 + step / 20) + 0.02 * math.sin(step) for step in range(120)]
@@ -206,6 +209,7 @@ def with_text(text: str) -> Report:
                 why=text,
             ),
         ),
+        outputs=(OutputComparison(run=1, path=text, recorded=DIGEST, fresh=DIGEST[::-1]),),
         lineage=(
             LineageRun(number=1, command=text, data=(text, text)),
             LineageRun(number=2, command=text, reads=(1,)),
@@ -216,6 +220,35 @@ def with_text(text: str) -> Report:
         tool=text,
         checked=text,
     )
+
+
+def repetition(**changes: object) -> Report:
+    """A report of a recorded run that was repeated, with some fields changed."""
+    whole = report(
+        bundle=None,
+        manifest_sha256=None,
+        signer=None,
+        run="k3v9x0q2m7ab",
+        reason="all 2 numbers came out again",
+        steps=(
+            Step(name="environment", status=StepStatus.PASSED, summary="12 packages rebuilt"),
+            Step(name="execution", status=StepStatus.PASSED, summary="1 run", seconds=37.0),
+            Step(name="outputs", status=StepStatus.UNDECIDED, summary="2 of 4"),
+        ),
+        claims=(
+            judged(0.96, Exact(), 0.96, wording=OF_A_RUN),
+            judged(0.238, Relative(within=1e-5), 0.238, metric="log_loss", wording=OF_A_RUN),
+        ),
+        outputs=(
+            OutputComparison(run=1, path="out/metrics.json", recorded=DIGEST, fresh=DIGEST),
+            OutputComparison(run=1, path="out/model.pt", recorded=DIGEST, fresh=DIGEST[::-1]),
+            OutputComparison(run=1, path="out/gone.log", recorded=DIGEST),
+            OutputComparison(run=2, path=f"out/{'long/' * 30}name.txt", recorded=DIGEST),
+        ),
+        curves=CURVES[:1],
+        lineage=LINEAGE,
+    )
+    return replace(whole, **changes)
 
 
 SEEDS: Final = (0.955, 0.96, 0.962, 0.963)
@@ -325,6 +358,31 @@ REPORTS: Final = {
         bundle="submission-4711.rpk",
         signer=SignerReport(fingerprint=FINGERPRINT, status=SignerStatus.EXPECTED_DIGEST),
         differences=(),
+    ),
+    "repetition": repetition(),
+    "repetition failed": repetition(
+        verdict=Verdict.NOT_REPRODUCED,
+        exit_status=1,
+        reason="accuracy = 0.97, recorded 0.96",
+        claims=(
+            judged(0.96, Exact(), 0.97, wording=OF_A_RUN),
+            judged(0.5, Absolute(within=0.1), None, metric="f1", wording=OF_A_RUN),
+        ),
+        causes=CAUSES[1:2],
+    ),
+    "repetition without numbers": repetition(
+        claims=(),
+        curves=(),
+        lineage=LINEAGE[:1],
+        outputs=(OutputComparison(run=1, path="out/model.pt", recorded=DIGEST, fresh=DIGEST),),
+    ),
+    "1,000 output files": repetition(
+        outputs=tuple(
+            OutputComparison(
+                run=1, path=f"out/{n}.png", recorded=DIGEST, fresh=None if n == 999 else DIGEST
+            )
+            for n in range(1000)
+        )
     ),
     "no isolation": report(isolation=Isolation(kind="none", summary="it ran with all your rights")),
     "right to left": replace(with_text(RIGHT_TO_LEFT), checked="2026-01-02T03:04:05Z"),
