@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import resource
@@ -37,6 +38,17 @@ def _interpreters() -> Iterator[str]:
             key = (os.path.realpath(python), version[1])
             if key not in known:
                 known.add(key)
+                yield python
+
+
+def _older_interpreters() -> Iterator[str]:
+    """Interpreters without an agent: of Python 2, and of 3 before 3.8."""
+    named = os.environ.get("REPROPACK_TEST_PYTHONS", "").split(os.pathsep)
+    for python in (*named, *map(shutil.which, ("python2.7", "python3.6", "python3.7"))):
+        asked = "import sys; print(sys.version_info < (3, 8))"
+        if python and os.path.exists(python):
+            told = subprocess.run([python, "-c", asked], capture_output=True, text=True)
+            if told.returncode == 0 and told.stdout.strip() == "True":
                 yield python
 
 
@@ -577,6 +589,53 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     assert process.complete
     assert process.damaged
     assert bench.reads() == ["a"]
+
+
+@pytest.mark.parametrize("file", sorted(AGENT.glob("*.py")), ids=lambda file: file.name)
+def test_python_2_can_parse_the_agent(file: Path) -> None:
+    # Else it prints that it cannot load its `sitecustomize`. What is new since then, by its node.
+    text = file.read_text("ascii")
+    newer = (ast.JoinedStr, ast.Nonlocal, ast.AnnAssign, ast.NamedExpr, ast.YieldFrom, ast.Await)
+    for node in ast.walk(ast.parse(text)):
+        where = f"{file.name}:{getattr(node, 'lineno', 0)}"
+        assert not isinstance(node, (*newer, ast.AsyncFunctionDef, ast.Match)), where
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)):
+            assert not any(isinstance(item, ast.Starred) for item in node.elts), where
+        if isinstance(node, ast.Dict):
+            assert None not in node.keys, where
+        if isinstance(node, ast.Call):
+            stars = [isinstance(argument, ast.Starred) for argument in node.args]
+            assert stars.count(True) <= 1, where
+            assert True not in stars[:-1], where
+        if isinstance(node, ast.arguments):
+            assert not node.kwonlyargs, where
+            assert not node.posonlyargs, where
+        if isinstance(node, ast.arg):
+            assert node.annotation is None, where
+        if isinstance(node, ast.Raise):
+            assert node.cause is None, where
+        if isinstance(node, ast.ClassDef):
+            assert not node.keywords, where
+
+
+@pytest.mark.parametrize("python", list(_older_interpreters()))
+def test_an_older_python_runs_as_without_the_agent(bench: Bench, python: str) -> None:
+    own = bench.place / "own"
+    own.mkdir()
+    path = f"{AGENT}{os.pathsep}{own}"
+    code = "import sys; sys.stdout.write(' '.join(sys.path[1:2]))"
+    for _ in range(2):
+        done = bench.run(code, python=python, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="")
+        assert (done.returncode, done.stdout, done.stderr) == (0, str(own), "")
+    (own / "sitecustomize.py").write_text("import sys; sys.stdout.write('mine ')")
+    done = bench.run(code, python=python, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="")
+    assert (done.stdout, done.stderr) == (f"mine {own}", "")
+    (own / "sitecustomize.py").write_text("1/0")
+    done = bench.run(code, python=python, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="")
+    bare = bench.run(code, python=python, PYTHONPATH=str(own), REPROPACK_AGENT="")
+    assert done.stderr == bare.stderr
+    assert not bench.seen
+    assert not list(AGENT.glob("*.pyc"))
 
 
 def test_the_folder_shadows_no_package() -> None:

@@ -4,8 +4,9 @@
 `repropack run` puts this folder first on PYTHONPATH and names a directory in REPROPACK_AGENT; the
 `site` module of each Python process then imports this file. It runs inside the user's program, in
 any CPython from 3.8 on, so it imports only small modules of the standard library, prints nothing
-and lets no failure of its own out. Beside it is only `_repropack_numerics.py`, which is loaded by
-its path: the folder can shadow no package.
+and lets no failure of its own out. Older ones must be able to parse it, back to 2.7, or they print
+that they could not; there it does nothing. Beside it is only `_repropack_numerics.py`, which is
+loaded by its path: the folder can shadow no package.
 
 Each process writes a file of its own, read by `repropack.agent.log`. A line is a CRC-32 in
 hexadecimal, a kind and percent-escaped fields, written by one `write` when it happens, so a killed
@@ -126,7 +127,7 @@ def _start():
         return [word for word in told if isinstance(word, str)][:_WORDS]
 
     def send(descriptor, kind, fields):
-        body = " ".join((kind, *fields)).encode("ascii")
+        body = " ".join((kind,) + tuple(fields)).encode("ascii")  # noqa: RUF005 - Python 2
         line = b"%08x %s\n" % (crc32(body), body)
         if write(descriptor, line) != len(line):
             raise OSError("short write")
@@ -390,10 +391,10 @@ def _start():
             note_written(path)
 
     def unquoted(path):
-        first, *rest = path.split("%")
+        parts = path.split("%")
         encoding = sys.getfilesystemencoding()
-        data = [first.encode(encoding, "surrogateescape")]
-        for part in rest:
+        data = [parts[0].encode(encoding, "surrogateescape")]
+        for part in parts[1:]:
             data.append(bytes([int(part[:2], 16)]) + part[2:].encode(encoding, "surrogateescape"))
         return b"".join(data).decode(encoding, "surrogateescape")
 
@@ -618,7 +619,13 @@ try:
 except Exception:
     # A recorder that cannot start: the program runs as if it had never been there.
     posix = None
+if sys.version_info < (3,):
+    # It writes bytecode beside the source, and has done so before it comes here.
+    try:
+        posix.unlink(_FOLDER + "/sitecustomize.pyc")
+    except Exception:
+        pass
 # The `sitecustomize` that Python would have loaded without us, with its errors; where there is none
-# `site` expects this ImportError.
-sys.modules.pop(__name__, None)
+# `site` expects this ImportError. Python 2 empties a module that nobody holds.
+_this = sys.modules.pop(__name__, None)
 import sitecustomize  # noqa: E402, F401
