@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from repropack.comparators.outcome import Band, Comparison
-from repropack.comparators.student_t import can_compute, welch
+from repropack.comparators.outcome import Band, Comparison, stray
+from repropack.comparators.student_t import can_compute, is_one_of_them, welch
 from repropack.model import Equivalent, Side, Verdict
 
 __all__ = ["band", "compare", "defect", "describe"]
@@ -18,9 +18,14 @@ MIN_RUNS: Final = 2
 
 
 def defect(tolerance: Equivalent, recorded: float) -> str:
-    """Values that nothing can be computed from are a mistake."""
-    del recorded
-    return "" if can_compute(tolerance.values) else "the recorded values are too large"
+    """Values that nothing can be computed from are a mistake, or of another number."""
+    if not can_compute(tolerance.values):
+        return "the recorded values are too large"
+    if len(tolerance.values) >= MIN_RUNS and not is_one_of_them(
+        recorded, tolerance.values, tolerance.margin
+    ):
+        return stray(recorded, tolerance.values)
+    return ""
 
 
 def compare(tolerance: Equivalent, recorded: float, fresh: Sequence[float]) -> Comparison:
@@ -51,7 +56,8 @@ def compare(tolerance: Equivalent, recorded: float, fresh: Sequence[float]) -> C
         evidence=f"the difference of the means has the {share} confidence interval "
         f"[{low:.6g}, {high:.6g}], {words} {_words(tolerance)} "
         f"(p = {found.equivalence_p_value(tolerance.margin, tolerance.side):.3g}; "
-        f"{len(tolerance.values)} recorded and {len(fresh)} fresh runs)"
+        f"{len(tolerance.values)} recorded and {len(fresh)} fresh runs); a difference of "
+        f"{tolerance.margin:g} would pass {100 * tolerance.alpha:g} % of the time at most"
         + ("" if words != "across an end of" else "; more runs decide"),
     )
 

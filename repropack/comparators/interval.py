@@ -7,26 +7,35 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from repropack.comparators.outcome import Band, Comparison
+from repropack.comparators.outcome import Band, Comparison, stray
 from repropack.comparators.student_t import (
+    POWER,
     can_compute,
     detectable_shift,
+    is_one_of_them,
     mean,
+    normal_quantile,
     prediction_half_width,
     prediction_p_value,
+    sample_deviation,
 )
 from repropack.model import Interval, Side, Verdict
 
-__all__ = ["MIN_RECORDED", "band", "compare", "defect", "describe"]
+__all__ = ["MIN_RECORDED", "band", "compare", "defect", "describe", "missed"]
 
 MIN_RECORDED: Final = 3
 """Recorded runs: of two, the half width is 15.6 standard deviations, which decides nothing."""
 
 
 def defect(tolerance: Interval, recorded: float) -> str:
-    """Values that nothing can be computed from are a mistake."""
-    del recorded
-    return "" if can_compute(tolerance.values) else "the recorded values are too large"
+    """Values that nothing can be computed from are a mistake, or of another number."""
+    if not can_compute(tolerance.values):
+        return "the recorded values are too large"
+    if len(tolerance.values) >= MIN_RECORDED and not is_one_of_them(
+        recorded, tolerance.values, tolerance.floor
+    ):
+        return stray(recorded, tolerance.values)
+    return ""
 
 
 def compare(tolerance: Interval, recorded: float, fresh: Sequence[float]) -> Comparison:
@@ -48,13 +57,11 @@ def compare(tolerance: Interval, recorded: float, fresh: Sequence[float]) -> Com
         )
     centre = mean(fresh)
     inside = edges.low <= centre <= edges.high
-    shift = detectable_shift(count, runs, tolerance.confidence, tolerance.side)
     subject = "" if runs == 1 else "mean "
     return Comparison(
         verdict=Verdict.REPRODUCED if inside else Verdict.NOT_REPRODUCED,
         evidence=f"{subject}{'inside' if inside else 'outside'} {edges}, {describe(tolerance)}, "
-        f"{runs} fresh run{'s' if runs > 1 else ''}; a shift below {shift:.2g} standard "
-        "deviations would be missed more than 20 % of the time",
+        f"{runs} fresh run{'s' if runs > 1 else ''}",
         p_value=prediction_p_value(tolerance.values, fresh, tolerance.side)
         if can_compute(fresh)
         else 0.0,
@@ -77,6 +84,36 @@ def band(tolerance: Interval, recorded: float, runs: int) -> Band | None:
 def _half_width(tolerance: Interval, runs: int) -> float:
     predicted = prediction_half_width(tolerance.values, runs, tolerance.confidence, tolerance.side)
     return max(predicted, tolerance.floor)
+
+
+def missed(tolerance: Interval, runs: int, family: int = 1) -> str:
+    """Which shift of the mean would have been missed, in words; empty where there is none.
+
+    In standard deviations of a run where the spread of the recorded runs makes the interval, else
+    in the metric's own unit: where the floor does.
+
+    Args:
+        tolerance: With its recorded values.
+        runs: How many fresh runs.
+        family: How many claims are judged together: the first of them fails at its share of the
+            level (Holm 1979).
+    """
+    count = len(tolerance.values)
+    if count < MIN_RECORDED:
+        return ""
+    confidence = 1 - (1 - tolerance.confidence) / family
+    predicted = prediction_half_width(tolerance.values, runs, confidence, tolerance.side)
+    if predicted > tolerance.floor:
+        shift = detectable_shift(count, runs, confidence, tolerance.side)
+        size = f"{shift:.2g} standard deviations"
+    else:
+        scale = sample_deviation(tolerance.values) * math.sqrt(1 / count + 1 / runs)
+        absolute = tolerance.floor + normal_quantile(POWER) * scale
+        if not absolute:
+            return ""
+        size = f"{absolute:.2g}"
+    together = f", of {family} claims judged together," if family > 1 else ""
+    return f"a shift below {size} would be missed{together} more than 20 % of the time"
 
 
 def describe(tolerance: Interval) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from repropack.model import Verdict
 
-__all__ = ["Band", "Comparison", "every_run"]
+__all__ = ["Band", "Comparison", "every_run", "stray"]
 
 
 class Band(Struct, frozen=True, kw_only=True):
@@ -49,6 +49,14 @@ def every_run(
     return Comparison(
         verdict=Verdict.NOT_REPRODUCED if outside else Verdict.REPRODUCED,
         evidence=f"{place} {band}, {words}",
+    )
+
+
+def stray(recorded: float, values: Sequence[float]) -> str:
+    """The defect of a tolerance made of recorded runs, none of which gave the like of the claim."""
+    return (
+        f"the claimed number {recorded!r} is far outside what its own {len(values)} recorded runs "
+        f"gave, {min(values)!r} to {max(values)!r}"
     )
 
 

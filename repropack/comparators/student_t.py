@@ -6,6 +6,7 @@ The special functions are scipy's; it is imported when the first claim needs it.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Final
@@ -15,10 +16,13 @@ from msgspec import Struct
 from repropack.model import Side
 
 __all__ = [
+    "POWER",
     "Welch",
     "can_compute",
     "detectable_shift",
+    "is_one_of_them",
     "mean",
+    "normal_quantile",
     "prediction_half_width",
     "prediction_p_value",
     "sample_deviation",
@@ -28,6 +32,10 @@ __all__ = [
 POWER: Final = 0.8
 """The chance with which a detectable shift would be seen: the usual convention (Cohen 1988)."""
 
+
+STRAY: Final = 0.001
+"""The chance below which a number is not of the same kind as others: one honest run in a thousand,
+and the best of a dozen never."""
 
 MAX_MAGNITUDE: Final = 1e60
 """Of a value: its fourth power, which Satterthwaite's formula needs, still is a double."""
@@ -79,7 +87,10 @@ def mean(values: Sequence[float]) -> float:
 def sample_deviation(values: Sequence[float]) -> float:
     """The sample standard deviation, with n - 1."""
     centre = mean(values)
-    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
+    # By a power of two, which rounds nothing: the square of a small number may be too small.
+    _, exponent = math.frexp(max(abs(v - centre) for v in values))
+    squares = math.fsum(math.ldexp(v - centre, -exponent) ** 2 for v in values)
+    return math.ldexp(math.sqrt(squares / (len(values) - 1)), exponent)
 
 
 def prediction_half_width(
@@ -115,6 +126,22 @@ def prediction_p_value(
     return min(1.0, tails * _survival(distance / error, len(values) - 1))
 
 
+def is_one_of_them(value: float, values: Sequence[float], least: float) -> bool:
+    """Whether a number may well be a run like others: no author claims what none of hers gave.
+
+    Too good counts as much as too bad.
+
+    Args:
+        value: The number.
+        values: Of the others, two at least.
+        least: Up to this distance from their mean it is one of them in any case.
+    """
+    if not can_compute((value, *values)):
+        return False
+    return abs(value - mean(values)) <= least or prediction_p_value(values, [value]) >= STRAY
+
+
+@functools.lru_cache(maxsize=64)
 def detectable_shift(recorded: int, runs: int, confidence: float, side: Side = Side.BOTH) -> float:
     """The shift of the mean that the interval would see in 80 of 100 cases.
 
@@ -157,6 +184,13 @@ def welch(recorded: Sequence[float], fresh: Sequence[float]) -> Welch:
         error=math.sqrt(math.fsum(parts)),
         freedom=math.fsum(parts) ** 2 / divisor if divisor else float(sum(freedom)),
     )
+
+
+def normal_quantile(probability: float) -> float:
+    """The quantile of the standard normal distribution."""
+    from scipy.special import ndtri
+
+    return float(ndtri(probability))
 
 
 def _probability(confidence: float, side: Side) -> float:

@@ -14,14 +14,12 @@ from msgspec.structs import replace
 
 from repropack.comparators import comparator_for
 from repropack.comparators.interval import MIN_RECORDED
-from repropack.comparators.student_t import mean, sample_deviation
+from repropack.comparators.student_t import can_compute, mean, sample_deviation
 from repropack.errors import UsageError
-from repropack.model import Basis, Claim, Interval, Relative, Verdict
+from repropack.export.claims import evaluation_tolerance
+from repropack.model import Basis, Claim, Interval, Tolerance, Verdict
 
 __all__ = ["Calibration", "Noise", "apply", "calibrate"]
-
-METRIC_EQUAL = Relative(within=1e-5)
-"""Within this, repeated numbers count as equal: the default tolerance of an evaluation."""
 
 
 class Noise(enum.StrEnum):
@@ -40,7 +38,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
     Attributes:
         values: What the repetitions gave.
-        deviation: Their sample standard deviation; None for a single one.
+        deviation: Their sample standard deviation; None for a single one, or absurd numbers.
         meets: Whether they meet the claim's own tolerance; None if it has none, or cannot be asked.
     """
 
@@ -56,25 +54,27 @@ def calibrate(claim: Claim, values: Sequence[float]) -> Calibration:
     if set(values) == {claim.expected}:
         noise = Noise.BIT_EQUAL
     else:
-        near = comparator_for(METRIC_EQUAL)
-        same = (
-            not near.defect(METRIC_EQUAL, claim.expected)
-            and near.compare(METRIC_EQUAL, claim.expected, values).verdict is Verdict.REPRODUCED
-        )
+        same = _meets(evaluation_tolerance(claim.expected), claim.expected, values)
         noise = Noise.METRIC_EQUAL if same else Noise.NOISY
     meets = None
     if claim.tolerance is not None:
-        comparator = comparator_for(claim.tolerance)
-        verdict = comparator.compare(claim.tolerance, claim.expected, values).verdict
-        if not comparator.defect(claim.tolerance, claim.expected):
-            meets = {Verdict.REPRODUCED: True, Verdict.NOT_REPRODUCED: False}.get(verdict)
+        meets = _meets(claim.tolerance, claim.expected, values)
     return Calibration(
         claim=claim,
         noise=noise,
         values=tuple(values),
-        deviation=sample_deviation(values) if len(values) > 1 else None,
+        deviation=sample_deviation(values) if len(values) > 1 and can_compute(values) else None,
         meets=meets,
     )
+
+
+def _meets(tolerance: Tolerance, expected: float, values: Sequence[float]) -> bool | None:
+    """Whether repeated values meet a tolerance; None where it cannot be asked or told."""
+    comparator = comparator_for(tolerance)
+    if comparator.defect(tolerance, expected):
+        return None
+    verdict = comparator.compare(tolerance, expected, values).verdict
+    return {Verdict.REPRODUCED: True, Verdict.NOT_REPRODUCED: False}.get(verdict)
 
 
 def apply(calibration: Calibration) -> Claim:
@@ -104,6 +104,11 @@ def apply(calibration: Calibration) -> Claim:
         raise UsageError(
             f"the claim {name} is noisy: {times} of the same weights gave {mean(values):.10g}",
             advice=f"--calibrate {max(5, MIN_RECORDED)} measures how much it varies",
+        )
+    if not can_compute(values):
+        raise UsageError(
+            f"the claim {name} is noisy, and {times} gave numbers too large to compute with",
+            advice="declare a tolerance for it in repropack.yaml",
         )
     tolerance = Interval(values=values)
     edges = comparator_for(tolerance).band(tolerance, claim.expected, 1)

@@ -25,7 +25,7 @@ from repropack.importers.recurring import is_random
 from repropack.model import Absolute, Basis, Claim, ClaimMode, Interval, Metric, Relative, Tolerance
 from repropack.project_file import DeclaredClaim
 
-__all__ = ["claim_metrics"]
+__all__ = ["claim_metrics", "evaluation_tolerance"]
 
 EVALUATE_RELATIVE: Final = 1e-5
 EVALUATE_AROUND_ZERO: Final = 1e-8
@@ -111,6 +111,13 @@ def claim_metrics(
             claims.append(_claim(metric, mode, tolerance, note, basis))
         claims += _new_seed_claim(metric, choice, over_seeds(metric))
     return tuple(claims)
+
+
+def evaluation_tolerance(expected: float) -> Tolerance:
+    """Within this, numbers of the same weights count as equal: they differ by rounding alone."""
+    if expected == 0:
+        return Absolute(within=EVALUATE_AROUND_ZERO)
+    return Relative(within=EVALUATE_RELATIVE)
 
 
 def _new_seed_claim(
@@ -238,10 +245,8 @@ def _tolerance(
         return None, "no tolerance declared for retraining", Basis.DEFAULT
     if resumed:
         return None, "no tolerance declared for repeating the last segment", Basis.DEFAULT
-    if metric.value == 0:
-        near = Absolute(within=EVALUATE_AROUND_ZERO)
-        return near, "default for an evaluation, around 0", Basis.DEFAULT
-    return Relative(within=EVALUATE_RELATIVE), "default for an evaluation", Basis.DEFAULT
+    note = "default for an evaluation" + (", around 0" if metric.value == 0 else "")
+    return evaluation_tolerance(metric.value or 0.0), note, Basis.DEFAULT
 
 
 def _claim(
@@ -257,7 +262,7 @@ def _claim(
         if defect:
             raise UsageError(
                 f"the claim {metric.name!r} = {metric.text}: {defect}",
-                advice="declare an absolute tolerance in repropack.yaml",
+                advice="declare another tolerance for it in repropack.yaml",
             )
     return Claim(
         metric=metric.name,

@@ -6,12 +6,15 @@ REPRODUCED into NOT REPRODUCED; the order of repetitions does not matter; unknow
 good.
 
 Failures by prediction intervals are judged together: of twenty honest claims, one lies outside its
-95 % interval. Holm's method (1979) keeps the chance that any of them is called failed at 5 %.
+95 % interval. Holm's method (1979) keeps the chance that any of them is called failed at 5 %. What
+adds nothing to that chance is not counted, or an author could hide a failure among copies: the same
+number claimed again, and one that never varies.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,12 +22,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from repropack.comparators import Comparison, comparator_for
+from repropack.comparators.interval import missed
 from repropack.comparators.student_t import can_compute, mean, prediction_half_width
 from repropack.escaping import show
-from repropack.model import Basis, Claim, ClaimMode, ClaimResult, Interval, Metric, Verdict
+from repropack.model import (
+    Basis,
+    Claim,
+    ClaimMode,
+    ClaimResult,
+    Equivalent,
+    Exact,
+    Interval,
+    Metric,
+    Verdict,
+)
 from repropack.verify.wording import OF_A_RELEASE, Wording
 
 __all__ = ["holm", "is_assumed", "is_random_evaluation", "judge_all", "overall"]
+
+MAX_EXACT_INTEGER: Final = 2.0**53
+"""The next integer is no double (IEEE 754)."""
 
 MAX_SHOWN: Final = 5
 """Fresh values in a sentence; the report has all of them."""
@@ -46,25 +63,57 @@ def judge_all(
     judged = [
         _judge(claim, [by.get(claim.source.identity) for by in found], wording) for claim in claims
     ]
-    intervals = [
-        number
-        for number, one in enumerate(judged)
-        if isinstance(one.result.claim.tolerance, Interval) and one.p_value is not None
-    ]
-    adjusted = holm([judged[number].p_value or 0.0 for number in intervals])
-    for number, p_value in zip(intervals, adjusted, strict=True):
-        result = judged[number].result
-        tolerance = result.claim.tolerance
-        assert isinstance(tolerance, Interval)
-        if result.verdict is Verdict.NOT_REPRODUCED and p_value > 1 - tolerance.confidence:
-            sentence = (
-                f"{result.sentence}; one of {len(intervals)} such claims may well lie outside "
-                f"by chance (Holm's p = {p_value:.2g})"
-            )
-            judged[number] = _Judged(
-                result=replace(result, verdict=Verdict.REPRODUCED, sentence=sentence)
-            )
+    tests = _independent_tests(claims, judged)
+    names = list(tests)
+    adjusted = holm([min(judged[one].p_value or 0.0 for one in tests[name]) for name in names])
+    p_values = {
+        number: p_value
+        for name, p_value in zip(names, adjusted, strict=True)
+        for number in tests[name]
+    }
+    runs = len(repetitions)
+    for number, one in enumerate(judged):
+        if number in p_values:
+            judged[number] = _together(one, p_values[number], len(names), runs)
+        elif one.p_value is not None:
+            judged[number] = _together(one, one.p_value, 1, runs)
     return tuple(one.result for one in judged)
+
+
+def _independent_tests(
+    claims: Sequence[Claim], judged: Sequence[_Judged]
+) -> dict[tuple[float, ...], list[int]]:
+    """Which claims are tests by an interval, those of one number together.
+
+    One number is what has the same source, or was recorded with the same values. What never varied
+    is no test: it is met or not, whatever the others are.
+    """
+    of_source: dict[object, tuple[float, ...]] = {}
+    tests: dict[tuple[float, ...], list[int]] = {}
+    for number, (claim, one) in enumerate(zip(claims, judged, strict=True)):
+        if isinstance(claim.tolerance, Interval) and one.p_value is not None:
+            values = tuple(sorted(claim.tolerance.values))
+            if values[0] != values[-1]:
+                name = of_source.setdefault(claim.source.identity, values)
+                tests.setdefault(name, []).append(number)
+    return tests
+
+
+def _together(one: _Judged, p_value: float, family: int, runs: int) -> _Judged:
+    """A claim that was judged with others: by the adjusted p-value, and with what was missed."""
+    result = one.result
+    tolerance = result.claim.tolerance
+    assert isinstance(tolerance, Interval)
+    verdict, said = result.verdict, result.sentence
+    if verdict is Verdict.NOT_REPRODUCED and p_value > 1 - tolerance.confidence:
+        verdict = Verdict.REPRODUCED
+        said += (
+            f"; one of {family} such claims may well lie outside by chance "
+            f"(Holm's p = {p_value:.2g})"
+        )
+    if unseen := missed(tolerance, runs, family):
+        said += f"; {unseen}"
+    return _Judged(result=replace(result, verdict=verdict, sentence=said))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -122,7 +171,7 @@ def _judge(claim: Claim, metrics: Sequence[Metric | None], wording: Wording) -> 
     if problem or not finite:
         comparison = Comparison(verdict=Verdict.INCONCLUSIVE, evidence=f": {how}, {problem}")
     else:
-        comparison = _compare(claim, values, how, wording)
+        comparison = _compare(claim, [m for m in metrics if m is not None], values, how, wording)
     result = ClaimResult(
         claim=_printable(claim),
         verdict=comparison.verdict,
@@ -154,12 +203,21 @@ def _distance(expected: float, values: Sequence[float]) -> str:
     return f"off by {most * 2:.2g}{share}"
 
 
-def _compare(claim: Claim, values: Sequence[float], how: str, wording: Wording) -> Comparison:
+def _compare(
+    claim: Claim, metrics: Sequence[Metric], values: Sequence[float], how: str, wording: Wording
+) -> Comparison:
     unit = show(claim.unit)
     fresh = ", ".join(f"{value!r}{unit}" for value in sorted(values)[:MAX_SHOWN])
     if len(values) > MAX_SHOWN:
         fresh += f" and {len(values) - MAX_SHOWN} more"
     said = f" = {fresh}, {wording.expected} {claim.expected!r}{unit}"
+    beyond = next((m.text for m in metrics if _is_beyond(m)), "")
+    if beyond and isinstance(claim.tolerance, Exact | None):
+        return Comparison(
+            verdict=Verdict.INCONCLUSIVE,
+            evidence=f"{said}: {show(beyond)} is beyond the integers that numbers hold exactly, "
+            "2**53, so it cannot be seen whether it is equal",
+        )
     if claim.tolerance is None:
         if set(values) == {claim.expected}:
             return Comparison(verdict=Verdict.REPRODUCED, evidence=f"{said}: equal; {how}")
@@ -169,11 +227,33 @@ def _compare(claim: Claim, values: Sequence[float], how: str, wording: Wording) 
             "declared no tolerance by which that could be judged",
         )
     comparator = comparator_for(claim.tolerance)
-    defect = comparator.defect(claim.tolerance, claim.expected)
+    defect = _misuse(claim) or comparator.defect(claim.tolerance, claim.expected)
     if defect:
         return Comparison(verdict=Verdict.INCONCLUSIVE, evidence=f": {defect}")
     found = comparator.compare(claim.tolerance, claim.expected, values)
     return replace(found, evidence=f"{said}: {found.evidence}; {how}")
+
+
+def _misuse(claim: Claim) -> str:
+    """Why a tolerance that compares independent runs cannot be used for this kind of repetition.
+
+    Runs with one seed are not independent. What repetitions gave before the release was made may
+    be compared with further ones.
+    """
+    independent = claim.mode is ClaimMode.RETRAIN_NEW_SEED or (
+        isinstance(claim.tolerance, Interval) and claim.basis is Basis.REPEATS
+    )
+    if independent or not isinstance(claim.tolerance, Interval | Equivalent):
+        return ""
+    return (
+        "its tolerance compares runs with several seeds, and this repetition has the recorded one"
+    )
+
+
+def _is_beyond(metric: Metric) -> bool:
+    """Whether its source spells an integer that a double may hold as another."""
+    integer = re.fullmatch(r"[+-]?[0-9]+", metric.text.strip())
+    return integer is not None and abs(metric.value or 0.0) >= MAX_EXACT_INTEGER
 
 
 def _with_band(result: ClaimResult, claim: Claim, runs: int) -> ClaimResult:
@@ -181,7 +261,7 @@ def _with_band(result: ClaimResult, claim: Claim, runs: int) -> ClaimResult:
     if claim.tolerance is None:
         return result
     comparator = comparator_for(claim.tolerance)
-    if comparator.defect(claim.tolerance, claim.expected):
+    if _misuse(claim) or comparator.defect(claim.tolerance, claim.expected):
         return result
     edges = comparator.band(claim.tolerance, claim.expected, runs)
     if edges is None:

@@ -21,7 +21,7 @@ from repropack.comparators.student_t import (
     sample_deviation,
     welch,
 )
-from repropack.model import Equivalent, Interval, Side, Verdict
+from repropack.model import Close, Equivalent, Interval, Side, Verdict
 
 X = [0.912, 0.908, 0.915, 0.910, 0.911]
 samples = st.lists(
@@ -242,3 +242,65 @@ def test_interval_agrees_with_scipy(values: list[float], runs: int, confidence: 
     quantile = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
     half = quantile * stats.tstd(values) * math.sqrt(1 / len(values) + 1 / runs)
     assert prediction_half_width(values, runs, confidence) == pytest.approx(half, rel=1e-9)
+
+
+def test_the_t_quantile_gives_the_bound_of_mlperf() -> None:
+    """Reference convergence points of ResNet, batch size 4096, five submitted runs.
+
+    MLPerf's checker drops the best and the worst, takes the deviation of all with n, and bounds the
+    mean from below by a pooled one-sided t: 38.63396394 by its bisection to 1e-4.
+    """
+    epochs = [39, 39, 39, 39, 40, 40, 40, 41, 41, 42]
+    middle = sorted(epochs)[1:-1]
+    recorded, submitted = len(middle), 3
+    deviation = sample_deviation(epochs) * math.sqrt(9 / 10)
+    values = [0.0] * (recorded + submitted - 2) + [1.0]
+    quantile = prediction_half_width(values, 1, 0.95, Side.LOWER) / (
+        sample_deviation(values) * math.sqrt(1 / len(values) + 1)
+    )
+    bound = mean(middle) - quantile * deviation * math.sqrt(1 / recorded + 1 / submitted)
+    assert mean(middle) == 39.875
+    assert deviation == pytest.approx(1.0)
+    assert bound == pytest.approx(38.63397699, abs=1e-6)
+    assert bound == pytest.approx(38.63396394, abs=1e-4)
+    assert mean(middle) / bound == pytest.approx(1.0321229, abs=1e-6)
+
+
+def test_the_exact_permutation_test_agrees_where_it_can_decide() -> None:
+    """Of five and five values it can; of three and three its p is never below 0.1."""
+    fresh = [0.893, 0.897, 0.890, 0.895, 0.892]
+
+    def exact(one: list[float], other: list[float]) -> float:
+        found = stats.permutation_test(
+            (one, other), lambda a, b: np.mean(a) - np.mean(b), n_resamples=np.inf
+        )
+        return float(found.pvalue)
+
+    assert exact(X, fresh) == pytest.approx(0.00793650793650794)
+    tolerance = Interval(values=tuple(X))
+    comparator = comparator_for(tolerance)
+    assert comparator.compare(tolerance, 0.911, fresh).verdict is Verdict.NOT_REPRODUCED
+    assert exact(X[:4], [0.5, 0.51, 0.52, 0.53]) == pytest.approx(0.0286, abs=5e-5)
+    assert exact(X[:3], [0.5, 0.51, 0.52]) == pytest.approx(0.1)
+    assert comparator.compare(tolerance, 0.911, [0.5]).verdict is Verdict.NOT_REPRODUCED
+
+
+@pytest.mark.parametrize(
+    ("absolute", "relative"),
+    [
+        (1e-5, 1e-3), (1e-5, 1.6e-2), (1e-5, 1.3e-6), (1e-7, 1e-7), (1e-3, 1e-3), (1e-2, 1e-2),
+        (1e-1, 1e-1),
+    ],
+    ids=["torch-fp16", "torch-bf16", "torch-fp32", "torch-fp64", "jax-fp16", "jax-bf16", "jax-fp8"],
+)  # fmt: skip
+@settings(deadline=None)
+@given(st.floats(-100, 100), st.floats(-2, 2))
+def test_a_sum_of_tolerances_is_the_one_of_numpy_torch_and_jax(
+    absolute: float, relative: float, recorded: float, share: float
+) -> None:
+    fresh = recorded + share * (absolute + relative * abs(recorded))
+    tolerance = Close(absolute=absolute, relative=relative)
+    found = comparator_for(tolerance).compare(tolerance, recorded, [fresh]).verdict
+    if abs(abs(share) - 1) > 1e-6:
+        same = bool(np.isclose(fresh, recorded, rtol=relative, atol=absolute))
+        assert (found is Verdict.REPRODUCED) is same

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from repropack.errors import UsageError
 from repropack.export.calibration import Noise, apply, calibrate
@@ -12,6 +13,7 @@ from repropack.model import (
     Basis,
     Claim,
     ClaimMode,
+    Equivalent,
     Interval,
     MetricSource,
     Relative,
@@ -44,6 +46,26 @@ def claim(tolerance: Tolerance = ASSUMED, basis: Basis = Basis.DEFAULT) -> Claim
 )
 def test_classes(values: list[float], noise: Noise) -> None:
     assert calibrate(claim(), values).noise is noise
+
+
+@pytest.mark.parametrize(
+    ("values", "noise"), [([1e-17, -1e-17], Noise.METRIC_EQUAL), ([1e-3], Noise.NOISY)]
+)
+def test_around_zero_rounding_is_no_noise(values: list[float], noise: Noise) -> None:
+    assert calibrate(replace(claim(), expected=0.0), values).noise is noise
+
+
+def test_numbers_too_large_to_compute_with_end_in_one_line() -> None:
+    values = [1e200, -1e200, 1.7e308, 3e200]
+    for tolerance in (
+        ASSUMED,
+        Interval(values=(1e200, 2e200, -1e200)),
+        Equivalent(values=(1e200, 1.0), margin=1e308),
+    ):
+        found = calibrate(replace(claim(tolerance), expected=1e200), values)
+        assert (found.noise, found.deviation) == (Noise.NOISY, None)
+    with pytest.raises(UsageError, match="too large to compute with"):
+        apply(calibrate(replace(claim(), expected=1e200), values))
 
 
 def test_a_noisy_claim_gets_an_interval_of_its_repetitions() -> None:

@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from repropack.comparators import comparator_for
+from repropack.comparators.student_t import detectable_shift
 from repropack.model import (
     Absolute,
     AtLeast,
@@ -26,6 +28,7 @@ from repropack.model import (
     Metric,
     MetricSource,
     Relative,
+    Side,
     Tolerance,
     Verdict,
 )
@@ -44,12 +47,17 @@ tolerances = st.one_of(
 )
 
 
-def claim(expected: float, tolerance: Tolerance | None, unit: str = "") -> Claim:
+def claim(
+    expected: float,
+    tolerance: Tolerance | None,
+    unit: str = "",
+    mode: ClaimMode = ClaimMode.EVALUATE,
+) -> Claim:
     return Claim(
         metric="accuracy",
         source=SOURCE,
         expected=expected,
-        mode=ClaimMode.EVALUATE,
+        mode=mode,
         tolerance=tolerance,
         unit=unit,
     )
@@ -288,7 +296,8 @@ several = st.one_of(
 
 
 def judged(tolerance: Tolerance, fresh: Sequence[float]) -> ClaimResult:
-    return judge_all([claim(0.911, tolerance)], [[metric(value)] for value in fresh])[0]
+    one = claim(0.911, tolerance, mode=ClaimMode.RETRAIN_NEW_SEED)
+    return judge_all([one], [[metric(value)] for value in fresh])[0]
 
 
 @settings(deadline=None)
@@ -355,26 +364,134 @@ def test_holm(given: list[float], adjusted: list[float]) -> None:
     assert holm(given) == pytest.approx(adjusted)
 
 
+def place(number: int) -> MetricSource:
+    return MetricSource(importer="json", path="m.json", key=f"/{number}")
+
+
+def interval_claim(source: MetricSource, values: tuple[float, ...]) -> Claim:
+    middle = sorted(values)[len(values) // 2]
+    one = claim(middle, Interval(values=values), mode=ClaimMode.RETRAIN_NEW_SEED)
+    return replace(one, source=source)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param([interval_claim(place(0), SEEDS)] * 30, id="claimed-again"),
+        pytest.param(
+            [interval_claim(place(0), tuple(v + n / 1e9 for v in SEEDS)) for n in range(30)],
+            id="claimed-again-with-other-values",
+        ),
+        pytest.param([interval_claim(place(n), SEEDS[::-1]) for n in range(1, 30)], id="copies"),
+        pytest.param(
+            [interval_claim(place(n), (n / 4,) * 5) for n in range(1, 30)], id="never-varies"
+        ),
+    ],
+)
+def test_a_failure_cannot_be_hidden_among_claims_that_say_nothing(others: list[Claim]) -> None:
+    failing = interval_claim(place(0), SEEDS)
+    metrics = [metric(0.920, place(0))]
+    metrics += [metric(o.expected, o.source) for o in others if o.source != place(0)]
+    results = judge_all([failing, *others], [metrics])
+    assert results[0].verdict is Verdict.NOT_REPRODUCED
+    assert overall(results) is Verdict.NOT_REPRODUCED
+
+
+@pytest.mark.parametrize("tolerance", [Interval(values=SEEDS), Equivalent(values=SEEDS, margin=1)])
+@pytest.mark.parametrize("mode", [ClaimMode.EVALUATE, ClaimMode.RETRAIN_SAME_SEED])
+def test_runs_with_one_seed_are_not_compared_as_if_they_were_independent(
+    mode: ClaimMode, tolerance: Tolerance
+) -> None:
+    one = claim(0.911, tolerance, mode=mode)
+    result = judge_all([one], [[metric(0.911)]] * 3)[0]
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "compares runs with several seeds" in result.sentence
+    assert (result.low, result.high) == (None, None)
+    measured = replace(one, basis=Basis.REPEATS)
+    allowed = isinstance(tolerance, Interval)
+    assert (judge(measured, [metric(0.911)]).verdict is Verdict.REPRODUCED) is allowed
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("claimed", [0.99, 0.5])
+def test_a_number_that_none_of_its_own_seeds_gave_is_not_reproduced_by_them(
+    claimed: float, side: Side
+) -> None:
+    for tolerance in (
+        Interval(values=SEEDS, side=side),
+        Equivalent(values=SEEDS, margin=0.05, side=side),
+    ):
+        one = claim(claimed, tolerance, mode=ClaimMode.RETRAIN_NEW_SEED)
+        result = judge_all([one], [[metric(value)] for value in SEEDS])[0]
+        assert result.verdict is Verdict.INCONCLUSIVE
+        assert "far outside what its own 5 recorded runs gave, 0.908 to 0.915" in result.sentence
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=3, max_size=12), st.data())
+def test_each_of_a_dozen_seeds_may_be_the_claimed_one(
+    values: list[float], data: st.DataObject
+) -> None:
+    tolerance = Interval(values=tuple(values))
+    recorded = data.draw(st.sampled_from(values))
+    assert comparator_for(tolerance).defect(tolerance, recorded) == ""
+
+
+def test_the_best_of_many_seeds_that_gave_something_else_is_no_claim() -> None:
+    tolerance = Interval(values=(0.99, *(0.5 + n / 1e4 for n in range(99))))
+    assert "far outside" in comparator_for(tolerance).defect(tolerance, 0.99)
+
+
+@pytest.mark.parametrize("tolerance", [Exact(), None])
+def test_integers_that_no_double_holds_are_never_called_equal(tolerance: Tolerance | None) -> None:
+    one = claim(2.0**53, tolerance)
+    for text in ("9007199254740992", "9007199254740993"):
+        found = replace(metric(2.0**53), text=text)
+        result = judge(one, [found])
+        assert result.verdict is Verdict.INCONCLUSIVE
+        assert "beyond the integers that numbers hold exactly" in result.sentence
+    assert judge(one, [metric(2.0**53)]).verdict is Verdict.REPRODUCED
+    largest = claim(2.0**53 - 1, tolerance)
+    found = replace(metric(2.0**53 - 1), text="9007199254740991")
+    assert judge(largest, [found]).verdict is Verdict.REPRODUCED
+    assert judge(replace(one, tolerance=Absolute(within=1)), [found]).verdict is Verdict.REPRODUCED
+
+
+def test_where_the_floor_makes_the_interval_the_missed_shift_is_larger() -> None:
+    plain, floored = (judged(Interval(values=SEEDS, floor=floor), [0.911]) for floor in (0, 0.05))
+    assert "a shift below 4.1 standard deviations would be missed" in plain.sentence
+    # 0.05 + 0.8416 * s * sqrt(1 / 5 + 1)
+    assert "a shift below 0.052 would be missed more than 20 % of the time" in floored.sentence
+    equal = judged(Interval(values=(0.911,) * 5, floor=0.01), [0.911])
+    assert "a shift below 0.01 would be missed" in equal.sentence
+    assert "shift" not in judged(Interval(values=(0.911,) * 5), [0.911]).sentence
+
+
+def test_the_sentence_of_an_equivalence_says_what_would_have_passed() -> None:
+    result = judged(Equivalent(values=SEEDS, margin=0.02), list(SEEDS))
+    assert result.verdict is Verdict.REPRODUCED
+    assert "a difference of 0.02 would pass 5 % of the time at most" in result.sentence
+
+
 def test_one_of_many_intervals_may_be_missed_by_chance() -> None:
     # 0.920 has p = 0.036: a failure alone, none among ten.
-    sources = [MetricSource(importer="json", path="m.json", key=f"/{n}") for n in range(10)]
+    sources = [place(number) for number in range(10)]
     claims = [
-        Claim(
-            metric="accuracy",
-            source=source,
-            expected=0.911,
-            mode=ClaimMode.RETRAIN_NEW_SEED,
-            tolerance=Interval(values=SEEDS),
-        )
-        for source in sources
+        interval_claim(source, tuple(value + number / 1000 for value in SEEDS))
+        for number, source in enumerate(sources)
     ]
-    values = [0.920] + [0.911] * 9
+    values = [0.920, *(0.911 + number / 1000 for number in range(1, 10))]
     metrics = [metric(value, source) for value, source in zip(values, sources, strict=True)]
     alone = judge_all(claims[:1], [metrics])
     assert overall(alone) is Verdict.NOT_REPRODUCED
     together = judge_all(claims, [metrics])
     assert overall(together) is Verdict.REPRODUCED
     assert "by chance" in together[0].sentence
+    # Where ten are judged together, the first of them fails at a tenth of the level.
+    wider = detectable_shift(5, 1, 0.995)
+    assert wider > 1.5 * detectable_shift(5, 1, 0.95)
+    missed = f"a shift below {wider:.2g} standard deviations would be missed, of 10 claims judged"
+    assert all(missed in one.sentence for one in together)
     far = [metric(0.99, sources[0]), *metrics[1:]]
     assert overall(judge_all(claims, [far])) is Verdict.NOT_REPRODUCED
 

@@ -34,7 +34,7 @@ def seeded(place: Path, *, values: tuple[float, ...] = SEEDS) -> Draft:
     draft = Draft(place=place)
     draft.add_run({"train.sh": TRAIN}, "sh", "train.sh", "--seed", "3")
     draft.add_claim(
-        0.911,
+        values[-1],
         source=MetricSource(
             importer="json", path="{project}/out/seed_3/metrics.json", key="/accuracy"
         ),
