@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Other readings of bytes, in which an author's term may stand: what encodings and markup hide.
 
-Base64, hexadecimal, `%41`, quoted-printable, the escapes of JSON, Python and C, the character
-references of HTML and the accents of TeX. Pure; each reading is joined of the surroundings of what
-is encoded, so that a name of which one letter is written so is found.
+Base64 and its kin (`repropack.privacy.radix`), `%41`, quoted-printable, the escapes of JSON, Python
+and C, the character references of HTML and the accents of TeX. Pure; each reading is joined of the
+surroundings of what is encoded, so that a name of which one letter is written so is found.
 """
 
 from __future__ import annotations
@@ -15,19 +15,9 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from repropack.privacy import radix
+
 __all__ = ["readings"]
-
-_B64: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
-_B64_RUNS: Final = bytes(120 if c in _B64 else 32 for c in range(256))
-_HEX_RUNS: Final = bytes(120 if c in b"0123456789abcdefABCDEF" else 32 for c in range(256))
-_MIN_B64: Final = b"x" * 16
-_MIN_HEX: Final = b"x" * 12
-_BASE64: Final = re.compile(
-    rb"[A-Za-z0-9+/]+(?:(?:\r?\n|\\r?\\n|\\n)[ \t\"',#>]{0,16}[A-Za-z0-9+/]{4,})*"
-)
-"""Lines of a text in base64 follow each other, also as strings of a program or of a notebook."""
-
-_LINE_ENDS: Final = (b"\r", b"\n", b"\\")
 
 _ESCAPE: Final = re.compile(
     rb"\\{1,2}(?:u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\}|U(0[0-9A-Fa-f]{7})"
@@ -46,12 +36,6 @@ _QUOTED: Final = re.compile(
 )
 """An encoding is looked for where it stands in text: random bytes have each of them, too. Lines of
 quoted-printable (RFC 2045) are broken when they are long."""
-
-_CAMEL: Final = re.compile(rb"(?:[A-Z]?+[a-z]{2,}+/?+)++[0-9]?")
-"""An identifier or a path, of which each capital begins a word. Of sixteen characters of text in
-base64 not one in a thousand looks like that, and of longer ones next to none."""
-
-_MAX_CAMEL: Final = 64
 
 _REFERENCE: Final = re.compile(
     rb"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z](?:uml|acute|grave|circ|tilde|cedil|ring|slash"
@@ -88,14 +72,7 @@ _SURROUNDINGS: Final = 512
 
 def readings(data: bytes) -> Iterator[bytes]:
     """Each other reading of bytes; of those without any, none."""
-    runs = data.translate(_B64_RUNS)
-    # Each run of hexadecimal digits is one of base64 too: most weights have neither.
-    if _MIN_HEX in runs:
-        if _MIN_B64 in runs:
-            yield b"\n".join(_from_base64(data, runs))
-        digits = data.translate(_HEX_RUNS)
-        if _MIN_HEX in digits:
-            yield b"\n".join(_from_hex(data, digits))
+    yield from radix.readings(data)
     if b"%" in data:
         yield b"\n".join(unquote_to_bytes(part) for part in _around(_PERCENT, data))
     if b"\\" in data:
@@ -141,33 +118,3 @@ def _referred(match: re.Match[bytes]) -> bytes:
 def _letter(match: re.Match[bytes]) -> bytes:
     letter: bytes = match[match.lastindex or 0]
     return _TEX_LETTERS.get(letter, letter)
-
-
-def _from_base64(data: bytes, runs: bytes) -> Iterator[bytes]:
-    end = 0
-    while (at := runs.find(_MIN_B64, end)) >= 0:
-        end = runs.find(b" ", at)
-        end = len(data) if end < 0 else end
-        run = data[at:end]
-        if data[end : end + 1] in _LINE_ENDS and (match := _BASE64.match(data, at)):
-            end = match.end()
-            run = match[0].replace(b"\\n", b"\n").translate(None, b"\r\n \t\"',#>\\")
-        # Of text in base64 there are capital and small letters.
-        if run.islower() or run.isupper() or run.isdigit():
-            continue
-        if len(run) <= _MAX_CAMEL and _CAMEL.fullmatch(run):
-            continue
-        for skip in range(4):
-            # A single character at the end has no byte.
-            rest = (len(run) - skip) % 4
-            yield binascii.a2b_base64(run[skip : -1 if rest == 1 else None] + b"==")
-
-
-def _from_hex(data: bytes, digits: bytes) -> Iterator[bytes]:
-    end = 0
-    while (at := digits.find(_MIN_HEX, end)) >= 0:
-        end = digits.find(b" ", at)
-        end = len(data) if end < 0 else end
-        for skip in (0, 1):
-            odd = (end - at - skip) % 2
-            yield binascii.a2b_hex(data[at + skip : end - odd])

@@ -376,7 +376,7 @@ class _Walk:
         file.seek(0)
         head = file.read(min(HEAD, size))
         if is_binary(head):
-            if plain_kind(head, place) is None:
+            if plain_kind(head) is None:
                 self._note(place, AS_BYTES)
         elif size > WHOLE:
             self._note(place, LONG_TEXT)
@@ -401,7 +401,7 @@ class _Walk:
             self._found(self._searcher.search(name.encode("utf-8", "replace"), place), place)
             if not seen:
                 self._bytes(itertools.chain((first,), content), place)
-            if plain_kind(head, place) is None:
+            if plain_kind(head) is None:
                 self._note(place, AS_BYTES)
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY, prefix="repropack-scan-") as file:

@@ -8,6 +8,7 @@ nobody; the form of each is that of its issuer.
 from __future__ import annotations
 
 import base64
+import binascii
 import bz2
 import gzip
 import io
@@ -326,6 +327,11 @@ def _git_bundle(line: str, scratch: Path) -> bytes:
     return (scratch / "made.bundle").read_bytes()
 
 
+def _uuencoded(content: bytes) -> bytes:
+    lines = (binascii.b2a_uu(content[at : at + 45]) for at in range(0, len(content), 45))
+    return b"begin 644 a\n" + b"".join(lines) + b"`\nend\n"
+
+
 def _nested(line: str) -> bytes:
     return _zip(gzip.compress(_torch(line, zipfile.ZIP_DEFLATED)), "outer/inner.pt.gz")
 
@@ -355,6 +361,18 @@ KINDS: dict[str, tuple[str, Maker]] = {
     "gzip name": (".gz", lambda line, _: _gzip_named(line)),
     "bzip2": (".bz2", lambda line, _: bz2.compress(_prose(line).encode())),
     "xz": (".xz", lambda line, _: lzma.compress(_prose(line).encode())),
+    "lzma": (
+        ".lzma",
+        lambda line, _: lzma.compress(_prose(line).encode(), format=lzma.FORMAT_ALONE),
+    ),
+    "zlib": ("", lambda line, _: zlib.compress(_prose(line).encode())),
+    "zipapp": (
+        ".pyz", lambda line, _: b"#!/usr/bin/env python3\n" + _zip(_prose(line).encode())
+    ),
+    "archive behind a picture": (
+        ".jpg", lambda line, _: _jpeg("x") + _zip(_prose(line).encode())
+    ),
+    "uuencoded": (".txt", lambda line, _: _uuencoded(_prose(line).encode())),
     "zstd": (".zst", lambda line, _: zstandard.compress(_prose(line).encode())),
     "tar.gz": (".tar.gz", lambda line, _: _tar(line)),
     "bytecode": (".pyc", lambda line, _: _pyc(line)),
@@ -366,6 +384,9 @@ KINDS: dict[str, tuple[str, Maker]] = {
     "UTF-16, big-endian": (".txt", lambda line, _: ("\ufeff" + _prose(line)).encode("utf-16-be")),
     "base64": (".txt", lambda line, _: b"data: " + base64.encodebytes(_prose(line).encode())),
     "hexadecimal": (".txt", lambda line, _: b"data: " + line.encode().hex().encode() + b"\n"),
+    "base32": (".txt", lambda line, _: b"data: " + base64.b32encode(_prose(line).encode())),
+    "base85": (".txt", lambda line, _: b"data: " + base64.b85encode(_prose(line).encode())),
+    "dump of bytes": (".txt", lambda line, _: b"data: " + line.encode().hex(" ").encode()),
     "URL-encoded": (
         ".txt",
         lambda line, _: "".join(f"%{b:02X}" if b in b" /@,:=" or b > 127 else chr(b)
@@ -379,7 +400,12 @@ KINDS: dict[str, tuple[str, Maker]] = {
 }  # fmt: skip
 """Each kind of file: its ending, and what makes one with a line in it."""
 
-TERMS_ONLY = frozenset({"base64", "hexadecimal", "URL-encoded", "PDF information"})
+TERMS_ONLY = frozenset(
+    {
+        "base64", "base32", "base85", "hexadecimal", "dump of bytes", "URL-encoded",
+        "PDF information",
+    }
+)  # fmt: skip
 """Kinds that hide the line in an encoding, in which only the author's terms are searched."""
 
 ONE_LINE = frozenset({"PDF text", "EXIF", "gzip name", "TensorBoard", "YAML"})

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import lzma
+import marshal
 import random
 import sqlite3
 import struct
@@ -223,3 +224,17 @@ def test_the_journal_of_a_database_is_not_called_clean(tmp_path: Path, mode: str
         found = look(log.read_bytes(), log.name)
     assert rules(found) >= FOUND
     assert found.unsearched
+
+
+@pytest.mark.parametrize("length", [48, 56, 65, 90, 97, 106, 122])
+def test_a_length_that_is_a_letter_hides_nothing(length: int) -> None:
+    """Bytecode and protocol buffers write the length of a text right before it."""
+    line = (TOKEN + b" Zoe Quillfeather " + b"." * 99)[:length].decode()
+    for text in (line, line[len(TOKEN) + 1 :] + "." * (len(TOKEN) + 1)):
+        code = compile(f"x = {text!r}", "/opt/x.py", "exec")
+        pyc = b"\xa7\r\r\n" + bytes(12) + marshal.dumps(code)
+        event = bytes(16) + b"\x1a" + bytes([length]) + text.encode() + bytes(4)
+        expected = {"github-token"} if text == line else {"term: name"}
+        if len(TOKEN) + 18 <= length or text == line:
+            assert rules(look(pyc, "x.pyc")) >= expected
+            assert rules(look(event, "x.tfevents.1")) >= expected

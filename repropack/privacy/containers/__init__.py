@@ -95,6 +95,7 @@ TABLE: Final = {
     "PNG image": "repropack.privacy.containers.png",
     "image": "repropack.privacy.containers.image",
     "SQLite database": "repropack.privacy.containers.sqlite",
+    "Python bytecode": "repropack.privacy.containers.bytecode",
     "protocol buffers": "repropack.privacy.containers.protobuf",
     "git objects": "repropack.privacy.containers.git_pack",
 }
@@ -107,8 +108,7 @@ PLAIN: Final = (
     ("TIFF image", 0, b"MM\0*"),
 )
 """Binary formats whose text lies plainly in their bytes, so that a search of the bytes sees all of
-it: name, where its mark is, and the mark. Python bytecode is known by
-its name."""
+it: name, where its mark is, and the mark."""
 
 
 def container_for(head: bytes, name: str) -> tuple[str, Container] | None:
@@ -155,11 +155,8 @@ def _containers() -> tuple[tuple[str, Container], ...]:
     )
 
 
-def plain_kind(head: bytes, name: str) -> str | None:
+def plain_kind(head: bytes) -> str | None:
     """The kind of a binary file whose text lies plainly in it, or None."""
-    last = name.rpartition("/")[2]
-    if last.endswith(".pyc"):
-        return "Python bytecode" if head[2:4] == b"\r\n" else None
     for kind, at, mark in PLAIN:
         if head[at : at + len(mark)] == mark:
             return kind

@@ -16,10 +16,12 @@ from repropack.privacy.containers import CHUNK, Piece
 __all__ = ["handles", "pieces"]
 
 _NAME: Final = re.compile(r"\.tfevents\.|\.(?:onnx|pb|tflite|mlmodel|tfevents)$")
-_LENGTH: Final = re.compile(
-    rb"(?:(?<=[\x00-\x1f])|(?<=[\x00-\x1f][\"*2:BJRZbjrz]))[!-~](?=[\x20-\x7e]{4})"
+_LENGTHS: Final = (
+    re.compile(rb"(?<=[\x00-\x1f])[!-~](?=[\x20-\x7e]{4})"),
+    re.compile(rb"(?<=[\x00-\x1f][\"*2:BJRZbjrz])[!-~](?=[\x20-\x7e]{4})"),
 )
-"""A tag of a field with a length is a byte whose lowest three bits are 2; many are letters."""
+"""Behind a control character, or behind a tag that follows one; what follows may be either. A tag
+of a field with a length is a byte whose lowest three bits are 2; many are letters."""
 
 _MAX: Final = 256 * 1024 * 1024
 """Bytes that are read like this; what comes after is weights, whose bytes are searched anyway."""
@@ -34,14 +36,15 @@ def handles(head: bytes, name: str) -> bool:
 def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     """The whole file, with text set apart."""
     del size
-    yield Piece("text", _apart(file))
+    for length in _LENGTHS:
+        yield Piece("text", _apart(file, length))
 
 
-def _apart(file: BinaryIO) -> Iterator[bytes]:
+def _apart(file: BinaryIO, length: re.Pattern[bytes]) -> Iterator[bytes]:
     file.seek(0)
     left = _MAX
     kept = b""
     while left > 0 and (data := file.read(CHUNK)):
         left -= len(data)
-        yield _LENGTH.sub(b"\n", kept + data)
+        yield length.sub(b"\n", kept + data)
         kept = data[-256:]

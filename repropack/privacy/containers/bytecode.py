@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python bytecode: text lies plainly in it, but right behind its length, which may be a letter.
+
+Never unmarshalled: what follows the mark of a short text is tried as its length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from repropack.privacy.containers import Piece, UnreadableError
+
+__all__ = ["handles", "pieces"]
+
+MAX_FILE: Final = 64 * 1024 * 1024
+"""Bytes of a file that is read like this: the largest module of a large environment has 5 MiB."""
+
+_SHORT: Final = re.compile(rb"[zZ\xda\xfa](?=([!-~]))")
+"""A short text (CPython, Python/marshal.c), with or without a reference, and its length."""
+
+_PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
+
+
+def handles(head: bytes, name: str) -> bool:
+    """By the name, and the end of the magic number (PEP 3147)."""
+    return name.endswith(".pyc") and head[2:4] == b"\r\n"
+
+
+def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
+    """Each short text.
+
+    Raises:
+        UnreadableError: It is too large.
+    """
+    if size > MAX_FILE:
+        raise UnreadableError(f"only its bytes were searched: more than {MAX_FILE} of them")
+    file.seek(0)
+    yield Piece("text", iter((b"\n".join(_texts(file.read())),)))
+
+
+def _texts(data: bytes) -> Iterator[bytes]:
+    for match in _SHORT.finditer(data):
+        start = match.end() + 1
+        text = data[start : start + match[1][0]]
+        # The marks are letters, too.
+        if len(text) == match[1][0] and not text.translate(None, _PRINTABLE):
+            yield text
