@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generates the JSON Schemas of every record from the types in `repropack.model`.
+"""Generates the JSON Schemas of every record from the types in `repropack.model`, and those of what
+commands print with `--json` from the types in `repropack.cli`.
 
 `python -m repropack.schema DIR` writes them; a test proves that `schemas/` is in step. The types
 are the source, so that code and schema cannot disagree (docs/adr/0003-schemas-from-types.md).
@@ -15,8 +16,9 @@ from typing import Any, Final
 import msgspec
 
 from repropack import durable, model
+from repropack.cli.documents import TABLE, document_type
 
-__all__ = ["SCHEMAS", "schema", "write_schemas"]
+__all__ = ["OUTPUTS", "SCHEMAS", "schema", "write_schemas"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -36,16 +38,19 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "run": model.PackedRun,
     "statement": model.Statement,
 }
-"""File name to the type it describes."""
+"""File name to the record it describes."""
+
+OUTPUTS: Final = {f"output-{command}": command for command in TABLE}
+"""File name to the command whose `--json` it describes."""
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a record.
+    """The JSON Schema (2020-12) of a record or of a command's output.
 
     Raises:
-        KeyError: There is no record of this name in `SCHEMAS`.
+        KeyError: There is no such name in `SCHEMAS` or `OUTPUTS`.
     """
-    kind = SCHEMAS[name]
+    kind = document_type(OUTPUTS[name]) if name in OUTPUTS else SCHEMAS[name]
     (top,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     document: dict[str, Any] = {
         "$schema": DIALECT,
@@ -63,7 +68,7 @@ def write_schemas(directory: Path) -> None:
     Raises:
         OSError: The directory cannot be written.
     """
-    for name in SCHEMAS:
+    for name in (*SCHEMAS, *OUTPUTS):
         text = json.dumps(schema(name), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         durable.write_file(directory / f"{name}.json", text.encode("utf-8"))
 

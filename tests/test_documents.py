@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from repropack.project_file import ProjectFile, read_project_file
-from repropack.schema import SCHEMAS, schema
+from repropack.schema import OUTPUTS, SCHEMAS, schema
 from tests.project import Project
 
 ROOT = Path(__file__).parents[1]
@@ -69,8 +69,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_the_schemas_are_in_step_with_the_types() -> None:
-    assert sorted(p.stem for p in (ROOT / "schemas").glob("*.json")) == sorted(SCHEMAS)
-    for name in SCHEMAS:
+    assert sorted(p.stem for p in (ROOT / "schemas").glob("*.json")) == sorted([*SCHEMAS, *OUTPUTS])
+    for name in (*SCHEMAS, *OUTPUTS):
         written = json.loads((ROOT / "schemas" / f"{name}.json").read_text())
         assert written == json.loads(json.dumps(schema(name))), f"run `make schemas`: {name}"
         jsonschema.Draft202012Validator.check_schema(written)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from typing import TypeAlias
 
 import click
 
@@ -21,7 +22,11 @@ from repropack.signing.policy import TrustPolicy
 from repropack.store import now
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 
-__all__ = ["NotIntactError", "command", "measure", "show_calibrations"]
+__all__ = ["Document", "NotIntactError", "command", "measure", "show_calibrations"]
+
+
+Document: TypeAlias = tuple[Calibration, ...]
+"""What `--json` prints: each claim and how its number varied."""
 
 
 class NotIntactError(RepropackError):
@@ -80,7 +85,7 @@ def command(
     return 0
 
 
-def measure(request: VerifyRequest, name: str, *, quiet: bool) -> tuple[Calibration, ...]:
+def measure(request: VerifyRequest, name: str, *, quiet: bool) -> Document:
     """Repeats what a bundle claims and classes each claim.
 
     Args:
@@ -112,7 +117,7 @@ def measure(request: VerifyRequest, name: str, *, quiet: bool) -> tuple[Calibrat
     return tuple(found)
 
 
-def show_calibrations(found: tuple[Calibration, ...]) -> None:
+def show_calibrations(found: Document) -> None:
     """Prints a line for each claim."""
     for one in found:
         low, high = min(one.values), max(one.values)

@@ -33,18 +33,36 @@ from repropack.data_listing import (
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.model import DataManifest
+from repropack.model.fields import Record
 from repropack.placeholders import PROJECT_DATA, split_data
 from repropack.store import Store, StoredRun
 from repropack.verify.integrity import read_signed
 from repropack.verify.release import MAX_RECORD
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 SHOWN = 20
 """Names of each kind before the rest is counted."""
 
 GROUPS = 8
 """Suffixes and directories that are named with their counts."""
+
+
+class Document(Record, frozen=True, kw_only=True):
+    r"""What `--json` prints. Bytes of a path that are not UTF-8 are escaped as `\xff`.
+
+    Attributes:
+        same: How many files have the same digest.
+        unknown: Files of which a digest is not known.
+        unread: Files of the published list that are on the disk, but that the run did not read.
+    """
+
+    same: int
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    unknown: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
 @click.group("data")
@@ -238,9 +256,9 @@ def _report(
         "unknown": difference.unknown,
     }
     if as_json:
-        plain = {kind: [_text(path) for path in paths] for kind, paths in kinds.items()}
-        unread_text = [_text(path) for path in unread]
-        say(canonical.encode({"same": difference.same, **plain, "unread": unread_text}).decode())
+        plain = {kind: tuple(map(_text, paths)) for kind, paths in kinds.items()}
+        document = Document(same=difference.same, **plain, unread=tuple(map(_text, unread)))
+        say(canonical.encode(document).decode())
         return status
     said = [f"{len(paths):,} {kind}" for kind, paths in kinds.items() if paths]
     summary = ", ".join([*said, f"{difference.same:,} the same"])

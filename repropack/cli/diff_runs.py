@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 import click
+from msgspec import Struct
 
 from repropack import canonical
 from repropack.cli.executions import Execution, named_execution
 from repropack.cli.screen import bold, dim, plural, say
 from repropack.errors import RepropackError
 from repropack.escaping import show
-from repropack.model import Cause, CurveComparison
+from repropack.model import Cause, CurveComparison, SignerReport
 from repropack.placeholders import split_data
 from repropack.reports.text import describe_cause, describe_curve
 from repropack.source.private import changed_files, private_repository
@@ -26,7 +27,37 @@ SHOWN_CAUSES: Final = 5
 SHOWN_CURVES: Final = 3
 SHOWN_FILES: Final = 5
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
+
+Changes: TypeAlias = dict[str, tuple[str | None, str | None]]
+"""Name to what it was in the first and in the second; null where it was not there."""
+
+
+class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What `--json` prints: only what differs.
+
+    Attributes:
+        command: Under an empty name, as for `directory` and `ended`.
+        code: Trees: under an empty name that of the project, else of further code by its place.
+        read: Digests of the files, their first 16 digits, as for `wrote`.
+        curves: How recorded series part, where they do.
+        causes: Why the metrics may differ, the likeliest first.
+        signers: Of bundles, by what was typed.
+    """
+
+    command: Changes = {}
+    directory: Changes = {}
+    variable: Changes = {}
+    code: Changes = {}
+    package: Changes = {}
+    machine: Changes = {}
+    read: Changes = {}
+    wrote: Changes = {}
+    metric: Changes = {}
+    ended: Changes = {}
+    curves: tuple[CurveComparison, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    signers: dict[str, SignerReport] = {}
 
 
 @click.command("diff")
@@ -51,10 +82,9 @@ def command(one: str, other: str, as_json: bool) -> int:
     }
     curves, causes = _diagnosis(first, second)
     if as_json:
-        why = {"curves": curves, "causes": causes} if causes or curves else {}
         signers = {one.argument: one.signer for one in (first, second) if one.signer is not None}
-        signed = {"signers": signers} if signers else {}
-        say(canonical.encode({**changed, **why, **signed}).decode())
+        document = Document(**changed, curves=curves, causes=causes, signers=signers)
+        say(canonical.encode(document).decode())
         return 1 if changed else 0
     say(f"{bold(first.name)} → {bold(second.name)}")
     for topic, changes in changed.items():
@@ -70,7 +100,7 @@ def command(one: str, other: str, as_json: bool) -> int:
 
 def _without_sets(
     first: Execution, second: Execution, changes: Mapping[str, tuple[str | None, str | None]]
-) -> dict[str, tuple[str | None, str | None]]:
+) -> Changes:
     """Says in a line how data sets differ of which many files do; the other files are left."""
     sets: dict[str, list[str]] = {}
     for path in changes:
@@ -195,9 +225,7 @@ def _facts(one: Execution) -> dict[str, dict[str, str]]:
     return facts
 
 
-def _changes(
-    left: Mapping[str, str], right: Mapping[str, str]
-) -> dict[str, tuple[str | None, str | None]]:
+def _changes(left: Mapping[str, str], right: Mapping[str, str]) -> Changes:
     return {
         name: (left.get(name), right.get(name))
         for name in sorted({*left, *right})

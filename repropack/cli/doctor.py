@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import click
-import msgspec
 
 from repropack import canonical
 from repropack.cli.places import load_key
@@ -16,10 +15,22 @@ from repropack.cli.screen import bold, dim, say
 from repropack.doctor import Check, State, diagnose
 from repropack.environment.cache import cache_directory
 from repropack.escaping import show
+from repropack.model.fields import Record
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 _MARKS = {State.GOOD: "ok", State.MISSING: "MISSING", State.OPTIONAL: "-"}
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """What `--json` prints.
+
+    Attributes:
+        complete: Whether all that is needed is there.
+    """
+
+    complete: bool
+    checks: tuple[Check, ...]
 
 
 @click.command("doctor")
@@ -42,8 +53,8 @@ def command(as_json: bool) -> int:
             _say_check(check)
     missing = [check for check in checks if check.state is State.MISSING]
     if as_json:
-        facts = {"complete": not missing, "checks": [msgspec.to_builtins(c) for c in checks]}
-        say(canonical.encode(facts).decode())
+        document = Document(complete=not missing, checks=tuple(checks))
+        say(canonical.encode(document).decode())
     elif missing:
         say(bold(f"missing: {', '.join(check.name for check in missing)}"))
     else:

@@ -23,7 +23,8 @@ from repropack.cli.export_anonymous import (
     stricter,
     terms_to_search,
 )
-from repropack.cli.export_screen import ExportScreen, screen_facts, show_screen
+from repropack.cli.export_document import document_of, with_written
+from repropack.cli.export_screen import ExportScreen, show_screen
 from repropack.cli.leaks import waive
 from repropack.cli.places import KEY_HELP, frame_notes, load_keys
 from repropack.cli.progress import byte_progress
@@ -252,8 +253,8 @@ def command(
         if not as_json:
             show_screen(screen)
         if as_json and (dry_run or stopped):
-            following = {"next": None if stopped else _without_dry_run()}
-            say(canonical.encode(screen_facts(screen) | following).decode())
+            document = document_of(screen, None if stopped else _without_dry_run())
+            say(canonical.encode(document).decode())
         if stopped and as_json:
             return 1
         cleared = clear(scanned, waivers)
@@ -278,8 +279,8 @@ def command(
                 frame_notes=None if anonymous else frame_notes(),
             )
         if as_json:
-            written = _facts(exported) | {"next": _verifying(exported, anonymous=anonymous)}
-            say(canonical.encode(screen_facts(screen) | written).decode())
+            document = document_of(screen, _verifying(exported, anonymous=anonymous))
+            say(canonical.encode(with_written(document, exported)).decode())
             return 0
     _show_result(exported, asked)
     return 0
@@ -412,17 +413,3 @@ def _verifying(exported: Exported, *, anonymous: bool) -> str:
 
 def _without_dry_run() -> str:
     return shlex.join(["repropack", "export", *(w for w in sys.argv[2:] if w != "--dry-run")])
-
-
-def _facts(exported: Exported) -> dict[str, object]:
-    bundle = exported.bundle
-    return {
-        "bundle": str(bundle.path),
-        "volumes": bundle.volumes,
-        "size": bundle.size,
-        "content_size": bundle.content_size,
-        "manifest_sha256": bundle.manifest_sha256,
-        "signers": list(exported.signers),
-        "runs": [chained.record.id for chained in exported.plan.chain],
-        "members": list(bundle.manifest.members),
-    }

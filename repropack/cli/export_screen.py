@@ -20,7 +20,7 @@ from repropack.privacy.search import concealed
 from repropack.privacy.walk import Leak, Scanned
 from repropack.signing.keys import PublicKey
 
-__all__ = ["ExportScreen", "screen_facts", "show_screen"]
+__all__ = ["ExportScreen", "show_screen"]
 
 SHOWN = 12
 """Lines of one section; a screen holds them all."""
@@ -155,47 +155,6 @@ def _show_anonymity(screen: ExportScreen, made: Anonymised) -> None:
                 "(`repropack verify FILE --retrain` does it)"
             )
         _section("evaluated", lines)
-
-
-def screen_facts(screen: ExportScreen) -> dict[str, object]:
-    """The same for programs."""
-    planned = screen.prepared.plan
-    sizes = screen.prepared.sizes()
-    return {
-        "members": [
-            {"path": source.path, "size": sizes[source.path], "role": source.role}
-            for source in sorted(screen.prepared.sources, key=lambda s: s.path)
-        ],
-        "held_back": list(planned.held_back),
-        "warnings": list(planned.warnings),
-        "claims": list(planned.claims),
-        "runs": [chained.record.id for chained in planned.chain],
-        "signers": screen.signers,
-        "licences": list(planned.licences),
-        "hosts": list(host_notes(screen.size, screen.volume_size)),
-        "leaks": list(screen.leaks),
-        "waived": list(screen.waived),
-        "unsearched": list(screen.scanned.unsearched),
-        "betterleaks": screen.scanned.betterleaks,
-    } | _anonymity_facts(screen)
-
-
-def _anonymity_facts(screen: ExportScreen) -> dict[str, object]:
-    made = screen.anonymised
-    if made is None:
-        return {}
-    return {
-        "anonymous": {
-            "author": made.kept.author,
-            "replaced": made.replaced,
-            "coarsened": made.coarsened,
-            "left_out": made.left_out,
-            "remarks": made.remarks,
-            "own_runs": made.kept.runs,
-            "changed": made.changed,
-            "evaluated_before_signing": screen.pending or screen.calibrated,
-        }
-    }
 
 
 def _tree(sizes: Mapping[str, int]) -> Iterator[str]:

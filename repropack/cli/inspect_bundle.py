@@ -10,14 +10,31 @@ from repropack.cli.location import existing_bundle, open_named
 from repropack.cli.places import trust_policy
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.escaping import show
-from repropack.model import Role
+from repropack.model import Member, ReleasePredicate, Role, SignerReport
+from repropack.model.fields import Record, Sha256
 from repropack.reports.text import describe_signer
 from repropack.verify.integrity import read_signed
 from repropack.verify.release import AUTHORSHIP
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 SHOWN = 40
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """What `--json` prints.
+
+    Attributes:
+        signer: The signer who stands best with the reader.
+        signers: Every key that signed.
+        statement: What is signed about the release.
+    """
+
+    manifest_sha256: Sha256
+    signer: SignerReport
+    signers: tuple[SignerReport, ...]
+    statement: ReleasePredicate
+    members: tuple[Member, ...]
 
 
 @click.command("inspect")
@@ -35,17 +52,14 @@ def command(bundle: str, show_all: bool, as_json: bool) -> int:
         members = signed.listed.manifest.members
         predicate = signed.statement.predicate
         if as_json:
-            say(
-                canonical.encode(
-                    {
-                        "manifest_sha256": signed.listed.manifest_sha256,
-                        "signer": signed.signer,
-                        "signers": signed.signers,
-                        "statement": predicate,
-                        "members": members,
-                    }
-                ).decode()
+            document = Document(
+                manifest_sha256=signed.listed.manifest_sha256,
+                signer=signed.signer,
+                signers=signed.signers,
+                statement=predicate,
+                members=members,
             )
+            say(canonical.encode(document).decode())
             return 0
         say(f"{bold(show(location.name))}  {human_size(opened.size)}")
     for number, signer in enumerate(signed.signers):

@@ -4,21 +4,51 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import click
+from msgspec import UNSET, UnsetType
 
 from repropack import canonical
 from repropack.cli.screen import bold, dim, human_size, say, tell
 from repropack.errors import UsageError
 from repropack.escaping import show, show_command
 from repropack.model import Metric
+from repropack.model.fields import Record, RunId, Size, Timestamp
 from repropack.seeds import SeedGroup, seed_groups
 from repropack.store import Store, StoredRun
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 SHOWN_METRICS = 2
 SHOWN_SEEDS = 10
+
+
+class ListedRun(Record, frozen=True, kw_only=True):
+    """A run in a few words.
+
+    Attributes:
+        argv: As it was typed.
+        ended: `ok`, `status N`, the name of a signal, `running`, `no end` or `damaged`.
+        metrics: By name; null for what is no finite number.
+        seed: Where other runs differ from it in nothing but the seed.
+        siblings: Those runs.
+        kept_bytes: Of its outputs, each content once; with `--size`.
+    """
+
+    id: RunId
+    name: str | None
+    started: Timestamp
+    argv: tuple[str, ...]
+    ended: str
+    metrics: dict[str, float | None]
+    seed: str | UnsetType = UNSET
+    siblings: tuple[RunId, ...] | UnsetType = UNSET
+    kept_bytes: Size | UnsetType = UNSET
+
+
+Document: TypeAlias = tuple[ListedRun, ...]
+"""What `--json` prints; the oldest first."""
 
 
 @click.command("list")
@@ -31,14 +61,11 @@ def command(sizes: bool, as_json: bool) -> int:
     if as_json:
         groups = seed_groups(run.record for run in runs if run.record is not None)
         seeds = {run.run: (run.seed, group) for group in groups for run in group.runs}
-        facts = [
-            {
-                **_facts(store, run, seeds.get(run.id)),
-                **({"kept_bytes": _kept_bytes(run)} if sizes else {}),
-            }
+        document: Document = tuple(
+            _listed(store, run, seeds.get(run.id), kept=_kept_bytes(run) if sizes else UNSET)
             for run in runs
-        ]
-        say(canonical.encode(facts).decode())
+        )
+        say(canonical.encode(document).decode())
         return 0
     if not runs:
         tell("repropack: no runs yet; record one with `repropack run -- COMMAND`")
@@ -133,19 +160,19 @@ def _say_group(group: SeedGroup) -> None:
     say(f"{dim('seeds')}  {len(latest)} of {command}: {show(seeds)}{more}")
 
 
-def _facts(store: Store, run: StoredRun, seeded: tuple[str, SeedGroup] | None) -> dict[str, object]:
-    siblings: dict[str, object] = {}
-    if seeded is not None:
-        siblings = {
-            "seed": seeded[0],
-            "siblings": [r.run for r in seeded[1].runs if r.run != run.id],
-        }
-    return {
-        **siblings,
-        "id": run.id,
-        "name": run.started.name,
-        "started": run.started.started,
-        "argv": list(run.started.argv),
-        "ended": ending(run),
-        "metrics": {m.name: m.value for m in _metrics(store, run)},
-    }
+def _listed(
+    store: Store, run: StoredRun, seeded: tuple[str, SeedGroup] | None, *, kept: int | UnsetType
+) -> ListedRun:
+    return ListedRun(
+        id=run.id,
+        name=run.started.name,
+        started=run.started.started,
+        argv=run.started.argv,
+        ended=ending(run),
+        metrics={m.name: m.value for m in _metrics(store, run)},
+        seed=UNSET if seeded is None else seeded[0],
+        siblings=UNSET
+        if seeded is None
+        else tuple(r.run for r in seeded[1].runs if r.run != run.id),
+        kept_bytes=kept,
+    )

@@ -17,6 +17,7 @@ from repropack.cli.verdict import verdict_line
 from repropack.escaping import show
 from repropack.findings import DefectError
 from repropack.model import SignerStatus, Verdict
+from repropack.model.fields import Record, Sha256
 from repropack.reports.text import describe_signer
 from repropack.signing.dsse import MAX_ENVELOPE
 from repropack.signing.keys import read_small
@@ -24,9 +25,31 @@ from repropack.signing.policy import TrustPolicy
 from repropack.verify.integrity import read_signed
 from repropack.verify.receipts import CheckedReceipt, Stack, read_receipt, stack
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 _MARKS = {Verdict.REPRODUCED: "ok  ", Verdict.NOT_REPRODUCED: "FAIL", Verdict.INCONCLUSIVE: "?   "}
+
+
+class Refused(Record, frozen=True, kw_only=True):
+    """A receipt that does not count."""
+
+    name: str
+    reason: str
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """What `check --json` prints.
+
+    Attributes:
+        receipts: Those whose signatures hold and that are about this bundle.
+        stack: What they come to.
+    """
+
+    manifest_sha256: Sha256
+    receipts: tuple[CheckedReceipt, ...]
+    refused: tuple[Refused, ...]
+    stack: Stack
+    exit_status: int
 
 
 @click.group("receipt")
@@ -92,13 +115,13 @@ def check(
     result = stack(good)
     status = _status(result, refused=bool(refused), threshold=threshold)
     if as_json:
-        document = {
-            "manifest_sha256": sha256,
-            "receipts": good,
-            "refused": [{"name": show(name), "reason": reason} for name, reason in refused],
-            "stack": result,
-            "exit_status": status,
-        }
+        document = Document(
+            manifest_sha256=sha256,
+            receipts=tuple(good),
+            refused=tuple(Refused(name=show(name), reason=reason) for name, reason in refused),
+            stack=result,
+            exit_status=status,
+        )
         say(canonical.encode(document).decode("utf-8"))
         return status
     for receipt in good:

@@ -17,14 +17,35 @@ from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.export.identity import own_terms
 from repropack.export.recorded_files import recorded_files
-from repropack.privacy.walk import Target, scan
+from repropack.model.fields import Record, Size
+from repropack.privacy.walk import Leak, Target, Unsearched, scan
 from repropack.project_file import read_project_file
 from repropack.store import STORE_NAME, PrivateFacts, Store
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 _SKIPPED: Final = frozenset({STORE_NAME, ".git"})
 """Directories of a project that never go out."""
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """What `--json` prints.
+
+    Attributes:
+        files: How many were looked into,
+        size: and their bytes.
+        leaks: What was found.
+        waived: What was found and may pass.
+        unsearched: What could not be looked into, and why.
+        betterleaks: Whether betterleaks was asked too.
+    """
+
+    files: int
+    size: Size
+    leaks: tuple[Leak, ...]
+    waived: tuple[Leak, ...]
+    unsearched: tuple[Unsearched, ...]
+    betterleaks: bool
 
 
 @click.command("scan")
@@ -75,18 +96,15 @@ def command(
     leaks, let_pass, _ = waive(store, scanned.leaks, waived)
     blocking = [leak for leak in leaks if leak.blocks]
     if as_json:
-        say(
-            canonical.encode(
-                {
-                    "files": scanned.files,
-                    "size": scanned.size,
-                    "leaks": leaks,
-                    "waived": let_pass,
-                    "unsearched": scanned.unsearched,
-                    "betterleaks": scanned.betterleaks,
-                }
-            ).decode()
+        document = Document(
+            files=scanned.files,
+            size=scanned.size,
+            leaks=leaks,
+            waived=let_pass,
+            unsearched=scanned.unsearched,
+            betterleaks=scanned.betterleaks,
         )
+        say(canonical.encode(document).decode())
         return 1 if blocking else 0
     for line in leak_lines(leaks, scanned.unsearched, let_pass, show_all=show_all):
         say(folded(line, 14))

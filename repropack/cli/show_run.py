@@ -13,12 +13,13 @@ from repropack.cli.list_runs import ending, short_number
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.errors import UsageError
 from repropack.escaping import show, show_command
-from repropack.model import Environment, Material, Metric, Segment
+from repropack.model import Environment, Material, Metric, RunRecord, Segment
+from repropack.model.fields import Record
 from repropack.placeholders import PROJECT_DATA, split_data
 from repropack.seeds import SeededRun, seed_groups
 from repropack.store import Store
 
-__all__ = ["command"]
+__all__ = ["Document", "command"]
 
 SHOWN = 20
 """Lines of a list before the rest is counted; `--json` has all."""
@@ -26,6 +27,18 @@ SHOWN = 20
 ALONE = 8
 TOGETHER = 3
 """Up to so many files that a run read, and of one place, have a line each."""
+
+
+class Document(Record, frozen=True, kw_only=True):
+    """What `--json` prints.
+
+    Attributes:
+        siblings: The other runs that differ from it in nothing but the seed.
+    """
+
+    run: RunRecord
+    metrics: tuple[Metric, ...]
+    siblings: tuple[SeededRun, ...]
 
 
 @click.command("show")
@@ -48,8 +61,8 @@ def command(run: str, graph: str | None, as_json: bool) -> int:
     metrics = store.metrics(stored)
     siblings = _siblings(store, record.id)
     if as_json:
-        everything = {"run": record, "metrics": metrics.metrics, "siblings": siblings}
-        say(canonical.encode(everything).decode())
+        document = Document(run=record, metrics=metrics.metrics, siblings=siblings)
+        say(canonical.encode(document).decode())
         return 0
     title = f"run {record.id}" + (f" [{show(record.name)}]" if record.name else "")
     say(f"{bold(title)}  {ending(stored)}")
