@@ -129,8 +129,14 @@ _ISSUED: Final = (
           accept=is_varied),
     _rule("model-service-key", _EDGE + rb"(?:xai-[A-Za-z0-9]{70,90}|pplx-[A-Za-z0-9]{40,60}"
           rb"|nvapi-[A-Za-z0-9_-]{60,80}|tvly-(?:dev-)?[A-Za-z0-9]{32}|csk-[a-z0-9]{48}"
-          rb"|pcsk_[A-Za-z0-9_]{60,80}|lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10})" + _END,
-          _MODELS, b"xai- pplx- nvapi- tvly- csk- pcsk_ lsv2_", accept=is_varied),
+          rb"|pcsk_[A-Za-z0-9_]{60,80}|lsv2_(?:pt|sk)_[0-9a-f]{32}_[0-9a-f]{10}"
+          rb"|pa-[A-Za-z0-9_-]{43}|tgp_v1_[A-Za-z0-9_-]{43}|llx-[A-Za-z0-9]{48}"
+          rb"|jina_[A-Za-z0-9_-]{60}|a[ks]-[A-Za-z0-9]{22}|sk_[0-9a-f]{48}|fc-[0-9a-f]{32})" + _END,
+          _MODELS,
+          b"xai- pplx- nvapi- tvly- csk- pcsk_ lsv2_ pa- tgp_v1_ llx- jina_ ak- as- sk_ fc-",
+          accept=is_varied),
+    _rule("neptune-token", rb"eyJhcGlfYWRkcmVzcyI6[A-Za-z0-9+/_-]{60,400}={0,2}", _EXPERIMENTS,
+          b"eyjhcglfywrkcmvzcyi6"),
     _rule("wandb-key", rb"(?i)wandb[^\r\n]{0,60}?[\s\"'=:](?P<secret>[0-9a-f]{40})" + _END,
           _EXPERIMENTS, b"wandb", accept=is_varied),
     _rule("wandb-token", _EDGE + rb"wandb_v1_[A-Za-z0-9_-]{40,120}", _EXPERIMENTS, b"wandb_v1_",
@@ -165,7 +171,7 @@ _ISSUED: Final = (
           + rb")[\w~.-]{3}[0-9]Q~[\w~.-]{31,34}(?![\w~.-])",
           _CLOUD, b"q~", before=4, near=rb"(?<=[\w~.-]{3}[0-9])Q~[\w~.-]{31,34}",
           accept=is_varied),
-    _rule("databricks-token", _EDGE + rb"dapi[0-9a-f]{32}" + _END, _CLOUD, b"dapi",
+    _rule("databricks-token", _EDGE + rb"(?:dapi|dose)[0-9a-f]{32}" + _END, _CLOUD, b"dapi dose",
           accept=is_varied),
     _rule("digitalocean-token", _EDGE + rb"do[opr]_v1_[0-9a-f]{64}", _CLOUD,
           b"doo_v1_ dop_v1_ dor_v1_", accept=is_varied),
@@ -205,12 +211,20 @@ _ISSUED: Final = (
           rb"|PMAK-[0-9a-f]{24}-[0-9a-f]{34}|rubygems_[0-9a-f]{48}|GR1348941[\w-]{20}"
           rb"|dp\.(?:pt|st|ct)\.[A-Za-z0-9.]{40,60}|pscale_(?:tkn|oauth|pw)_[\w.=-]{32,64}"
           rb"|tskey-[a-z]{3,8}-[A-Za-z0-9]{8,20}-[A-Za-z0-9]{24,40}"
-          rb"|fo1_[\w-]{43})(?![A-Za-z0-9_-])",
+          rb"|fo1_[\w-]{43}|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"
+          rb"|SK[0-9a-f]{32}|sl\.(?:u\.)?[A-Za-z0-9_=-]{120,1500}|sntryu_[0-9a-f]{64}"
+          rb"|sntrys_eyJ[A-Za-z0-9+/=_]{80,400}|sb_secret_[\w-]{31}|nfp_[A-Za-z0-9]{36}"
+          rb"|napi_[a-z0-9]{60,66})(?![A-Za-z0-9_-])",
           _LOGIN,
           b"NRAK- ATATT3xFfGF0 sq0atp- sq0csp- lin_api_ ntn_ secret_ "
           b"figd_ HRKU- sbp_ rpa_ PMAK- rubygems_ GR1348941 dp.pt. dp.st. dp.ct. pscale_ tskey- "
-          b"fo1_",
+          b"fo1_ shpat_ shpca_ shppa_ shpss_ sl. sntryu_ sntrys_ sb_secret_ nfp_ napi_ "
+          + b" ".join(b"sk%x" % n for n in range(16))
+          + b" " + b" ".join(b"pat%c" % c for c in b"0123456789abcdefghijklmnopqrstuvwxyz"),
           accept=is_varied),
+    _rule("terraform-token", rb"(?:(?<![A-Za-z0-9])|" + _ESCAPED
+          + rb")[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{60,70}(?![\w=-])", _CLOUD, b".atlasv1.", before=14,
+          near=rb"(?<=[A-Za-z0-9])\.atlasv1\.", accept=is_varied),
     _rule("private-key", rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
           rb"(?P<secret>(?:[\s\"',\\nr]{1,12}[A-Za-z-]{1,40}: [^\r\n]{0,200}){0,8}"
           rb"[\s\"',\\nr]{1,12}[A-Za-z0-9+/]{24,80})", "is a key", b"-----begin",
@@ -265,6 +279,11 @@ RULES: Final = (
           "is called a key, a token or a secret",
           b"key token secret credential passwd password passphrase auth",
           accept=_is_no_issued_token),
+    _rule("uuid-key",
+          rb"(?i)(?:api_?key|api_?token|auth_?token|access_?token|api_?secret)" + _ASSIGN
+          + rb"\\?[\"']?(?P<secret>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?![\w-])",
+          "is called a key", b"apikey api_key apitoken api_token authtoken auth_token accesstoken "
+          b"access_token apisecret api_secret", accept=is_varied),
     _rule("password-assignment",
           rb"(?i)(?:passwd|password|passphrase|pwd|_pass)" + _ASSIGN
           + rb"\\?[\"'](?P<secret>[^\s\"'\\,;(){}\[\]<>$]{6,64})(?=\\?[\"']|\s|$)",

@@ -301,9 +301,16 @@ def masked(data: bytes) -> str:
     return f"{shown}… ({len(data)} characters)"
 
 
+_WHOLE_KEY: Final = re.compile(
+    rb"(?s)(-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----)(.*?)(?=-----END |$)"
+    rb"|(PuTTY-User-Key-File-[23]:)(.*)"
+)
+"""A private key with all of its lines: a rule needs its beginning only."""
+
+
 def concealed(text: str) -> str:
     """A short text for a screen or a form, in which secrets are masked."""
-    data = text.encode("utf-8", "surrogateescape")
+    data = _WHOLE_KEY.sub(_mask_key, text.encode("utf-8", "surrogateescape"))
     for rule in RULES:
         if not rule.secret:
             continue
@@ -313,6 +320,10 @@ def concealed(text: str) -> str:
                 start = match.start("secret") if "secret" in match.re.groupindex else match.start()
                 data = data[:start] + masked(secret).encode() + data[start + len(secret) :]
     return data.decode("utf-8", "surrogateescape")
+
+
+def _mask_key(match: re.Match[bytes]) -> bytes:
+    return (match[1] or match[3]) + masked(b"\n" + (match[2] or match[4] or b"")).encode()
 
 
 def fingerprint(rule: str, data: bytes) -> str:

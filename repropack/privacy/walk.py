@@ -31,6 +31,7 @@ from repropack.privacy.containers import (
     UnreadableError,
     archive_at_end,
     container_for,
+    packed_kind,
     plain_kind,
 )
 from repropack.privacy.embedded import embedded
@@ -375,9 +376,8 @@ class _Walk:
     def _leaf(self, file: BinaryIO, size: int, place: str, depth: int) -> None:
         file.seek(0)
         head = file.read(min(HEAD, size))
-        if is_binary(head):
-            if plain_kind(head) is None:
-                self._note(place, AS_BYTES)
+        if is_binary(head) or packed_kind(head):
+            self._as_bytes(head, place)
         elif size > WHOLE:
             self._note(place, LONG_TEXT)
         else:
@@ -401,13 +401,19 @@ class _Walk:
             self._found(self._searcher.search(name.encode("utf-8", "replace"), place), place)
             if not seen:
                 self._bytes(itertools.chain((first,), content), place)
-            if plain_kind(head) is None:
-                self._note(place, AS_BYTES)
+            self._as_bytes(head, place)
             return
         with tempfile.SpooledTemporaryFile(IN_MEMORY, prefix="repropack-scan-") as file:
             for data in itertools.chain((first,), content):
                 file.write(data)
             self._file(cast(BinaryIO, file), file.tell(), place, depth, seen=seen)
+
+    def _as_bytes(self, head: bytes, place: str) -> None:
+        """Says that bytes are no format whose text lies plainly in them."""
+        if kind := packed_kind(head):
+            self._note(place, f"searched as bytes: what {kind} has packed was not read")
+        elif plain_kind(head) is None:
+            self._note(place, AS_BYTES)
 
     def _counted(self, content: Iterable[bytes], place: str) -> Iterator[bytes]:
         """The bytes of a piece up to where it is damaged, within the limit of the file."""

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from repropack.privacy.containers import PACKED
 from repropack.privacy.walk import Scanned, Target, scan
 from tests.privacy.corpus import own_terms
 
@@ -238,3 +239,13 @@ def test_a_length_that_is_a_letter_hides_nothing(length: int) -> None:
         if len(TOKEN) + 18 <= length or text == line:
             assert rules(look(pyc, "x.pyc")) >= expected
             assert rules(look(event, "x.tfevents.1")) >= expected
+
+
+@pytest.mark.parametrize("kind", [mark for _, _, mark in PACKED])
+def test_what_is_not_unpacked_is_said_by_its_name(kind: bytes) -> None:
+    """Also where so much of it is text that it does not look like a binary file."""
+    for content in (kind + b"\x15\0\x15" + HIDDEN + b"PAR1", kind + HIDDEN * 9):
+        for name, packed in (("x.parquet", content), ("x.zip", zipped(content, "x.parquet"))):
+            found = look(packed, name)
+            assert rules(found) >= FOUND
+            assert any("has packed" in one.reason for one in found.unsearched)

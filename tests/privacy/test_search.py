@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from repropack.privacy import walk
 from repropack.privacy.plausibility import secret_of
 from repropack.privacy.rules import RULES
-from repropack.privacy.search import CONTEXT, Hit, Searcher, fingerprint
+from repropack.privacy.search import CONTEXT, Hit, Searcher, concealed, fingerprint
 from repropack.privacy.terms import Identity, terms_of
 from repropack.privacy.walk import Target, scan
 from tests.privacy.corpus import TERMS, own_terms, secrets_of
@@ -254,3 +254,19 @@ def test_secrets_of_a_command_line(line: str) -> None:
 )  # fmt: skip
 def test_options_that_hold_no_secret(line: str) -> None:
     assert not {hit for hit in found(line.encode()) if hit.blocks}
+
+
+@pytest.mark.parametrize("ending", ["\n", "\\n"])
+def test_a_key_in_an_argument_is_masked_in_all_its_lines(ending: str) -> None:
+    lines = [f"Zk3Rw9QxLm2VtY7bNc5Hd8Jf4Gs6Pa1Ku0EiZk3Rw9QxLm2VtY7b{n:02d}" for n in range(9)]
+    for kind in ("PRIVATE KEY", "OPENSSH PRIVATE KEY", "PGP PRIVATE KEY BLOCK"):
+        for close in (f"-----END {kind}-----{ending}", ""):
+            key = ending.join((f"-----BEGIN {kind}-----", *lines, close))
+            shown = concealed(f"--key '{key}' --lr 0.1")
+            assert not any(line[:10] in shown or line[-10:] in shown for line in lines)
+            assert "BEGIN" in shown
+            assert "--lr 0.1" in shown or not close
+    putty = "PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\n" + lines[0]
+    assert lines[0][:10] not in concealed(putty)
+    # A public key stays.
+    assert concealed("-----BEGIN PUBLIC KEY-----\nMFkw") == "-----BEGIN PUBLIC KEY-----\nMFkw"

@@ -18,6 +18,7 @@ __all__ = [
     "CHUNK",
     "COVERED",
     "HEAD",
+    "PACKED",
     "PLAIN",
     "TABLE",
     "Archive",
@@ -27,6 +28,7 @@ __all__ = [
     "archive_at_end",
     "container_for",
     "following",
+    "packed_kind",
     "plain_kind",
     "stretch",
 ]
@@ -111,6 +113,23 @@ PLAIN: Final = (
 it: name, where its mark is, and the mark."""
 
 
+PACKED: Final = (
+    ("Parquet", 0, b"PAR1"),
+    ("Parquet", 0, b"PARE"),
+    ("Arrow", 0, b"ARROW1"),
+    ("HDF5", 0, b"\x89HDF\r\n\x1a\n"),
+    ("7z", 0, b"7z\xbc\xaf\x27\x1c"),
+    ("RAR", 0, b"Rar!\x1a\x07"),
+    ("LZ4", 0, b"\x04\x22\x4d\x18"),
+    ("Snappy", 0, b"\xff\x06\0\0sNaPpY"),
+    ("RPM", 0, b"\xed\xab\xee\xdb"),
+    ("Microsoft Office before 2007", 0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+)
+"""Formats that pack what they hold and are not unpacked here, as `PLAIN`. What lies plainly in
+their bytes, such as names of columns and attributes, is found; that the rest was not read is
+said."""
+
+
 def container_for(head: bytes, name: str) -> tuple[str, Container] | None:
     """The kind of a file, or None if it is no container that we know."""
     for kind, container in _containers():
@@ -157,7 +176,16 @@ def _containers() -> tuple[tuple[str, Container], ...]:
 
 def plain_kind(head: bytes) -> str | None:
     """The kind of a binary file whose text lies plainly in it, or None."""
-    for kind, at, mark in PLAIN:
+    return _by_mark(PLAIN, head)
+
+
+def packed_kind(head: bytes) -> str | None:
+    """The kind of a file that packs what it holds and is not unpacked, or None."""
+    return _by_mark(PACKED, head)
+
+
+def _by_mark(kinds: tuple[tuple[str, int, bytes], ...], head: bytes) -> str | None:
+    for kind, at, mark in kinds:
         if head[at : at + len(mark)] == mark:
             return kind
     return None
