@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -34,7 +35,8 @@ from repropack.capture.interpreter import (
     describe_environment,
     library_paths,
     main_process,
-    other_environments,
+    programs_of,
+    used_environments,
 )
 from repropack.capture.invocation import invocation_of
 from repropack.capture.launchers import launched
@@ -70,6 +72,7 @@ from repropack.model import (
     Product,
     RunRecord,
     Segment,
+    UsedEnvironment,
 )
 from repropack.paths import read_beneath
 from repropack.placeholders import Recording, data_placeholder
@@ -147,13 +150,14 @@ def conclude(ended: EndedCommand) -> bool:
         "metrics", lambda: _metrics(prepared, written.products, gaps), RunMetrics(metrics=())
     ).metrics
     metrics = gaps.attempt("metrics", lambda: _with_earlier(prepared, metrics), metrics)
-    environment = gaps.attempt(
-        "environment", lambda: _environment(ended, observed.told, code), None
+    nowhere: tuple[UsedEnvironment, ...] = ()
+    environments = gaps.attempt(
+        "environment", lambda: _environments(ended, observed.told, code), nowhere
     )
     segment = Segment(
         invocation=invocation_of(ended, observed.argv, observed.told, inputs.paths),
         source=source,
-        environment=environment,
+        environment=environments[0].environment if environments else None,
         started=prepared.started,
         ended=ended.ended,
         outcome=Outcome(
@@ -170,6 +174,9 @@ def conclude(ended: EndedCommand) -> bool:
         roots=code.roots,
         python_path=code.python_path,
         from_code=code.from_code,
+        environments=environments
+        if len(environments) > 1 or any(e.place for e in environments)
+        else (),
     )
     _write(prepared, segment, metrics, inputs, written.stamps)
     return True
@@ -466,14 +473,50 @@ def _directories(prepared: Prepared, written: tuple[str, ...]) -> tuple[str, ...
     return tuple(sorted(recorded_path(prepared.root / path, prepared.paths) for path in found))
 
 
-def _environment(
+def _environments(
     ended: EndedCommand, processes: tuple[ProcessObservation, ...], code: FoundCode
+) -> tuple[UsedEnvironment, ...]:
+    """Keeps the record of each environment that the run used; that of the main process first."""
+    found = []
+    groups = used_environments(processes) or ((),)
+    elsewhere = []
+    for number, group in enumerate(groups):
+        place = _place_of_environment(group, ended.prepared)
+        programs = tuple(ended.prepared.paths.text(plain(one)) for one in programs_of(group))
+        if number > 0 and not place:
+            elsewhere.append(f"Python {group[0].version} of {some(programs) or 'a command'}")
+        found.append(
+            UsedEnvironment(
+                environment=_keep_environment(ended, group, code),
+                place=place,
+                programs=programs if len(groups) > 1 else (),
+            )
+        )
+    if elsewhere:
+        ended.gaps.add(
+            "environment",
+            f"the run used {len(groups)} Python environments, and all are recorded; but "
+            f"{some(elsewhere)} lies outside the project, where a repetition cannot put it. Have "
+            "it in the project, or record the steps as runs of their own: they are linked by what "
+            "they write and read",
+        )
+    return tuple(found)
+
+
+def _place_of_environment(group: Sequence[ProcessObservation], prepared: Prepared) -> str:
+    """Where an environment stands in the project; empty for elsewhere."""
+    main = main_process(group)
+    if main is None or main.prefix == main.base_prefix or not is_inside(main.prefix, prepared.root):
+        return ""
+    return recorded_path(Path(main.prefix), prepared.paths)
+
+
+def _keep_environment(
+    ended: EndedCommand, processes: Sequence[ProcessObservation], code: FoundCode
 ) -> str:
-    """Keeps the record of the environment; its digest."""
+    """Keeps the record of one environment; its digest."""
     store = ended.prepared.store
     described = describe_environment(processes, ended.environment, store.project)
-    if several := other_environments(processes):
-        ended.gaps.add("environment", several)
     main = main_process(processes)
     # One that was only asked, without a trace, does not say what it imported.
     unknown = main is not None and main.pid == 0 and not ended.trace.whole

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from repropack.agent.log import ProcessObservation, numerics_of
 from repropack.environment.conda import conda_packages
@@ -19,8 +20,12 @@ __all__ = [
     "interpreter_prefixes",
     "library_paths",
     "main_process",
-    "other_environments",
+    "programs_of",
+    "used_environments",
 ]
+
+PROGRAMS: Final = 20
+"""Programs of an environment that are named."""
 
 
 def main_process(processes: Sequence[ProcessObservation]) -> ProcessObservation | None:
@@ -60,27 +65,53 @@ def interpreter_prefixes(program: Path) -> tuple[str, ...]:
     )
 
 
-def other_environments(processes: Sequence[ProcessObservation]) -> str:
-    """Says it where a run used more than one environment: the record describes one."""
+def used_environments(
+    processes: Sequence[ProcessObservation],
+) -> tuple[tuple[ProcessObservation, ...], ...]:
+    """The processes of each environment that a run used, those of the main process's first.
+
+    A tool of the system that a library starts, and that imports nothing but what is Python's, uses
+    none of its own.
+    """
     main = main_process(processes)
     if main is None:
-        return ""
-    libraries = library_paths(processes)
-    others = {
-        (process.version, process.prefix)
-        for process in processes
-        # A tool of the system that a library starts imports nothing but what is Python's.
-        if (process.version, process.prefix) != (main.version, main.prefix)
-        and any(_is_installed(path, libraries) for path in process.modules.values())
-    }
-    if not others:
-        return ""
-    named = ", ".join(f"Python {version}" for version, _ in sorted(others))
-    return (
-        f"the run used {len(others) + 1} Python environments, and a record describes one: recorded "
-        f"is that of Python {main.version}; of the others ({named}) only packages that are not in "
-        "it. Record the steps as runs of their own: they are linked by what they write and read"
-    )
+        return ()
+    groups: dict[tuple[str, str], list[ProcessObservation]] = {_environment_of(main): []}
+    for process in processes:
+        groups.setdefault(_environment_of(process), []).append(process)
+    first, *others = groups.values()
+    apart = []
+    for group in others:
+        libraries = library_paths(group)
+        files = (path for process in group for path in process.modules.values())
+        if any(_is_installed(path, libraries) for path in files):
+            apart.append(tuple(group))
+        else:
+            first += group
+    return (tuple(first), *apart)
+
+
+def _environment_of(process: ProcessObservation) -> tuple[str, str]:
+    return process.version, os.path.realpath(process.prefix)
+
+
+def programs_of(processes: Sequence[ProcessObservation]) -> tuple[str, ...]:
+    """What ran in some processes, as their command lines name it: scripts, and `-m MODULE`."""
+    found: dict[str, None] = {}
+    for process in processes:
+        words = iter(process.argv[1:])
+        for word in words:
+            if word == "-m":
+                found[f"-m {next(words, '')}"] = None
+                break
+            if word == "-c":
+                break
+            if word in ("-W", "-X"):
+                next(words, None)
+            elif not word.startswith("-"):
+                found[word] = None
+                break
+    return tuple(found)[:PROGRAMS]
 
 
 def describe_environment(

@@ -13,7 +13,14 @@ from repropack.cli.list_runs import ending, short_number
 from repropack.cli.screen import bold, dim, human_size, plural, say
 from repropack.errors import UsageError
 from repropack.escaping import show, show_command
-from repropack.model import Environment, Material, Metric, RunRecord, Segment
+from repropack.model import (
+    Environment,
+    Material,
+    Metric,
+    RunRecord,
+    Segment,
+    UsedEnvironment,
+)
 from repropack.model.fields import Record
 from repropack.placeholders import PROJECT_DATA, split_data
 from repropack.seeds import SeededRun, seed_groups
@@ -72,6 +79,8 @@ def command(run: str, graph: str | None, as_json: bool) -> int:
         _show_segment(segment)
         if segment.environment is not None:
             _show_environment(store.environment(segment.environment))
+            for used in segment.environments[1:]:
+                _show_further(store.environment(used.environment), used)
     if stored.goes_on:
         say(f"{dim('note')}      segment {stored.segment} goes on now")
     if stored.cut_off:
@@ -197,6 +206,16 @@ def _show_environment(environment: Environment) -> None:
         f"{dim('machine')}   {show(machine.distribution)}, {show(machine.cpu)}, "
         f"{plural(machine.cpu_count, 'processor')}" + (f", {show(gpus)}" if gpus else "")
     )
+
+
+def _show_further(environment: Environment, used: UsedEnvironment) -> None:
+    """An environment beside that of the main process."""
+    if environment.python is not None:
+        imported = sum(d.imported for d in environment.distributions)
+        say(
+            f"{dim('python')}    {show(environment.python.version)}, "
+            f"{plural(imported, 'package')} used, of {show(', '.join(used.programs) or used.place)}"
+        )
 
 
 def _show_metrics(metrics: tuple[Metric, ...]) -> None:

@@ -144,7 +144,7 @@ def plan(
         resumed=len(chain[-1].record.segments) > 1,
         over_seeds=seeds.values,
     )
-    environments, environment_of = plan_environments(
+    environments, environments_of = plan_environments(
         store, chain, variables, progress if request.wheels else None
     )
     data = choose_data(store, chain, declared, include=request.include_data)
@@ -156,7 +156,7 @@ def plan(
         claims=claims,
         seeds=seeds.used if any(c.mode is ClaimMode.RETRAIN_NEW_SEED for c in claims) else (),
         environments=environments,
-        environment_of=environment_of,
+        environments_of=environments_of,
         licences=licences_of(store, chain),
         title=declared.title or project.name,
         published=_published(chain, variables),

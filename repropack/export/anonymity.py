@@ -219,9 +219,7 @@ class _Maker:
             data=tuple(self._data(one) for one in planned.data),
             claims=tuple(self._spelled(claim) for claim in planned.claims),
             environments=environments,
-            environment_of={
-                self.ids[run]: directory for run, directory in planned.environment_of.items()
-            },
+            environments_of={self.ids[run]: used for run, used in planned.environments_of.items()},
             licences=licences_of(planned.store, chain),
             title=self._text(declared) or ANONYMOUS_TITLE,
             published=EPOCH,
@@ -286,9 +284,9 @@ class _Maker:
             for a in self._planned.artifacts
             if a.run == chained.number
         }
-        last = chained.record.segments[-1].environment
+        last = chained.record.segments[-1]
         trees = dict(code_of(segment))
-        directory = self._planned.environment_of[chained.record.id]
+        used = [self._digests[one] for one in self._planned.environments_of[chained.record.id]]
         changed = self._spelled(
             replace(
                 segment,
@@ -306,7 +304,13 @@ class _Maker:
             source=self._source(chained, number, "{project}", segment.source, trees),
             roots=tuple(self._root(root, trees) for root in segment.roots),
             materials=tuple(self._material(material) for material in segment.materials),
-            environment=self._digests[directory] if segment.environment == last else None,
+            environment=used[0] if segment.environment == last.environment else None,
+            environments=tuple(
+                replace(one, environment=digest)
+                for one, digest in zip(changed.environments, used, strict=True)
+            )
+            if segment is last and segment.environments
+            else (),
             gaps=tuple(
                 replace(gap, message=without_private_paths(gap.message)) for gap in changed.gaps
             ),

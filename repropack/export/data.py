@@ -30,11 +30,13 @@ class ChosenData(Struct, frozen=True, kw_only=True):
     Attributes:
         directory: Where it is on the author's machine.
         runs: Ids of the runs that read it.
+        copied: Whether all its files are copies of packed outputs of earlier runs.
     """
 
     manifest: DataManifest
     directory: Path
     runs: frozenset[str]
+    copied: bool = False
 
 
 def choose_data(
@@ -103,6 +105,7 @@ def choose_data(
                 ),
                 directory=Path(place),
                 runs=frozenset(readers[name]),
+                copied=name not in unpacked,
             )
         )
     return tuple(chosen)

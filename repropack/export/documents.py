@@ -76,7 +76,7 @@ def write_documents(
     artifacts: tuple[ChosenArtifact, ...],
     data: tuple[DataManifest, ...],
     environments: Mapping[str, Environment],
-    environment_of: Mapping[str, str],
+    environments_of: Mapping[str, tuple[str, ...]],
     wheels: Mapping[str, int],
     claims: tuple[str, ...],
     public_keys: tuple[PublicKey, ...],
@@ -92,7 +92,7 @@ def write_documents(
         artifacts: Products in the bundle.
         data: Data manifests.
         environments: Environment records by member directory.
-        environment_of: The member directory of each run's environment, by the run's id.
+        environments_of: The member directories of each run's environments, by the run's id.
         wheels: How many wheels are packed of an environment, by member directory.
         claims: One line each.
         public_keys: The signers'.
@@ -104,7 +104,7 @@ def write_documents(
     places = _Places(
         code=code,
         environments=environments,
-        environment_of=environment_of,
+        environments_of=environments_of,
         environment_places={
             directory: ("env" if index == 1 else f"env-{index}") if environment.python else ""
             for index, (directory, environment) in enumerate(environments.items(), 1)
@@ -159,7 +159,7 @@ class _Places(Struct, frozen=True, kw_only=True):
     Attributes:
         code: Code members by place and tree id.
         environments: Environment records by member directory.
-        environment_of: The member directory of each run's environment, by the run's id.
+        environments_of: The member directories of each run's environments, by the run's id.
         environment_places: Where each is made, by member directory; empty for none.
         members: The member of a product, by digest.
         copies: Paths of data sets that hold nothing but copies of packed outputs.
@@ -171,7 +171,7 @@ class _Places(Struct, frozen=True, kw_only=True):
 
     code: Mapping[tuple[str, str], CodeMember]
     environments: Mapping[str, Environment]
-    environment_of: Mapping[str, str]
+    environments_of: Mapping[str, tuple[str, ...]]
     environment_places: Mapping[str, str]
     members: dict[str, str]
     copies: frozenset[str]
@@ -214,7 +214,7 @@ def _run_facts(chained: ChainedRun, places: _Places) -> dict[str, Any]:
     return {
         "number": number,
         "id": record.id,
-        "environment": places.environment_places[places.environment_of[record.id]],
+        "environment": places.environment_places[places.environments_of[record.id][0]],
         "place": places.runs[number],
         "data": [
             {
@@ -251,11 +251,18 @@ def _segment_facts(
             for root in _outer_first(segment.roots)
         ],
         "python_path": segment.python_path,
-        "editable": _installs(segment, places.environments[places.environment_of[run_id]]),
+        "editable": _installs(segment, places.environments[places.environments_of[run_id][0]]),
         "argv": segment.invocation.argv,
         "directory": segment.invocation.directory,
         "variables": segment.invocation.variables,
         "directories": _directories(segment),
+        "links": [
+            (places.environment_places[directory], one.place)
+            for one, directory in zip(
+                segment.environments, places.environments_of[run_id], strict=False
+            )
+            if one.place and places.environment_places[directory]
+        ],
         "needs": [
             _need(material, places.members[material.sha256], places.numbers, places.runs, run_id)
             for material in segment.materials

@@ -31,7 +31,7 @@ def plan_environments(
     fetching: Callable[[str], None] | None,
     *,
     offline: bool = False,
-) -> tuple[tuple[PlannedEnvironment, ...], dict[str, str]]:
+) -> tuple[tuple[PlannedEnvironment, ...], dict[str, tuple[str, ...]]]:
     """One environment for runs that had the same packages; the claimed run's comes first.
 
     Args:
@@ -41,29 +41,29 @@ def plan_environments(
         fetching: Told what is being fetched; None where no wheels are to be packed.
         offline: Whether the index is not asked; packages that uv does not know from earlier are
             packed as they are installed.
+
+    Returns:
+        The environments; and by run the member directories of those that it used, its own first.
     """
     groups: list[tuple[Environment, list[str]]] = []
+    used: dict[str, list[int]] = {}
     for chained in reversed(chain):
-        sha256 = chained.record.segments[-1].environment
-        if sha256 is None:
+        segment = chained.record.segments[-1]
+        if segment.environment is None:
             raise UsageError(
                 f"run {chained.record.id} was recorded without its environment",
                 advice="record it again",
             )
-        environment = store.environment(sha256)
-        for index, (present, members) in enumerate(groups):
-            merged = merge(present, environment)
-            if merged is not None:
-                groups[index] = (merged, [*members, chained.record.id])
-                break
-        else:
-            groups.append((environment, [chained.record.id]))
+        further = (one.environment for one in segment.environments[1:])
+        used[chained.record.id] = [
+            _add(groups, store.environment(sha256), chained.record.id)
+            for sha256 in (segment.environment, *further)
+        ]
     uv: Uv | None = None
     planned = []
-    directory_of = {}
+    directories = ["environment", *(f"environment/{n}" for n in range(2, len(groups) + 1))]
     for index, (environment, members) in enumerate(groups):
-        directory = "environment" if index == 0 else f"environment/{index + 1}"
-        directory_of.update(dict.fromkeys(members, directory))
+        directory = directories[index]
         locked: tuple[LockedPackage, ...] = ()
         unlocked: tuple[str, ...] = ()
         built: tuple[FetchedWheel, ...] = ()
@@ -102,7 +102,20 @@ def plan_environments(
                 absent=absent,
             )
         )
-    return tuple(planned), directory_of
+    return tuple(planned), {
+        run: tuple(directories[index] for index in numbers) for run, numbers in used.items()
+    }
+
+
+def _add(groups: list[tuple[Environment, list[str]]], environment: Environment, run: str) -> int:
+    """Puts an environment of a run to those that are the same, and says to which."""
+    for index, (present, members) in enumerate(groups):
+        merged = merge(present, environment)
+        if merged is not None:
+            groups[index] = (merged, [*members, run])
+            return index
+    groups.append((environment, [run]))
+    return len(groups) - 1
 
 
 def _uv(variables: Mapping[str, str], *, offline: bool) -> Uv:

@@ -114,6 +114,9 @@ def record_members(planned: ExportPlan, code: CodeMembers) -> list[MemberSource]
                 if a.run == chained.number
             ),
             data=tuple(d.manifest.name for d in planned.data if chained.record.id in d.runs),
+            environments=planned.environments_of[chained.record.id]
+            if chained.record.segments[-1].environments
+            else (),
         )
         base = f"runs/{chained.number}"
         sources += [
@@ -209,7 +212,7 @@ def document_members(
         artifacts=planned.artifacts,
         data=tuple(d.manifest for d in planned.data),
         environments={p.directory: p.environment for p in planned.environments},
-        environment_of=planned.environment_of,
+        environments_of=planned.environments_of,
         wheels={p.directory: len(p.wheels) for p in planned.environments},
         claims=tuple(describe_claim(claim) for claim in planned.claims),
         public_keys=tuple(key.public for key in keys),

@@ -61,6 +61,8 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
 
     Attributes:
         published: The date that the release bears, RFC 3339.
+        environments_of: By run, the member directories of the environments that it used, that of
+            its main process first.
         authorship: What an anonymous release says of its author; None for any other.
     """
 
@@ -71,13 +73,18 @@ class ExportPlan(Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...]
     seeds: tuple[str, ...]
     environments: tuple[PlannedEnvironment, ...]
-    environment_of: dict[str, str]
+    environments_of: dict[str, tuple[str, ...]]
     licences: dict[str, bytes]
     title: str
     published: str
     held_back: tuple[str, ...]
     warnings: tuple[str, ...]
     authorship: Authorship | None = None
+
+    @property
+    def environment_of(self) -> dict[str, str]:
+        """By run, the member directory of the environment of its main process."""
+        return {run: used[0] for run, used in self.environments_of.items()}
 
     def data_at_hand(self) -> dict[str, Path]:
         """Where the author has the data sets that are not packed, for an evaluation by herself."""

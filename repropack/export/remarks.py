@@ -138,7 +138,7 @@ def warnings(
     lines += [
         f"data set {d.manifest.name} has no address: a reader must already have it"
         for d in data
-        if d.manifest.included is None and d.manifest.address is None
+        if d.manifest.included is None and d.manifest.address is None and not d.copied
     ]
     return tuple(dict.fromkeys(lines))
 

@@ -42,7 +42,9 @@ def plan_repetition(
     chain = trace_chain(store, target)
     require_code(chain)
     segments = chain[-1].record.segments
-    environments, environment_of = plan_environments(store, chain, variables, None, offline=offline)
+    environments, environments_of = plan_environments(
+        store, chain, variables, None, offline=offline
+    )
     return ExportPlan(
         store=store,
         chain=chain,
@@ -56,7 +58,7 @@ def plan_repetition(
         ),
         seeds=(),
         environments=environments,
-        environment_of=environment_of,
+        environments_of=environments_of,
         licences={},
         title=store.project.name,
         published=segments[-1].ended,

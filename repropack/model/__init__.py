@@ -121,6 +121,7 @@ from repropack.model.run import (
     Segment,
     SourceSnapshot,
     UncapturedFile,
+    UsedEnvironment,
     Withheld,
 )
 
@@ -211,6 +212,7 @@ __all__ = [
     "Subject",
     "Tolerance",
     "UncapturedFile",
+    "UsedEnvironment",
     "Verdict",
     "Wheel",
     "Withheld",

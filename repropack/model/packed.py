@@ -40,6 +40,7 @@ class PackedRun(SparseRecord, frozen=True, kw_only=True):
 
     Attributes:
         environment: The member directory with its `environment.json` and `pylock.toml`.
+        environments: Of a run whose last segment has `environments`: the member directory of each.
         code: The code of all segments: each tree at each place once.
         artifacts: Files of this run that the bundle holds: weights, and what a later run read.
     """
@@ -50,3 +51,4 @@ class PackedRun(SparseRecord, frozen=True, kw_only=True):
     environment: str
     artifacts: tuple[Artifact, ...] = ()
     data: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ __all__ = [
     "Segment",
     "SourceSnapshot",
     "UncapturedFile",
+    "UsedEnvironment",
     "Withheld",
 ]
 
@@ -188,6 +189,20 @@ class Gap(Record, frozen=True, kw_only=True):
     message: str
 
 
+class UsedEnvironment(SparseRecord, frozen=True, kw_only=True):
+    """A Python environment that processes of a run used, where it has to be said which did.
+
+    Attributes:
+        environment: Digest of its record.
+        place: Where it stood in the project, for commands that name it so (`.venv/bin/python`).
+        programs: What ran in it: scripts, and `-m MODULE`.
+    """
+
+    environment: Sha256
+    place: str = ""
+    programs: tuple[str, ...] = ()
+
+
 class Segment(SparseRecord, frozen=True, kw_only=True):
     """One execution of a run's command; a resume adds another.
 
@@ -197,6 +212,8 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
         roots: Further code: submodules, and code from outside the project.
         python_path: Directories of the code from which Python loaded modules because of an
             installation (a `.pth` file, an editable install), or from outside the project.
+        environments: Of a run that used several environments, or one inside the project: each, that
+            of the main process, `environment`, first.
         from_code: The distributions that the code holds, by normalised name: editable installs, and
             those that came from a directory or from version control. No index is asked for them.
     """
@@ -214,6 +231,13 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
     roots: tuple[CodeRoot, ...] = ()
     python_path: tuple[str, ...] = ()
     from_code: tuple[str, ...] = ()
+    environments: tuple[UsedEnvironment, ...] = ()
+
+    @property
+    def environment_digests(self) -> frozenset[str]:
+        """The digests of all environment records that it names."""
+        named = {one.environment for one in self.environments}
+        return frozenset(named | ({self.environment} if self.environment is not None else set()))
 
 
 class RunRecord(SparseRecord, frozen=True, kw_only=True):

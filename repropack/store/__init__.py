@@ -260,7 +260,7 @@ class Store:
         """
         kept = {p.sha256 for s in record.segments for p in s.products if p.kept}
         # Others may have put it there, and may have been killed before they synced.
-        kept |= {s.environment for s in record.segments if s.environment is not None}
+        kept |= {digest for s in record.segments for digest in s.environment_digests}
         self._contents.sync(kept)
         for name in ("stdout.log", "stderr.log"):
             _sync_file(run.place / name)

@@ -184,8 +184,7 @@ def _named_contents(records: Iterable[RunRecord]) -> set[str]:
     for record in records:
         for segment in record.segments:
             found.update(product.sha256 for product in segment.products if product.kept)
-            if segment.environment is not None:
-                found.add(segment.environment)
+            found.update(segment.environment_digests)
     return found
 
 

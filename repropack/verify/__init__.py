@@ -296,7 +296,7 @@ def _repeat(
     if isinstance(data, Finding):
         return ladder.undecided("data", data)
 
-    needed = tuple(dict.fromkeys(run.packed.environment for run in runs))
+    needed = tuple(dict.fromkeys(one for run in runs for one in run.environments))
 
     def build(place: Path, versions: Mapping[str, str]) -> EnvironmentsOutcome:
         return build_environments(

@@ -119,7 +119,7 @@ def build_environments(
             in_code={
                 name
                 for run in release.runs
-                if run.packed.environment == directory
+                if directory in run.environments
                 for segment in run.packed.record.segments
                 for name in segment.from_code
             },

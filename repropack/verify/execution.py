@@ -202,13 +202,16 @@ def execute(
         end = _started(conditions, run, job((program, *argv[1:]), directory, variables))
         return end, no_isolation()
     environment = conditions.environments[run.packed.environment]
-    read_only = []
-    if environment.directory is not None and environment.interpreter_prefix is not None:
-        read_only += [
-            Bind(source=path, target=path)
-            # One directory where the environment has an interpreter of its own.
-            for path in dict.fromkeys((str(environment.directory), environment.interpreter_prefix))
-        ]
+    read_only = [
+        Bind(source=path, target=path)
+        # One directory where an environment has an interpreter of its own.
+        for path in dict.fromkeys(
+            path
+            for one in (conditions.environments[directory] for directory in run.environments)
+            if one.directory is not None and one.interpreter_prefix is not None
+            for path in (str(one.directory), one.interpreter_prefix)
+        )
+    ]
     if agent_output:
         read_only.append(Bind(source=str(AGENT_DIRECTORY), target=SANDBOX_AGENT))
     # Only where the author's machine had one: the driver of a GPU is much code to attack.

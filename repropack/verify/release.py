@@ -80,6 +80,11 @@ class ReleaseRun(Struct, frozen=True, kw_only=True):
     packed: PackedRun
     metrics: MetricSet
 
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """The member directories of the environments that it used, its own first."""
+        return tuple(dict.fromkeys((self.packed.environment, *self.packed.environments)))
+
 
 class ReleaseEnvironment(Struct, frozen=True, kw_only=True):
     """An environment and its lock; without Python there is nothing to rebuild.
@@ -118,7 +123,8 @@ class Release(Struct, frozen=True, kw_only=True):
         needed: set[str] = set()
         for run in runs:
             needed.update(code.member for code in run.packed.code)
-            needed.update(self.environments[run.packed.environment].wheels)
+            for directory in run.environments:
+                needed.update(self.environments[directory].wheels)
             for segment in run.packed.record.segments:
                 for material in segment.materials:
                     origin = material.origin
@@ -170,6 +176,7 @@ def read_release(bundle: VerifiedBundle, statement: Statement) -> Release:
         ),
         MAX_CODE,
     )
+    _check_count("environments", sum(len(r.environments) for r in runs), MAX_RUNS)
     _check_count("claims", len(claims.claims), MAX_CLAIMS)
     claimed = runs[-1].packed.record.id
     for source, named in (("claims.json", claims.run), ("the statement", statement.predicate.run)):
@@ -184,7 +191,7 @@ def read_release(bundle: VerifiedBundle, statement: Statement) -> Release:
     data = {path[5:-5]: _record(bundle, path, DataManifest) for path in sets}
     environments = {
         directory: _environment(bundle, directory, members)
-        for directory in dict.fromkeys(run.packed.environment for run in runs)
+        for directory in dict.fromkeys(one for run in runs for one in run.environments)
     }
     release = Release(
         claims=claims,
@@ -291,6 +298,20 @@ def _check_run(
     packed = run.packed
     if packed.record.id in earlier:
         raise DefectError(Code.RECORD_REFERENCE, where, found=f"run {packed.record.id} twice")
+    used = packed.record.segments[-1].environments
+    if len(packed.environments) != len(used) or packed.environments[:1] not in (
+        (),
+        (packed.environment,),
+    ):
+        raise DefectError(
+            Code.RECORD_REFERENCE,
+            where,
+            found=f"{len(packed.environments)} environments",
+            expected=f"those of its last segment, {len(used)}, with {packed.environment} first",
+        )
+    for one in used:
+        if one.place:
+            _check_inside(one.place, where, "{project}/")
     trees = {(code.root, code.tree) for code in packed.code}
     for code in packed.code:
         if code.member not in digests or not code.member.startswith("code/"):

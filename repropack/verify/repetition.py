@@ -31,6 +31,7 @@ from repropack.verify.code_roots import choose_places, offer_to_python, write_co
 from repropack.verify.conditions import Conditions, RepetitionFailedError, filled
 from repropack.verify.data_sets import with_fresh_copies
 from repropack.verify.early_end import enough_of
+from repropack.verify.environment_places import link_environments, unplaced_environments
 from repropack.verify.execution import (
     SHELL_SIGNAL,
     check_end,
@@ -199,15 +200,22 @@ def _repeat_segment(
     if mine:
         carry_over(mine[-1], project)
     lay_out(run, segment, project, values, conditions, made)
-    environment = conditions.environments[run.packed.environment]
-    offer_to_python(segment, environment, [filled(one, values, run) for one in segment.python_path])
+    link_environments(run, project, values, conditions)
+    for directory in run.environments:
+        python_path = [filled(one, values, run) for one in segment.python_path]
+        offer_to_python(segment, conditions.environments[directory], python_path)
     before = scan(project)
     logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
     variables, differences = variables_for(segment, run, conditions, values)
+    differences += unplaced_environments(run, conditions)
     metric_log = _metric_log(project)
     if metric_log:
         variables[METRICS_VARIABLE] = f"{values['project']}/{metric_log}"
-    said = place_for_agent(project) if environment.directory is not None else ""
+    said = (
+        place_for_agent(project)
+        if conditions.environments[run.packed.environment].directory
+        else ""
+    )
     parting = conditions.parting
     end, isolation = execute(
         run,

@@ -13,7 +13,7 @@ import pytest
 
 from repropack.agent.log import ProcessObservation
 from repropack.capture.asked import imported_files, unobserved_interpreters
-from repropack.capture.interpreter import other_environments
+from repropack.capture.interpreter import used_environments
 from repropack.model import Environment
 from repropack.store import Store
 from tests.project import Project
@@ -72,7 +72,7 @@ def test_a_run_in_two_environments_is_said(project: Project, toys: Path) -> None
     project.write("steps.py", f"import subprocess\nsubprocess.run(['{toys}/bin/python', 'two.py'])")
     project.write("two.py", "import toy\n")
     done = project.repropack("run", "--", "python", "steps.py")
-    assert "the run used 2 Python environments, and a record describes one" in done.stderr
+    assert "the run used 2 Python environments, and all are recorded" in done.stderr
     project.write("two.py", "import os\n")
     done = project.repropack("run", "--", "python", "steps.py")
     assert "2 Python environments" not in done.stderr
@@ -99,7 +99,7 @@ def test_an_interpreter_of_an_observed_environment_is_not_asked() -> None:
     observed = ProcessObservation(pid=1, executable="/e/bin/python", prefix="/e")
     programs = ["/e/bin/python3", "/f/bin/python3.12", "/f/bin/python3.12", "/bin/sh"]
     assert unobserved_interpreters(programs, [observed]) == ["/f/bin/python3.12"]
-    assert other_environments([]) == ""
+    assert used_environments([]) == ()
 
 
 def test_asking_leaves_nothing_in_the_environment(project: Project, toys: Path) -> None:
