@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +35,7 @@ from repropack.sandbox import (
     probe,
 )
 
-__all__ = ["Check", "State", "diagnose"]
+__all__ = ["Check", "Place", "State", "diagnose"]
 
 MIN_GIT: Final = (2, 30)
 """The git of the oldest systems that are tested (Debian 11)."""
@@ -73,15 +73,28 @@ class Check(Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """A directory that repropack writes to.
+
+    Attributes:
+        purpose: What for.
+        advice: What to do where it has no room or cannot be written.
+    """
+
+    directory: Path
+    purpose: str
+    advice: str
+
+
 def diagnose(
-    variables: Mapping[str, str], *, key: Callable[[], str], places: Mapping[str, Path]
+    variables: Mapping[str, str], *, key: Callable[[], str], places: Iterable[Place]
 ) -> Iterator[Check]:
     """Looks at this machine, one thing after another.
 
     Args:
         variables: The user's environment variables.
         key: Says which key would sign.
-        places: Directories that repropack writes to, by what they are for.
+        places: Directories that repropack writes to.
 
     Raises:
         UsageError: A configuration file of uv or pip cannot be read.
@@ -111,8 +124,8 @@ def diagnose(
     yield _gpu(variables)
     yield _key(key)
     yield _cache(variables)
-    for purpose, place in places.items():
-        yield _room(purpose, place)
+    for place in places:
+        yield _room(place)
 
 
 def _git(variables: Mapping[str, str]) -> Check:
@@ -385,8 +398,9 @@ def _cache(variables: Mapping[str, str]) -> Check:
     )
 
 
-def _room(purpose: str, place: Path) -> Check:
-    there = next((p for p in (place, *place.parents) if p.is_dir()), Path("/"))
+def _room(place: Place) -> Check:
+    asked = place.directory
+    there = next((p for p in (asked, *asked.parents) if p.is_dir()), Path("/"))
     free = shutil.disk_usage(there).free
     writable = os.access(there, os.W_OK)
     good = free >= MIN_ROOM and writable
@@ -394,8 +408,8 @@ def _room(purpose: str, place: Path) -> Check:
         name="room",
         state=State.GOOD if good else State.OPTIONAL,
         found=f"{free / 1024**3:.1f} GiB free in {there}" + ("" if writable else ", not writable"),
-        purpose=purpose,
-        advice="" if good else "name another place by TMPDIR or XDG_CACHE_HOME",
+        purpose=place.purpose,
+        advice="" if good else place.advice,
     )
 
 

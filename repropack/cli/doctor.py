@@ -12,7 +12,7 @@ import click
 from repropack import canonical
 from repropack.cli.places import load_key
 from repropack.cli.screen import bold, dim, say
-from repropack.doctor import Check, State, diagnose
+from repropack.doctor import Check, Place, State, diagnose
 from repropack.environment.cache import cache_directory
 from repropack.escaping import show
 from repropack.model.fields import Record
@@ -41,11 +41,24 @@ def command(as_json: bool) -> int:
     Nothing is changed and nothing is downloaded. The exit status is 0 where all that is needed is
     there, else 1.
     """
-    places = {
-        "verify: work directories (TMPDIR)": Path(tempfile.gettempdir()),
-        "verify: downloaded packages (XDG_CACHE_HOME)": cache_directory(os.environ),
-        "run: records and kept outputs": Path.cwd(),
-    }
+    places = (
+        Place(
+            directory=Path(tempfile.gettempdir()),
+            purpose="verify: work directories (TMPDIR)",
+            advice="name another place by TMPDIR",
+        ),
+        Place(
+            directory=cache_directory(os.environ),
+            purpose="verify: downloaded packages (XDG_CACHE_HOME)",
+            advice="name another place by XDG_CACHE_HOME",
+        ),
+        Place(
+            directory=Path.cwd(),
+            purpose="run: records and kept outputs",
+            advice="they are kept in the project: work where you can write and there is room; "
+            "`repropack gc` removes what no run needs",
+        ),
+    )
     checks = []
     for check in diagnose(dict(os.environ), key=_key, places=places):
         checks.append(check)

@@ -568,9 +568,11 @@ class _UvFailedError(EnvironmentNotBuiltError):
     """uv ended with an error. `said` is its reason, safe to show."""
 
     def __init__(self, said: str, stderr: bytes) -> None:
+        no_cache = b"Failed to initialize cache" in stderr
         super().__init__(
             f"the environment could not be made: {said}",
             finding=Finding(code=Code.PACKAGE_MISSING, found=said),
+            advice="name another place for the cache by XDG_CACHE_HOME" if no_cache else "",
         )
         self.said = said
         self.stderr = stderr

@@ -23,7 +23,7 @@ from repropack.sandbox.gpu import open_proc
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
 from repropack.sandbox.seccomp import CALLS_FD, call_filter
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
-from repropack.sandbox.starting import limited
+from repropack.sandbox.starting import limited, why_not_started
 
 __all__ = ["Bubblewrap", "bubblewrap_argv", "find_bubblewrap", "probe"]
 
@@ -89,13 +89,7 @@ def probe(bubblewrap: Bubblewrap) -> str | None:
     try:
         process.run(argv, environment={}, directory=Path("/"), timeout=_PROBE_SECONDS)
     except process.ProcessFailedError as error:
-        reason = error.message
-        if "ermission denied" in reason or "not permitted" in reason or "uid map" in reason:
-            reason += (
-                "; this system does not let ordinary users make namespaces (AppArmor or "
-                "kernel.unprivileged_userns_clone, or a container that forbids it)"
-            )
-        return reason
+        return why_not_started(error)
     return None
 
 

@@ -23,7 +23,7 @@ from repropack.sandbox.gpu import open_proc
 from repropack.sandbox.layout import HOME, etc_binds, system_facts, variables
 from repropack.sandbox.seccomp import CALLS_FD, call_filter
 from repropack.sandbox.spec import SYSTEM, Limits, SandboxSpec
-from repropack.sandbox.starting import limited, program
+from repropack.sandbox.starting import limited, program, why_not_started
 
 __all__ = ["Landlock", "find_landlock", "landlock_abi"]
 
@@ -116,5 +116,5 @@ def find_landlock() -> Landlock | str:
             timeout=_PROBE_SECONDS,
         )
     except process.ProcessFailedError as error:
-        return f"Landlock: {error.message}"
+        return f"Landlock: {why_not_started(error)}"
     return found

@@ -9,11 +9,14 @@ files, so that Python compiles them once and not at every start.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["limited", "program"]
+from repropack.process import ProcessFailedError
+
+__all__ = ["limited", "program", "why_not_started"]
 
 _START: Final = (
     "import sys; sys.path.append(sys.argv[1]); __import__(sys.argv[2]).main(sys.argv[3:])"
@@ -30,6 +33,27 @@ def program(name: str, *words: str) -> list[str]:
     # Isolated (-I) and without site-packages (-S): nothing of the user's is imported.
     interpreter = (sys.executable, "-I", "-S", "-c", _START)
     return [*interpreter, os.path.dirname(os.path.abspath(__file__)), name, *words]
+
+
+def why_not_started(error: ProcessFailedError) -> str:
+    """What went wrong where one of them ran, in one line, and what the kernel means by it."""
+    if error.completed is None:
+        return error.message
+    lines = error.completed.stderr.decode("utf-8", "replace").strip().splitlines()
+    reason = lines[-1] if lines else error.message
+    reason = re.sub(r"repropack: the command was not started: (\[Errno \d+\] )?", "", reason)
+    if "No space left" in reason or "ENOSPC" in reason:
+        # user_namespaces(7): a limit of namespaces was reached, here or in a namespace around.
+        reason += (
+            "; that is no disk, but the number of user namespaces, which is used up or zero "
+            "(user.max_user_namespaces), as it is inside a sandbox"
+        )
+    if re.search("[Pp]ermission denied|not permitted|uid map", reason):
+        reason += (
+            "; this system does not let ordinary users make namespaces (AppArmor or "
+            "kernel.unprivileged_userns_clone, or a container that forbids it)"
+        )
+    return reason
 
 
 def limited(limits: Sequence[str], calls: bytes | None, command: Sequence[str]) -> list[str]:

@@ -69,6 +69,9 @@ def test_what_is_missing_is_named_with_how_to_get_it(bare_project: Project, tmp_
     assert checks["git"]["advice"] == "apt install git"
     assert "{}.{}.{}".format(*sys.version_info) in checks["Python"]["found"]
     assert "Landlock" in checks["sandbox"]["found"]
+    # The kernel says "No space left on device", and means a number of namespaces.
+    assert checks["sandbox"]["found"].count("user.max_user_namespaces") == 2
+    assert "python" not in checks["sandbox"]["found"]
     assert "namespaces" in checks["sandbox"]["advice"]
     assert checks["strace"]["state"] == "optional"
     assert all(check["advice"] for check in checks.values() if check["state"] != "good")
@@ -100,3 +103,29 @@ def test_a_path_of_a_user_who_is_not_there_is_no_defect(bare_project: Project) -
     done = bare_project.repropack("inspect", "~nosuchuser/x.rpk")
     assert done.returncode == 2
     assert "name the place without `~`" in done.stderr
+
+
+def test_a_directory_that_cannot_be_written_has_advice_that_helps(
+    bare_project: Project, tmp_path: Path
+) -> None:
+    bubblewrap = find_bubblewrap()
+    assert bubblewrap is not None
+    shut = tmp_path / "shut"
+    shut.mkdir()
+    done = subprocess.run(
+        [bubblewrap.path, "--dev-bind", "/", "/", "--ro-bind", shut, shut, "--",
+         sys.executable, "-m", "repropack", "doctor", "--json"],
+        cwd=shut, env={**bare_project.environment, "XDG_CACHE_HOME": str(shut)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    rooms = {
+        check["purpose"]: check
+        for check in json.loads(done.stdout)["checks"]
+        if check["name"] == "room"
+    }
+    advice = {purpose: check["advice"] for purpose, check in rooms.items() if check["advice"]}
+    assert advice == {
+        "verify: downloaded packages (XDG_CACHE_HOME)": "name another place by XDG_CACHE_HOME",
+        "run: records and kept outputs": "they are kept in the project: work where you can write "
+        "and there is room; `repropack gc` removes what no run needs",
+    }

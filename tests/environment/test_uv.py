@@ -557,6 +557,22 @@ def test_the_users_own_cache_and_configuration_are_left_alone(
     assert [p.name for p in (home / ".cache").iterdir()] == ["repropack"]
 
 
+def test_a_cache_that_cannot_be_written_is_said_with_what_to_do(
+    make_uv: MakeUv, tmp_path: Path
+) -> None:
+    uv = make_uv()
+    (tmp_path / "file").write_text("")
+    uv = Uv(
+        program=uv.program,
+        environment={**uv.environment, "UV_CACHE_DIR": str(tmp_path / "file/cache")},
+        settings=uv.settings,
+    )
+    with pytest.raises(EnvironmentNotBuiltError) as caught:
+        rebuild(uv, [], tmp_path / "environment", None)
+    assert str(tmp_path / "file/cache") in caught.value.finding.found
+    assert caught.value.advice == "name another place for the cache by XDG_CACHE_HOME"
+
+
 def test_an_interpreter_that_is_not_there_is_an_error_that_names_it(
     make_uv: MakeUv, tmp_path: Path
 ) -> None:
