@@ -41,6 +41,8 @@ _PASSED_ON: Final = (
 )
 """Variables of the user's that decide whether the network is reached; nothing that uv installs."""
 
+_NETRC: Final = (".netrc", "_netrc")
+
 _CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name a certificate file for pip but not for uv."""
 
@@ -117,8 +119,17 @@ def uv_environment(environ: Mapping[str, str], settings: IndexSettings) -> dict[
     return variables
 
 
-def pip_environment(environ: Mapping[str, str], settings: IndexSettings) -> dict[str, str]:
-    """The whole environment for pip: the network's variables, the addresses, the user's cache."""
+def pip_environment(
+    environ: Mapping[str, str], settings: IndexSettings, home: Path
+) -> dict[str, str]:
+    """The whole environment for pip: the network's variables, the addresses, the user's cache.
+
+    Args:
+        environ: The user's environment variables.
+        settings: Where packages come from.
+        home: A home directory of its own. To say who it is, pip starts programs (`rustc`,
+            `lsb_release`), and some of those make directories in the home.
+    """
     kept = (*_PASSED_ON, *_CERTIFICATES, "XDG_CACHE_HOME", "PIP_CACHE_DIR")
     variables = {
         name: environ[name] for name in kept if name in environ and not name.startswith("UV_")
@@ -137,8 +148,17 @@ def pip_environment(environ: Mapping[str, str], settings: IndexSettings) -> dict
             variables[name] = " ".join(_one_word(place) for place in places)
     if settings.no_index:
         variables["PIP_NO_INDEX"] = "1"
+    own = Path(environ.get("HOME") or os.path.expanduser("~"))
+    if "PIP_CACHE_DIR" not in variables:
+        cache = Path(environ.get("XDG_CACHE_HOME") or own / ".cache")
+        variables["PIP_CACHE_DIR"] = str(cache.expanduser() / "pip")
+    # As requests looks for it, on which pip is built.
+    netrc = next((path for name in _NETRC if (path := own / name).is_file()), None)
+    if netrc is not None:
+        variables.setdefault("NETRC", str(netrc))
     return {
         **variables,
+        "HOME": str(home),
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_NO_INPUT": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -182,6 +182,8 @@ def _pip(
             options += [option, value]
     # `LockedPackage` has checked every part of a line.
     lines = [f"{e.name}=={e.version} --hash=sha256:{wheel.sha256}\n" for e, wheel in entries]
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
     try:
         process.run(
             [
@@ -189,7 +191,7 @@ def _pip(
                 *("--only-binary", ":all:", "--dest", str(folder), "--progress-bar", "off"),
                 *(*options, "-r", "/dev/stdin"),
             ],
-            environment=pip_environment(environ, settings),
+            environment=pip_environment(environ, settings, home),
             directory=Path("/"),
             stdin="".join(lines).encode("ascii"),
             timeout=DOWNLOAD_SECONDS,

@@ -130,12 +130,49 @@ def test_nothing_but_places_and_network_reaches_pip(wheelhouse: Path) -> None:
         "PIP_TRUSTED_HOST": "example.org",
     }
     settings = IndexSettings(find_links=(str(wheelhouse),), no_index=True)
-    variables = pip_environment({**hostile, "PATH": "/usr/bin", "HOME": "/h"}, settings)
+    author = {**hostile, "PATH": "/usr/bin", "HOME": "/h"}
+    variables = pip_environment(author, settings, Path("/other"))
     assert set(variables) == {
-        *("PATH", "HOME", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONFIG_FILE"),
+        *("PATH", "HOME", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_CONFIG_FILE", "PIP_CACHE_DIR"),
         *("PIP_NO_INPUT", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_RETRIES"),
     }
+    assert variables["HOME"] == "/other"
+    assert variables["PIP_CACHE_DIR"] == "/h/.cache/pip"
     assert variables["PIP_CONFIG_FILE"] == os.devnull
+
+
+def test_programs_that_pip_starts_leave_the_authors_home_alone(
+    make_wheel: MakeWheel, wheelhouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs, home = tmp_path / "programs", tmp_path / "home"
+    programs.mkdir()
+    home.mkdir()
+    for name in ("rustc", "lsb_release"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\ntouch {tmp_path}/started\nmkdir "$HOME/.{name}"\n')
+        program.chmod(0o755)
+    settings = IndexSettings(no_index=True, find_links=(str(wheelhouse),))
+    entry = locked(make_wheel("thing", "1.0"))
+    found, _ = fetch_wheels(
+        [(entry, entry.wheels[0])],
+        HERE,
+        settings,
+        {"HOME": str(home), "PATH": f"{programs}:/usr/bin:/bin"},
+        lambda _: None,
+    )
+    assert found
+    assert (tmp_path / "started").exists()
+    assert [path.name for path in home.iterdir()] == [".cache"]
+
+
+def test_pip_finds_the_passwords_of_the_authors_home(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    assert "NETRC" not in pip_environment(environ, IndexSettings(), Path("/other"))
+    (tmp_path / ".netrc").touch()
+    variables = pip_environment(environ, IndexSettings(), Path("/other"))
+    assert variables["NETRC"] == str(tmp_path / ".netrc")
+    named = pip_environment({**environ, "NETRC": "/n"}, IndexSettings(), Path("/other"))
+    assert named["NETRC"] == "/n"
 
 
 # ---------------------------------------------------------------- a whole release
