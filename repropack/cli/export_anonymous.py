@@ -28,7 +28,7 @@ from repropack.privacy.walk import Leak, Scanned
 from repropack.project_file import read_project_file
 from repropack.signing.policy import TrustPolicy
 from repropack.store import Store, now
-from repropack.store.authorships import keep_authorship
+from repropack.store.authorships import SEALED_FOR, keep_authorship
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 
 __all__ = [
@@ -171,7 +171,12 @@ def keeper(store: Store, made: Anonymised) -> Callable[[str], None]:
     """
 
     def keep(manifest_sha256: str) -> None:
-        keep_authorship(store.directory, replace(made.kept, manifest_sha256=manifest_sha256))
+        keep_authorship(
+            store.directory,
+            replace(made.kept, manifest_sha256=manifest_sha256),
+            made.key_file,
+            made.key.secret_for(SEALED_FOR),
+        )
 
     return keep
 

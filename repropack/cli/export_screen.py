@@ -149,10 +149,12 @@ def _show_anonymity(screen: ExportScreen, made: Anonymised) -> None:
             )
         lines = [f"what goes out is not what ran: {state}"]
         chain = screen.prepared.plan.chain
-        if (screen.pending or screen.calibrated) and len(chain) > 1:
+        trained = len(chain) > 1 or len(chain[-1].record.segments) > 1
+        if (screen.pending or screen.calibrated) and trained:
             lines.append(
-                "on the packed files only: what trained them is not repeated "
-                "(`repropack verify FILE --retrain` does it)"
+                "on the packed files only: what trained them is not repeated, and claims about "
+                "training again are unchecked; before you hand it in: "
+                "`repropack verify FILE --retrain --allow-unknown-signer`"
             )
         _section("evaluated", lines)
 

@@ -32,7 +32,12 @@ from repropack.signing.keys import (
 )
 from repropack.signing.policy import TrustPolicy, authenticate
 from repropack.store import Store
-from repropack.store.authorships import KeptAuthorship, kept_authorship, place_of_authorship
+from repropack.store.authorships import (
+    SEALED_FOR,
+    LockedAuthorship,
+    kept_authorship,
+    place_of_authorship,
+)
 from repropack.verify.code_check import check_code
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.release import Release, read_release
@@ -153,12 +158,14 @@ def _reveal_author(bundle: str, key_name: str | None, output: str | None) -> int
             f"{bundle}: it is not anonymous, its signer is known from the start",
             advice="`reveal --commit` reveals which commit the code was",
         )
-    kept = kept_authorship(store.directory, checked.digest)
-    if kept is None:
+    locked = kept_authorship(store.directory, checked.digest)
+    if locked is None:
         raise UsageError(
             f"{store.directory}: has not made this bundle, and so has no key of it", advice=NOT_OURS
         )
     ((own, passphrase),) = unlock_keys(() if key_name is None else (key_name,))
+    key = _bundle_key(locked, place_of_authorship(store.directory, checked.digest), passphrase)
+    kept = locked.open(key.secret_for(SEALED_FOR))
     sealed_to = PublicKey.from_openssh(kept.author.key)
     if own.public != sealed_to:
         raise UsageError(
@@ -166,11 +173,7 @@ def _reveal_author(bundle: str, key_name: str | None, output: str | None) -> int
             f"{own.public.fingerprint}",
             advice="name that key with --key",
         )
-    statement = seal(
-        reveal_payload(checked.digest, kept.author, kept.salt),
-        _bundle_key(kept, place_of_authorship(store.directory, checked.digest), passphrase),
-        own,
-    )
+    statement = seal(reveal_payload(checked.digest, kept.author, kept.salt), key, own)
     # What a reader would refuse is not written.
     check_author_reveal(statement, bundle, checked.authorship, checked.digest)
     place = _write(bundle, output, ".author.json", statement)
@@ -180,13 +183,13 @@ def _reveal_author(bundle: str, key_name: str | None, output: str | None) -> int
     return 0
 
 
-def _bundle_key(kept: KeptAuthorship, place: Path, passphrase: str | None) -> SigningKey:
+def _bundle_key(locked: LockedAuthorship, place: Path, passphrase: str | None) -> SigningKey:
     """The key that was made for the bundle, protected by what the author's own key had then."""
     try:
-        return parse_signing(kept.key, place, passphrase)
+        return parse_signing(locked.key, place, passphrase)
     except (PassphraseNeededError, WrongPassphraseError):
         # Her own is in an agent now, or has another passphrase.
-        return unlock(place, lambda typed: parse_signing(kept.key, place, typed))[0]
+        return unlock(place, lambda typed: parse_signing(locked.key, place, typed))[0]
 
 
 def _check_author(
@@ -268,8 +271,12 @@ def _openings(store: Store, checked: _Checked) -> Callable[[Committed], tuple[by
             return None if opening is None else (opening.content, opening.salt)
 
         return stored
-    kept: KeptAuthorship | None = kept_authorship(store.directory, checked.digest)
-    own = {(o.run, o.segment): (o.content, o.salt) for o in (kept.openings if kept else ())}
+    locked = kept_authorship(store.directory, checked.digest)
+    own: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+    if locked is not None:
+        key = _bundle_key(locked, place_of_authorship(store.directory, checked.digest), None)
+        kept = locked.open(key.secret_for(SEALED_FOR))
+        own = {(o.run, o.segment): (o.content, o.salt) for o in kept.openings}
     return lambda committed: own.get((committed.run, committed.segment))
 
 

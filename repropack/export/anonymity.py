@@ -87,7 +87,8 @@ class Anonymised(Struct, frozen=True, kw_only=True):
     """The plan of an anonymous release, and what was done to get it.
 
     Attributes:
-        key: The key that was made for it.
+        key: The key that was made for it,
+        key_file: and as it is kept, with the author's passphrase.
         kept: What the store keeps to reveal the author later; its bundle is not known yet.
         coarsened: What goes out in a coarser form, in words.
         left_out: What stays here because of the anonymity, in words.
@@ -98,6 +99,7 @@ class Anonymised(Struct, frozen=True, kw_only=True):
 
     plan: ExportPlan
     key: SigningKey
+    key_file: bytes
     kept: KeptAuthorship
     coarsened: tuple[str, ...]
     left_out: tuple[str, ...]
@@ -151,9 +153,9 @@ def anonymise(
     return Anonymised(
         plan=plan,
         key=key,
+        key_file=key.file_content(asked.passphrase),
         kept=KeptAuthorship(
             manifest_sha256="",
-            key=key.file_content(asked.passphrase),
             salt=salt,
             author=asked.author,
             openings=openings,

@@ -222,6 +222,14 @@ class SigningKey:
         """The 64-byte signature of a message."""
         return self._key.sign(message)
 
+    def secret_for(self, purpose: str) -> bytes:
+        """32 bytes that nobody else can compute (HKDF with SHA-256, RFC 5869)."""
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        seed = self._key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+        return HKDF(SHA256(), 32, salt=None, info=purpose.encode("utf-8")).derive(seed)
+
     def file_content(self, passphrase: str | None = None) -> bytes:
         """The key as an OpenSSH file has it.
 

@@ -206,6 +206,14 @@ def test_the_key_that_is_kept_has_the_passphrase_of_her_own(project: Project) ->
 
     assert opened("emu wren 7") == 0
     assert opened("") != 0
+    # The rest is sealed to that key: a copy that somebody finds tells nothing.
+    content = json.loads(kept.read_bytes())
+    plain = kept.read_bytes() + base64.b64decode(content["sealed"])
+    assert not any(word in plain for word in (b"Zoe", b"private", b"salt", b"ssh-ed25519"))
+    kept.write_text(json.dumps({**content, "manifest_sha256": "0" * 64}))
+    done = project.repropack("reveal", "b.rpk", variables=secret)
+    assert (done.returncode, "damaged" in done.stderr) == (2, True)
+    kept.write_text(json.dumps(content))
     for wrong in ({}, {"REPROPACK_PASSPHRASE": "emu"}):
         done = project.repropack("reveal", "b.rpk", variables=wrong)
         assert done.returncode == 2
@@ -218,6 +226,9 @@ def test_the_key_that_is_kept_has_the_passphrase_of_her_own(project: Project) ->
     subprocess.run(argv, check=True, capture_output=True)
     assert project.repropack("reveal", "b.rpk", "-o", "s.json").returncode == 2
     project.ok("reveal", "b.rpk", "-o", "s.json", variables=secret)
+    assert project.repropack("reveal", "--commit", "b.rpk", "-o", "t.json").returncode == 2
+    project.ok("reveal", "--commit", "b.rpk", "-o", "t.json", variables=secret)
+    project.ok("reveal", "check", "b.rpk", "t.json")
     again = project.repropack("export", "--anonymous", "--unevaluated", "-o", "c.rpk", "--yes")
     assert "in clear text" in again.stdout
 
