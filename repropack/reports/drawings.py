@@ -61,7 +61,7 @@ class Curve(Struct, frozen=True, kw_only=True):
 
 
 def draw_curve(curve: CurveComparison) -> Curve | None:
-    """The drawing of a comparison; None where there are no two finite points to connect."""
+    """The drawing of a comparison; None where no curve has two finite points to connect."""
     both = [_points(curve.recorded), _points(curve.fresh)]
     finite = [(x, y) for points in both for x, y in points if math.isfinite(y)]
     if len(finite) < 2:
@@ -87,13 +87,16 @@ def draw_curve(curve: CurveComparison) -> Curve | None:
             pen = "L"
         return "".join(pieces)
 
+    recorded, fresh = path(both[0]), path(both[1])
+    if "L" not in recorded + fresh:
+        return None
     series = max(
         (one for one in (curve.recorded, curve.fresh) if one is not None),
         key=lambda one: one.length or len(one.values),
     )
     return Curve(
-        recorded=path(both[0]),
-        fresh=path(both[1]),
+        recorded=recorded,
+        fresh=fresh,
         parting=None
         if curve.first is None
         else round(WIDTH * _share(curve.first.step, first, last), 1),

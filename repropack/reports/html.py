@@ -324,7 +324,7 @@ def _distance(result: ClaimResult, words: PageWords) -> str:
         return f"{result.fresh - expected:+.3g} from the {words.expected} value"
     # Subtracted as the decimals that people read: 0.92 - 0.91 is 0.01.
     difference = (Decimal(repr(result.fresh)) - Decimal(repr(expected))).normalize()
-    text = f"{float(difference):+.3g}"
+    text = _apart(float(difference))
     share = abs(offset_of(result, result.fresh))
     if not math.isfinite(share):
         return text
@@ -334,3 +334,10 @@ def _distance(result: ClaimResult, words: PageWords) -> str:
         return f"{text}, just outside the tolerance"
     times = f"{share:.3g}" if share < 1_000 else "over 1000"
     return f"{text}, {times} times the tolerance"
+
+
+def _apart(difference: float) -> str:
+    """A difference of two finite numbers, which may be none itself."""
+    if math.isfinite(difference):
+        return f"{difference:+.3g}"
+    return "more than a number can hold"

@@ -60,7 +60,8 @@ def describe_curve(curve: CurveComparison) -> str:
     name = f"{show(curve.metric)} (run {curve.run}, {show(curve.path)})"
     parts = []
     if curve.first is None:
-        parts.append(f"equal at all {curve.compared} steps" if curve.compared else "no common step")
+        steps = "the only step" if curve.compared == 1 else f"all {curve.compared} steps"
+        parts.append(f"equal at {steps}" if curve.compared else "no common step")
     else:
         step, by = f"{curve.first.step:g}", f"{curve.first.relative:.1e}"
         parts.append(f"equal for {curve.first.index} of {curve.compared} steps, then apart by {by}")

@@ -93,6 +93,10 @@ def test_the_page_has_the_whole_curve() -> None:
 
 def test_nothing_is_drawn_of_nothing() -> None:
     assert draw_curve(comparison([float("nan")], [float("inf")])) is None
+    # A run of one epoch: two points, one over the other.
+    single = comparison([0.5], [0.5])
+    assert draw_curve(single) is None
+    assert describe_curve(single).endswith(": equal at the only step")
 
 
 numbers = st.floats(allow_nan=True, allow_infinity=True)

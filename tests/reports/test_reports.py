@@ -458,6 +458,14 @@ def test_the_distance_is_said_in_words(fresh: float, words: str) -> None:
     assert words in [data for _, data in read.texts]
 
 
+def test_a_difference_that_no_number_holds_is_said_in_words() -> None:
+    page = render("html", report(claims=(judged(1e308, Absolute(within=1e300), -1e308),)))
+    assert "inf" not in re.sub("<style.*</style>", "", page, flags=re.DOTALL).lower().replace(
+        "information", ""
+    )
+    assert "more than a number can hold" in page
+
+
 def test_claims_that_need_attention_come_first() -> None:
     whole = report(
         claims=(
