@@ -194,7 +194,8 @@ def read_listing(path: Path) -> DataListing:
             if first == b"{":
                 return _read_manifest(path, first + file.read(MANIFEST_LIMIT))
             file.seek(0)
-            return _read_lines(path, file)
+            # What is longer than a line may be is refused, not read to its end.
+            return _read_lines(path, iter(lambda: file.readline(LINE_LIMIT + 1), b""))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -238,9 +239,9 @@ def _read_line(text: bytes, path: Path, number: int) -> tuple[str, bytes]:
     Raises:
         UsageError: It has another form.
     """
-    if plain := _PLAIN.fullmatch(text) if len(text) <= LINE_LIMIT else None:
+    if plain := _PLAIN.fullmatch(text) if len(text) < LINE_LIMIT else None:
         escaped, digits, name = plain.groups()
-    elif tagged := _TAGGED.fullmatch(text) if len(text) <= LINE_LIMIT else None:
+    elif tagged := _TAGGED.fullmatch(text) if len(text) < LINE_LIMIT else None:
         escaped, _, name, digits = tagged.groups()
     else:
         raise UsageError(

@@ -63,13 +63,29 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in TABLE.items()])
 
 
-def _lay_out(command: click.Command) -> None:
-    r"""Keeps lists in help texts as they stand.
+class _Filled(click.types.StringParamType):
+    """A text that is not empty: `--key "$KEY"` without such a variable names no key at all, and
+    must not be taken for an option that was left out.
+    """
 
-    click's mark for that is a backspace; in a raw docstring it is the two characters `\b`.
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _lay_out(command: click.Command) -> None:
+    r"""Keeps lists in help texts as they stand, and refuses empty values of options.
+
+    click's mark for lists is a backspace; in a raw docstring it is the two characters `\b`.
     """
     if command.help is not None:
         command.help = command.help.replace("\\b\n", "\b\n")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.type is click.STRING:
+            parameter.type = _Filled()
     if isinstance(command, click.Group):
         for one in command.commands.values():
             _lay_out(one)

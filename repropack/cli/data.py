@@ -153,7 +153,8 @@ def _sets(text: str) -> dict[str, DataListing]:
     if path.is_file() and not (is_called_bundle(path) or begins_as_bundle(path)):
         listing = read_listing(path)
         return {listing.name: listing}
-    if "://" in text or path.exists() or path.with_name(f"{path.name}.001").exists():
+    # `os.path.exists` says no to what no file system takes as a name.
+    if "://" in text or os.path.exists(path) or os.path.exists(f"{path}.001"):
         return _sets_of_bundle(text)
     store = Store.find(Path.cwd())
     return _sets_of_run(store, store.resolve(text))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from msgspec import Struct
@@ -80,7 +81,7 @@ def _is_bundle(text: str) -> bool:
         "://" in text
         or is_called_bundle(path)
         or (path.is_file() and ("/" in text or begins_as_bundle(path)))
-        or path.with_name(f"{path.name}.001").is_file()
+        or os.path.isfile(f"{path}.001")
         or (path / "manifest.json").is_file()
     )
 

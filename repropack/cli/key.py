@@ -24,6 +24,7 @@ from repropack.cli.places import (
     load_key,
     trusted_signers,
 )
+from repropack.cli.report_files import output_path
 from repropack.cli.screen import bold, complain, dim, say, tell
 from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show
@@ -67,6 +68,8 @@ def new(path: str | None, protect: bool, revocation: str | None) -> int:
     place = Path(path).expanduser() if path else default_key()
     if revocation is not None and os.path.lexists(Path(revocation).expanduser()):
         raise UsageError(f"--revocation {revocation}: exists and is not overwritten")
+    # Asked before the key is made, which would be there without it.
+    output_path("--revocation", revocation)
     key = create_key(place, _new_passphrase() if protect else None)
     if path is None:
         # Her own bundles are hers: a check of them need not ask whose key that is.

@@ -16,6 +16,7 @@ from repropack import canonical, durable
 from repropack.cli.location import existing_bundle, open_named
 from repropack.cli.places import KEY_HELP, trust_policy, unlock, unlock_keys
 from repropack.cli.progress import byte_progress
+from repropack.cli.report_files import output_path
 from repropack.cli.screen import bold, dim, say, tell
 from repropack.errors import UsageError
 from repropack.escaping import show
@@ -126,6 +127,7 @@ def command(
         raise UsageError("expected one bundle, or `check FILE STATEMENT`")
     if signers or allow_unknown_signer:
         raise UsageError("--signer and --allow-unknown-signer are about `reveal check`")
+    output_path("-o", output)
     if commit:
         if key is not None:
             raise UsageError("--key signs who you are, and --commit needs no signature")
