@@ -32,6 +32,7 @@ class Job(Struct, frozen=True, kw_only=True):
         wall_seconds: When it is ended, or None.
         room: A directory on the disk that the command writes to.
         least_room: Bytes that have to stay free there; when there are fewer, it is ended at once.
+        least_files: As many files must be able to be made there, for the same end.
         enough: Asked about twice a second whether the command has done what it was started for;
             when it has, it is ended at once.
         live: Told the name of the stream (`stdout`, `stderr`) and each piece of output when it
@@ -46,6 +47,7 @@ class Job(Struct, frozen=True, kw_only=True):
     wall_seconds: float | None = None
     room: str = "/"
     least_room: int = 0
+    least_files: int = 0
     enough: Callable[[], bool] | None = None
     live: Callable[[str, bytes], None] | None = None
 

@@ -116,7 +116,7 @@ def _follow(
 ) -> _Ended:
     """Passes the output on until the command has ended."""
     ended = _Ended()
-    looks = bool(job.least_room) or job.enough is not None
+    looks = bool(job.least_room or job.least_files) or job.enough is not None
     look_at = started
     kill_at: float | None = None
     limit = started + job.wall_seconds if job.wall_seconds is not None else None
@@ -148,7 +148,7 @@ def _follow(
                 break
             if look is not None and now >= look and not (ended.out_of_room or ended.enough):
                 look_at = now + LOOK_SECONDS
-                if _room(job.room) < job.least_room:
+                if not _has_room(job):
                     # No time to tidy up: it would go on writing.
                     ended.out_of_room = True
                     _signal_group(child, signal.SIGKILL)
@@ -164,9 +164,11 @@ def _follow(
     return ended
 
 
-def _room(directory: str) -> int:
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
+def _has_room(job: Job) -> bool:
+    found = os.statvfs(job.room)
+    # A file system without a fixed number of files says that it has none.
+    files = found.f_favail if found.f_files else job.least_files
+    return found.f_bavail * found.f_frsize >= job.least_room and files >= job.least_files
 
 
 def _pass_on(job: Job, key: selectors.SelectorKey) -> bool:

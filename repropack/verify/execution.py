@@ -77,6 +77,10 @@ LEAST_ROOM: Final = 2 * 1024**3
 """Bytes that a repetition leaves free on the disk, or half of what is free when it starts."""
 
 
+LEAST_FILES: Final = 100_000
+"""Files that a repetition leaves to be made on the disk, or half of those: inodes run out too."""
+
+
 FULL: Final = 1024**2
 """Bytes: what is left of a disk when a program could not write its next block."""
 
@@ -188,6 +192,7 @@ def execute(
             wall_seconds=conditions.wall_seconds or _wall_limit(segment),
             room=str(conditions.work),
             least_room=_least_room(conditions.work),
+            least_files=_least_files(conditions.work),
             enough=enough,
             live=conditions.live,
         )
@@ -327,6 +332,11 @@ def _least_room(directory: Path) -> int:
     return min(LEAST_ROOM, found.f_bavail * found.f_frsize // 2)
 
 
+def _least_files(directory: Path) -> int:
+    """How many files the reader must be able to make on that disk for her own work."""
+    return min(LEAST_FILES, os.statvfs(directory).f_favail // 2)
+
+
 def _wall_limit(segment: Segment) -> float:
     form = "%Y-%m-%dT%H:%M:%SZ"
     try:
@@ -407,9 +417,10 @@ def _is_full(work: Path) -> bool:
 def _more_room(work: Path) -> str:
     found = os.statvfs(work)
     free, whole = (n * found.f_frsize // 2**20 for n in (found.f_bavail, found.f_blocks))
+    files = f" and {found.f_favail} files of {found.f_files}" if found.f_files else ""
     return (
-        f"more room on the disk of {work.parent}, where {free} MiB of {whole} are free; TMPDIR "
-        "names another place"
+        f"more room on the disk of {work.parent}, where {free} MiB of {whole}{files} are free; "
+        "TMPDIR names another place"
     )
 
 

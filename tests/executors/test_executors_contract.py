@@ -300,6 +300,19 @@ def test_a_command_that_fills_the_disk_is_ended(jobs: Jobs) -> None:
     assert (end.status, end.out_of_room) == (0, False)
 
 
+def test_a_command_that_takes_all_files_of_the_disk_is_ended(jobs: Jobs) -> None:
+    here = os.statvfs(jobs.folder)
+    if not here.f_files:
+        pytest.skip("this file system has no number of files")
+    script = jobs.job("/bin/sh", "-c", "trap '' TERM; sleep 60", PATH="/usr/bin:/bin")
+    wanted = msgspec.structs.replace(
+        script, room=str(jobs.folder), least_files=here.f_favail + 1_000_000
+    )
+    end = jobs.subject.execute(wanted)
+    assert end.out_of_room
+    assert end.signal == "SIGKILL"
+
+
 def test_a_command_that_has_done_enough_is_ended_with_all_its_children(jobs: Jobs) -> None:
     mark = jobs.folder / "mark"
     job = jobs.job("/bin/sh", "-c", f"sleep 61.25 & touch {mark}; echo said; wait")

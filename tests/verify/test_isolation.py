@@ -107,6 +107,27 @@ def test_a_run_that_fills_the_disk_is_no_failure_of_the_claim(tmp_path: Path, fi
     assert "TMPDIR" in last
 
 
+def test_a_run_that_takes_all_inodes_is_ended(tmp_path: Path) -> None:
+    fill = "touch $(seq 3000) 2> /dev/null || true; sleep 20\n"
+    bundle = simple(tmp_path, fill + metrics("0.91")).write()
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = 'mount -t tmpfs -o nr_inodes=2000 none "$TMPDIR" && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh",
+         sys.executable, "-m", "repropack", "verify", bundle,
+         "--signer", AUTHOR.public.fingerprint],
+        env={**os.environ, "TMPDIR": str(small)},
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 3, done.stdout + done.stderr
+    last = done.stdout.splitlines()[-1]
+    assert Code.NO_ROOM.title in last
+    assert "files of 2000" in last
+
+
 def test_a_disk_that_does_not_hold_the_bundle_is_named(tmp_path: Path) -> None:
     done = verify_on_a_small_disk(tmp_path, metrics("0.91"), 100_000)
     assert done.returncode == 3, done.stdout + done.stderr
