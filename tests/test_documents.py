@@ -87,3 +87,7 @@ def test_no_document_names_a_place_of_a_developers_machine() -> None:
         text = document.read_text()
         for word in ("/work/", "/root/", "localhost:", "pypi.org", "pythonhosted", "anaconda."):
             assert word not in text, f"{document}: {word}"
+
+
+def test_what_a_verdict_means_is_said_on_two_pages() -> None:
+    assert len((ROOT / "docs/trust.md").read_text(encoding="utf-8").split()) <= 1100

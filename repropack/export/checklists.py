@@ -2,8 +2,9 @@
 """Checklists of venues, ready to paste: filled from the record, blank where it does not say.
 
 Sources: the ML Code Completeness Checklist (paperswithcode/releasing-research-code), the NeurIPS
-Paper Checklist, and the artifact appendix template of ACM and cTuning artifact evaluations. Nothing
-is answered that the record does not show: what only the author knows is `____`.
+Paper Checklist (its 16 questions since 2025), and the artifact appendix template of ACM and cTuning
+artifact evaluations (V20240722); titles and their order are theirs. Nothing is answered that the
+record does not show: what only the author knows is `____`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def _ml_code(planned: ExportPlan) -> str:
         ),
         (
             bool(planned.claims),
-            "README with table of results and commands",
+            "README file including table of results accompanied by precise commands to run/produce "
+            "those results",
             "; ".join(_claims(planned)) or BLANK,
         ),
     ]
@@ -88,7 +90,7 @@ def _neurips(planned: ExportPlan) -> str:
             f"Licence: {_licence(planned)}",
         ),
     }
-    lines = []
+    lines = ["Each answer is [Yes], [No] or [NA].", ""]
     for number, question in enumerate(_NEURIPS, 1):
         answer, why = filled.get(number, (BLANK, BLANK))
         lines += [f"{number}. **{question}**", f"   Answer: {answer}", f"   Justification: {why}"]
@@ -100,23 +102,30 @@ _NEURIPS: Final = (
     "Open access to data and code", "Experimental setting/details",
     "Experiment statistical significance", "Experiments compute resources", "Code of ethics",
     "Broader impacts", "Safeguards", "Licenses for existing assets", "New assets",
-    "Crowdsourcing and research with human subjects", "Institutional review board (IRB) approvals",
+    "Crowdsourcing and research with human subjects",
+    "Institutional review board (IRB) approvals or equivalent for research with human subjects",
     "Declaration of LLM usage",
 )  # fmt: skip
 
 
 def _acm(planned: ExportPlan) -> str:
     size = sum(a.product.size for a in planned.artifacts)
+    models = ", ".join(f"`{show(a.member)}`" for a in planned.artifacts) or BLANK
     facts = [
         ("Algorithm", BLANK),
         ("Program", "; ".join(f"`{_command(run)}`" for run in planned.chain)),
-        ("Model", ", ".join(f"`{show(a.member)}`" for a in planned.artifacts) or BLANK),
+        ("Compilation", BLANK),
+        ("Transformations", BLANK),
+        ("Binary", BLANK),
+        ("Model", models),
         ("Data set", _data(planned)),
         ("Run-time environment", f"{_system(planned)}, {_python(planned)}"),
         ("Hardware", _hardware(planned)),
+        ("Run-time state", BLANK),
         ("Execution", f"`repropack verify FILE`, `repropack verify FILE --retrain`; {BLANK}"),
         ("Metrics", ", ".join(dict.fromkeys(show(c.metric) for c in planned.claims)) or BLANK),
         ("Output", "one verdict, and a report with `--report FILE.html`"),
+        ("Experiments", f"the commands above, in this order; {BLANK}"),
         ("How much disk space required (approximately)?", f"{-(-size // 2**20)} MiB of weights; "
          f"data and packages: {BLANK}"),
         ("How much time is needed to prepare workflow (approximately)?", BLANK),
@@ -124,23 +133,43 @@ def _acm(planned: ExportPlan) -> str:
         ("Publicly available?", BLANK),
         ("Code licenses (if publicly available)?", _licence(planned)),
         ("Data licenses (if publicly available)?", _data_licences(planned)),
+        ("Workflow framework used?", "repropack"),
         ("Archived (provide DOI)?", BLANK),
     ]  # fmt: skip
-    lines = [
-        "## A.1 Abstract", "", BLANK, "",
-        "## A.2 Artifact check-list (meta-information)", "",
-        *(f"- **{name}**: {text}" for name, text in facts), "",
-        "## A.3 Description", "",
-        f"How delivered: one `.rpk` file. Software dependencies: {_python(planned)}, git, uv, "
-        "bubblewrap.", "",
-        "## A.4 Installation", "", "`pip install repropack`, or by hand: the bundle's `README.md`.",
-        "",
-        "## A.5 Experiment workflow", "", "`repropack verify FILE --signer SHA256:…`", "",
-        "## A.6 Evaluation and expected results", "",
-        *([f"- {claim}" for claim in _claims(planned)] or [BLANK]), "",
-        "## A.7 Experiment customization", "", BLANK,
+    sections = [
+        ("Abstract", BLANK),
+        ("Artifact check-list (meta-information)",
+         "\n".join(f"- **{name}**: {text}" for name, text in facts)),
+        ("Description", ""),
+        ("How to access", f"One `.rpk` file: {BLANK}"),
+        ("Hardware dependencies", f"Recorded on: {_hardware(planned)}. Needed: {BLANK}"),
+        ("Software dependencies", f"{_system(planned)}, {_python(planned)}, git, uv, bubblewrap."),
+        ("Data sets", _data(planned)),
+        ("Models", models),
+        ("Installation", "`pip install repropack`, or by hand: the bundle's `README.md`."),
+        ("Experiment workflow", "`repropack verify FILE --signer SHA256:…`"),
+        ("Evaluation and expected results",
+         "\n".join(f"- {claim}" for claim in _claims(planned)) or BLANK),
+        ("Experiment customization", BLANK),
+        ("Notes", BLANK),
+        ("Methodology",
+         "Submission, reviewing and badging methodology:\n\n"
+         "- https://www.acm.org/publications/policies/artifact-review-and-badging-current\n"
+         "- https://cTuning.org/ae"),
     ]  # fmt: skip
-    return _document("Artifact appendix", planned, lines)
+    lines: list[str] = []
+    section = part = 0
+    for title, text in sections:
+        below = title in _BELOW_DESCRIPTION
+        section, part = (section, part + 1) if below else (section + 1, 0)
+        number = f"### A.{section}.{part}" if below else f"## A.{section}"
+        lines += [f"{number} {title}", "", *([text, ""] if text else [])]
+    return _document("Artifact appendix", planned, lines[:-1])
+
+
+_BELOW_DESCRIPTION: Final = frozenset(
+    {"How to access", "Hardware dependencies", "Software dependencies", "Data sets", "Models"}
+)
 
 
 KINDS: Final[dict[str, Callable[[ExportPlan], str]]] = {
@@ -190,6 +219,8 @@ def _time(planned: ExportPlan) -> str:
         for chained in planned.chain
         for s in chained.record.segments
     )
+    if seconds < 1:
+        return "less than a second"
     return f"{seconds / 3600:.2f} h" if seconds >= 360 else f"{seconds:.0f} s"
 
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
@@ -199,7 +200,79 @@ def test_checklists_are_filled_from_the_record_and_blank_elsewhere(leaky: Projec
     appendix = leaky.ok("checklist", "--kind", "acm")
     assert "- **Archived (provide DOI)?**: ____" in appendix
     assert TOKEN not in code + answers + appendix
+    assert _titles(code, r"- \[[ x]\] \*\*(.+?)\*\*: ") == ML_CODE
+    assert _titles(answers, r"[0-9]+\. \*\*(.+?)\*\*$") == NEURIPS
+    assert "[Yes], [No] or [NA]" in answers
+    assert answers.count("Answer: ") == answers.count("Justification: ") == len(NEURIPS)
+    assert _titles(appendix, r"- \*\*(.+?)\*\*: ") == ARTIFACT
+    assert _titles(appendix, r"##+ (A\..+)$") == APPENDIX
     assert leaky.repropack("checklist", "--kind", "other").returncode == 2
+
+
+def _titles(text: str, pattern: str) -> list[str]:
+    return [found[1] for line in text.splitlines() if (found := re.match(pattern, line))]
+
+
+ML_CODE = [
+    "Specification of dependencies",
+    "Training code",
+    "Evaluation code",
+    "Pre-trained models",
+    "README file including table of results accompanied by precise commands to run/produce those "
+    "results",
+]
+"""paperswithcode/releasing-research-code, README.md, commit a5b2c854 (NeurIPS 2021)."""
+
+NEURIPS = [
+    "Claims",
+    "Limitations",
+    "Theory assumptions and proofs",
+    "Experimental result reproducibility",
+    "Open access to data and code",
+    "Experimental setting/details",
+    "Experiment statistical significance",
+    "Experiments compute resources",
+    "Code of ethics",
+    "Broader impacts",
+    "Safeguards",
+    "Licenses for existing assets",
+    "New assets",
+    "Crowdsourcing and research with human subjects",
+    "Institutional review board (IRB) approvals or equivalent for research with human subjects",
+    "Declaration of LLM usage",
+]
+"""The checklist in the NeurIPS style file of 2025."""
+
+ARTIFACT = [
+    *("Algorithm", "Program", "Compilation", "Transformations", "Binary", "Model", "Data set"),
+    *("Run-time environment", "Hardware", "Run-time state", "Execution", "Metrics", "Output"),
+    "Experiments",
+    "How much disk space required (approximately)?",
+    "How much time is needed to prepare workflow (approximately)?",
+    "How much time is needed to complete experiments (approximately)?",
+    "Publicly available?",
+    "Code licenses (if publicly available)?",
+    "Data licenses (if publicly available)?",
+    "Workflow framework used?",
+    "Archived (provide DOI)?",
+]
+APPENDIX = [
+    "A.1 Abstract",
+    "A.2 Artifact check-list (meta-information)",
+    "A.3 Description",
+    "A.3.1 How to access",
+    "A.3.2 Hardware dependencies",
+    "A.3.3 Software dependencies",
+    "A.3.4 Data sets",
+    "A.3.5 Models",
+    "A.4 Installation",
+    "A.5 Experiment workflow",
+    "A.6 Evaluation and expected results",
+    "A.7 Experiment customization",
+    "A.8 Notes",
+    "A.9 Methodology",
+]
+"""ctuning/artifact-evaluation, docs/template/ae-20240722.tex."""
 
 
 @pytest.mark.parametrize("anonymous", [False, True])
