@@ -20,7 +20,7 @@ from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_sign
 from repropack.cli.progress import ProgressLine
 from repropack.cli.report_files import output_path, written
 from repropack.cli.run import parse_data
-from repropack.cli.screen import bold, complain, say, tell
+from repropack.cli.screen import bold, complain, plural, say, tell
 from repropack.cli.sizes import parse_size
 from repropack.cli.timestamp import read_stamp
 from repropack.cli.verdict import say_report, verdict_line
@@ -57,7 +57,17 @@ MIN_MEMORY = 64 * 1024 * 1024
 @click.option(
     "--new-seed",
     is_flag=True,
-    help="With --retrain: train with seeds that the author did not use, and compare with hers.",
+    help="With --retrain: train with seeds that the author did not use, and compare with hers. "
+    "They are drawn at random and said.",
+)
+@click.option(
+    "--seed",
+    "seeds",
+    metavar="N",
+    multiple=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="With --new-seed: the seed instead of a drawn one, such as to repeat what somebody else "
+    "did. Repeatable: one for each run.",
 )
 @click.option(
     "--runs",
@@ -144,6 +154,7 @@ def command(
     evaluate: bool,
     retrain: bool,
     new_seed: bool,
+    seeds: tuple[int, ...],
     runs: int,
     signers: tuple[str, ...],
     threshold: int | None,
@@ -182,8 +193,9 @@ def command(
     request = VerifyRequest(
         bundle=existing_bundle(bundle),
         mode=_mode(no_run=no_run, evaluate=evaluate, retrain=retrain),
-        runs=_runs(runs, no_run=no_run),
-        new_seeds=_new_seeds(new_seed, retrain=retrain),
+        runs=_runs(runs, seeds, no_run=no_run),
+        new_seeds=_new_seeds(new_seed, seeds, retrain=retrain),
+        seeds=tuple(map(str, seeds)),
         policy=trust_policy(signers, threshold=threshold, pin=pin),
         expected_manifest=parse_digest(expect),
         stamp=read_stamp(stamp, authorities),
@@ -294,13 +306,22 @@ def _versions(packages: tuple[str, ...], *, no_run: bool, offline: bool) -> dict
     return found
 
 
-def _runs(runs: int, *, no_run: bool) -> int:
+def _runs(runs: int, seeds: tuple[int, ...], *, no_run: bool) -> int:
     if runs > 1 and no_run:
         raise UsageError("--runs repeats what --no-run does not run: give one of them")
-    return runs
+    if len(set(seeds)) != len(seeds):
+        raise UsageError("--seed names one seed twice, which gives the same run twice")
+    if seeds and runs not in (1, len(seeds)):
+        raise UsageError(
+            f"--runs {runs} and {plural(len(seeds), 'seed')}: each run has one",
+            advice="give as many --seed, or leave --runs out",
+        )
+    return len(seeds) or runs
 
 
-def _new_seeds(new_seed: bool, *, retrain: bool) -> bool:
+def _new_seeds(new_seed: bool, seeds: tuple[int, ...], *, retrain: bool) -> bool:
+    if seeds and not new_seed:
+        raise UsageError("--seed is a new seed: say --retrain --new-seed with it")
     if new_seed and not retrain:
         raise UsageError(
             "--new-seed is about a training", advice="say --retrain --new-seed to train again"

@@ -12,6 +12,7 @@ __all__ = [
     "GitOid",
     "Record",
     "RunId",
+    "Seed",
     "Sha256",
     "Size",
     "SparseRecord",
@@ -37,6 +38,11 @@ GitOid: TypeAlias = Annotated[
 RunId: TypeAlias = Annotated[
     str,
     Meta(pattern=r"^[0-9a-z]{12}$(?!\n)", description="12 random lower-case letters and digits"),
+]
+
+
+Seed: TypeAlias = Annotated[
+    str, Meta(pattern=r"^(0|[1-9][0-9]{0,9})$(?!\n)", description="a seed, in decimal digits")
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from repropack.model.claim import Claim
-from repropack.model.fields import Record, RunId, Sha256, SparseRecord, Timestamp
+from repropack.model.fields import Record, RunId, Seed, Sha256, SparseRecord, Timestamp
 from repropack.model.metric import Series
 
 __all__ = [
@@ -286,6 +286,10 @@ class Report(SparseRecord, frozen=True, kw_only=True):
         signers: Every key that the attestation names, each with its own status.
         outputs: Files compared by digest, where that was asked for (`repropack repeat`).
         causes: Why the numbers may differ, the likeliest first; empty where they do not.
+        runs: The commands that were to be executed.
+        repetitions: How often they were.
+        seeds: Of trainings with new seeds, that of each repetition: who gives them to
+            `verify --seed` trains the same again.
     """
 
     version: Annotated[int, Meta(ge=1)]
@@ -308,6 +312,8 @@ class Report(SparseRecord, frozen=True, kw_only=True):
     lineage: tuple[LineageRun, ...] = ()
     isolation: Isolation | None = None
     runs: tuple[str, ...] = ()
+    repetitions: Annotated[int, Meta(ge=0)] = 0
+    seeds: tuple[Seed, ...] = ()
     work: str | None = None
     tool: str = ""
     checked: Timestamp | None = None

@@ -235,12 +235,14 @@ def _command(report: Report, words: PageWords) -> tuple[str, str, str]:
     talk its next reader into accepting the stranger's key or running without isolation.
     """
     asked = report.mode in words.depths and report.mode != "evaluate"
-    options = f"--{report.mode}" if asked else ""
+    options = [f"--{report.mode}"] if asked else []
+    if report.seeds:
+        options += ["--new-seed", *(f"--seed {seed}" for seed in report.seeds)]
     if report.run is not None:
-        return "repropack repeat", report.run, options
+        return "repropack repeat", report.run, " ".join(options)
     name = report.bundle or ""
     name = f"./{name}" if name.startswith("-") else name
-    return "repropack verify", shlex.quote(show(name)), options
+    return "repropack verify", shlex.quote(show(name)), " ".join(options)
 
 
 def _claim(result: ClaimResult, words: PageWords) -> ClaimView:

@@ -39,7 +39,7 @@ from repropack.signing.policy import TrustPolicy
 from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, judge_all
 from repropack.verify.code_check import check_code, replaced_code, withheld_code
-from repropack.verify.conclusion import conclude, say_outputs
+from repropack.verify.conclusion import conclude, say_outputs, with_seeds
 from repropack.verify.conditions import Conditions, RepetitionFailedError
 from repropack.verify.data_sets import find_data
 from repropack.verify.environments import EnvironmentsOutcome, build_environments
@@ -50,7 +50,7 @@ from repropack.verify.other_versions import said_of_versions
 from repropack.verify.outputs import compare_outputs
 from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
-from repropack.verify.reseeding import can_reseed, fresh_seed, reseeded
+from repropack.verify.reseeding import can_reseed, fresh_seeds, reseeded, used_seeds
 from repropack.verify.reveal.authors import read_authorship, with_authorship
 from repropack.verify.wording import OF_A_RELEASE, OF_A_RUN
 from repropack.verify.workspace import (
@@ -80,6 +80,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     Attributes:
         runs: How many repetitions.
         new_seeds: Whether to train again with seeds that the author did not use.
+        seeds: Those seeds, one for each repetition; none to draw them.
         expected_manifest: Digest of `manifest.json` that she knows from elsewhere.
         stamp: A time stamp of the attestation that she has.
         bundle: A file, the first of several volumes, an extracted directory, or an address.
@@ -100,6 +101,7 @@ class VerifyRequest(Struct, frozen=True, kw_only=True):
     policy: TrustPolicy
     runs: int = 1
     new_seeds: bool = False
+    seeds: tuple[str, ...] = ()
     expected_manifest: str | None = None
     stamp: Stamp | None = None
     allow_unknown_signer: bool = False
@@ -285,6 +287,9 @@ def _repeat(
             Verdict.INCONCLUSIVE,
             "the recorded commands do not have one seed that could be changed",
         )
+    if request.new_seeds:
+        _check_seeds(request, release)
+        ladder.seeds = request.seeds or fresh_seeds(release, request.runs)
 
     sandbox = _sandbox() if request.sandbox else None
     if isinstance(sandbox, Finding):
@@ -337,12 +342,14 @@ def _repeat(
         library_path=variables.get("LD_LIBRARY_PATH", ""),
     )
     try:
-        repetitions = _repetitions(request, conditions, claims)
+        repetitions = _repetitions(request, conditions, claims, ladder.seeds)
     except RepetitionFailedError as error:
         return ladder.undecided("execution", error.finding)
     ladder.isolation = repetitions[0].isolation
+    ladder.repetitions = len(repetitions)
     ladder.differences += [d for repeated in repetitions for d in repeated.differences]
     how = "without isolation" if sandbox is None else f"in {repetitions[0].isolation.kind}"
+    how += with_seeds(ladder.seeds)
     times = f" {len(repetitions)} times" if len(repetitions) > 1 else ""
     ladder.step(
         "execution",
@@ -422,9 +429,12 @@ def _explained(causes: tuple[Cause, ...]) -> str:
 
 
 def _repetitions(
-    request: VerifyRequest, conditions: Conditions, claims: tuple[Claim, ...]
+    request: VerifyRequest,
+    conditions: Conditions,
+    claims: tuple[Claim, ...],
+    seeds: tuple[str, ...],
 ) -> list[Repeated]:
-    """As many repetitions as were asked for, each in a place of its own.
+    """As many repetitions as were asked for, each in a place of its own, with its seed.
 
     An evaluation that misses a tolerance which was only assumed is repeated once more: if it gives
     another number each time, the assumption was wrong, and nothing is decided.
@@ -443,7 +453,7 @@ def _repetitions(
             here = replace(conditions, work=conditions.work / f"repetition-{number}")
             here.work.mkdir()
         if request.new_seeds:
-            seed = fresh_seed(conditions.release, number)
+            seed = seeds[number - 1]
             conditions.tell(f"training again with the seed {seed}")
             here = replace(here, release=reseeded(conditions.release, seed), seed=seed)
         repetitions.append(repeat_runs(here, retrain=request.mode is Mode.RETRAIN, claims=claims))
@@ -512,6 +522,16 @@ def _check_data_names(request: VerifyRequest, release: Release) -> None:
         raise UsageError(
             f"--data {min(unknown)}: the bundle has no such data set "
             f"(it has: {', '.join(sorted(release.data)) or 'none'})"
+        )
+
+
+def _check_seeds(request: VerifyRequest, release: Release) -> None:
+    """Refuses a seed that the author used herself."""
+    known = used_seeds(release).intersection(request.seeds)
+    if known:
+        raise UsageError(
+            f"--seed {min(known)}: the author used it, so that it says nothing of another seed",
+            advice="give other seeds, or none, and they are drawn",
         )
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from repropack.model import StepStatus, Verdict
@@ -10,7 +12,18 @@ from repropack.verify.claims import is_random_evaluation, overall
 from repropack.verify.ladder import Ladder
 from repropack.verify.wording import Wording
 
-__all__ = ["conclude", "say_outputs"]
+__all__ = ["conclude", "say_outputs", "with_seeds"]
+
+SHOWN_SEEDS: Final = 5
+
+
+def with_seeds(seeds: tuple[str, ...]) -> str:
+    """The seeds of repetitions, behind what is said of them."""
+    if not seeds:
+        return ""
+    more = f" and {len(seeds) - SHOWN_SEEDS} more" if len(seeds) > SHOWN_SEEDS else ""
+    word = "seeds" if len(seeds) > 1 else "seed"
+    return f", with the {word} {', '.join(seeds[:SHOWN_SEEDS])}{more}"
 
 
 def say_outputs(ladder: Ladder) -> None:

@@ -67,6 +67,8 @@ class Ladder:
         self.manifest_sha256: str | None = None
         self.isolation: Isolation | None = None
         self.runs: tuple[str, ...] = ()
+        self.repetitions = 0
+        self.seeds: tuple[str, ...] = ()
         self.work: Path | None = None
 
     def step(self, name: str, status: StepStatus, summary: str) -> None:
@@ -135,6 +137,8 @@ class Ladder:
             lineage=self.lineage,
             isolation=self.isolation,
             runs=self.runs,
+            repetitions=self.repetitions,
+            seeds=self.seeds if self.repetitions else (),
             work=None if self.work is None else show(self.work),
             tool=f"repropack {__version__}",
             checked=checked,

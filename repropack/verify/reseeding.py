@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A release as if its author had used another seed. Pure: records in, records out."""
+"""A release as if its author had used another seed. Records in, records out."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -10,7 +12,7 @@ from msgspec.structs import replace
 from repropack.seeds import seeds_of, with_seed
 from repropack.verify.release import Release
 
-__all__ = ["can_reseed", "fresh_seed", "reseeded"]
+__all__ = ["MAX_SEED", "can_reseed", "fresh_seeds", "reseeded", "used_seeds"]
 
 MAX_SEED: Final = 2**31 - 1
 """Beyond this, some libraries refuse a seed."""
@@ -21,20 +23,33 @@ def can_reseed(release: Release) -> bool:
     return len(_seeds(release)) == 1
 
 
-def fresh_seed(release: Release, number: int) -> str:
-    """A seed that the author used in none of the recorded runs.
+def fresh_seeds(
+    release: Release, count: int, draw: Callable[[int], int] = secrets.randbelow
+) -> tuple[str, ...]:
+    """Different seeds that the author used in none of the recorded runs.
+
+    They are drawn, so that nobody can have tried beforehand what they give: an author who knew
+    them could publish the seeds beside which they look good.
 
     Args:
         release: Its claims name the seeds of all recorded runs.
-        number: Which fresh seed, from 1.
+        count: How many.
+        draw: Gives a number below another one; by default from the operating system.
     """
-    used = {int(seed) for seed in (*_seeds(release), *release.claims.seeds) if seed.isdecimal()}
-    seed = max(used, default=0)
-    for _ in range(number):
-        seed += 1
-        while seed in used or seed > MAX_SEED:
-            seed = 0 if seed > MAX_SEED else seed + 1
-    return str(seed)
+    used = set(used_seeds(release))
+    fresh: list[str] = []
+    while len(fresh) < count:
+        seed = str(draw(MAX_SEED + 1))
+        if seed not in used:
+            used.add(seed)
+            fresh.append(seed)
+    return tuple(fresh)
+
+
+def used_seeds(release: Release) -> frozenset[str]:
+    """The seeds of all recorded runs, without zeros before them."""
+    found = (*_seeds(release), *release.claims.seeds)
+    return frozenset(str(int(seed)) for seed in found if seed.isdecimal())
 
 
 def reseeded(release: Release, seed: str) -> Release:

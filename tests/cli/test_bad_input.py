@@ -107,7 +107,7 @@ KINDS: Final[dict[str, dict[str, str]]] = {
         "badge": "written",
         "receipt": "written",
         "key_names": "key",
-        **dict.fromkeys(("runs", "threshold", "pin", "expect", "data", "memory"), ""),
+        **dict.fromkeys(("runs", "seeds", "threshold", "pin", "expect", "data", "memory"), ""),
         **dict.fromkeys(("time_limit", "packages"), ""),
     },
 }

@@ -40,11 +40,13 @@ def test_recorded_seeds_become_the_interval_of_a_claim(project: Project, release
         project.ok("run", "--", "python", "train.py", "--seed", str(seed))
     text = project.ok("export", "-o", release, "--yes")
     assert "95 % prediction interval of 5 recorded runs (retrain, new seed)" in text
-    done = project.repropack("verify", release, "--retrain", "--new-seed", "--runs", "2", "--json")
+    again = ["--retrain", "--new-seed", "--seed", "5", "--seed", "6"]
+    done = project.repropack("verify", release, *again, "--json")
     report = json.loads(done.stdout)
     assert report["verdict"] == "REPRODUCED", report["reason"]
     (claim,) = report["claims"]
     assert len(set(claim["runs"])) == 2
+    assert (report["seeds"], report["repetitions"]) == (["5", "6"], 2)
     assert claim["claim"]["tolerance"]["kind"] == "interval"
     assert "would be missed more than 20 % of the time" in claim["sentence"]
 
@@ -79,6 +81,10 @@ def test_a_random_evaluation_is_measured_before_it_is_signed(
         (["--new-seed"], "--retrain --new-seed"),
         (["--no-run", "--runs", "2"], "--no-run"),
         (["--runs", "0"], "--runs"),
+        (["--retrain", "--seed", "9"], "--new-seed"),
+        (["--retrain", "--new-seed", "--seed", "9", "--seed", "9"], "twice"),
+        (["--retrain", "--new-seed", "--seed", "9", "--runs", "2"], "--runs 2 and 1 seed"),
+        (["--retrain", "--new-seed", "--seed", "-1"], "--seed"),
     ],
 )
 def test_wrong_usage(project: Project, release: str, arguments: list[str], match: str) -> None:

@@ -354,6 +354,7 @@ REPORTS: Final = {
         isolation=None,
         runs=(),
     ),
+    "new seeds": report(mode="retrain", repetitions=2, seeds=("1804289383", "846930886")),
     "anonymous": report(
         bundle="submission-4711.rpk",
         signer=SignerReport(fingerprint=FINGERPRINT, status=SignerStatus.EXPECTED_DIGEST),

@@ -347,6 +347,12 @@ def test_output_files_that_are_not_the_same_come_first_and_all_are_counted() -> 
         assert words in some
 
 
+def test_drawn_seeds_are_said_and_in_the_command() -> None:
+    words = ["--retrain", "--new-seed", "--seed", "1804289383", "--seed", "846930886"]
+    assert command(REPORTS["new seeds"]) == ["repropack", "verify", "digits.rpk", *words]
+    assert "1804289383, 846930886" in page(REPORTS["new seeds"]).text("dd")
+
+
 @pytest.mark.parametrize("name", ["x.rpk; rm -rf ~", "$(id).rpk", "`id`", "a'b\".rpk", "x\n id"])
 def test_a_bundle_name_cannot_become_a_command(name: str) -> None:
     words = command(report(bundle=name))

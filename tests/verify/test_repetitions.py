@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
+from repropack.bundle import Access, open_bundle
+from repropack.errors import UsageError
 from repropack.model import (
     Basis,
     ClaimMode,
@@ -17,9 +20,15 @@ from repropack.model import (
     StepStatus,
     Verdict,
 )
+from repropack.signing.policy import TrustPolicy
 from repropack.verify import Mode
 from repropack.verify.explanation import SPREAD
+from repropack.verify.integrity import read_signed
+from repropack.verify.release import read_release
+from repropack.verify.reseeding import fresh_seeds
 from tests.verify.release_builder import Draft, chain, check, simple
+
+ANYWHERE = Access(variables={}, tell=lambda _: None, advance=lambda _, __: None)
 
 SEEDS = (0.912, 0.908, 0.915, 0.910, 0.911)
 
@@ -47,13 +56,35 @@ def seeded(place: Path, *, values: tuple[float, ...] = SEEDS) -> Draft:
 
 def test_a_training_with_seeds_that_the_author_did_not_use(tmp_path: Path) -> None:
     bundle = seeded(tmp_path).write()
-    report = check(bundle, mode=Mode.RETRAIN, new_seeds=True, runs=2)
+    given = ("8", "9")
+    report = check(bundle, mode=Mode.RETRAIN, new_seeds=True, runs=2, seeds=given)
     assert report.verdict is Verdict.REPRODUCED
-    # 3 to 7 are hers: 8 and 9 follow.
     assert report.claims[0].runs == (0.909, 0.913)
     assert "2 fresh runs" in report.reason
-    single = check(bundle, mode=Mode.RETRAIN, new_seeds=True)
-    assert single.claims[0].fresh == 0.909
+    assert report.seeds == given
+    drawn = [check(bundle, mode=Mode.RETRAIN, new_seeds=True, runs=2) for _ in range(2)]
+    seeds = [seed for one in drawn for seed in one.seeds]
+    assert len(set(seeds) - {"3", "4", "5", "6", "7"}) == 4
+    steps = {step.name: step.summary for step in drawn[0].steps}
+    assert steps["execution"].endswith(f", with the seeds {', '.join(drawn[0].seeds)}")
+
+
+def test_a_seed_of_the_authors_is_no_new_one(tmp_path: Path) -> None:
+    bundle = seeded(tmp_path).write()
+    with pytest.raises(UsageError, match="--seed 5: the author used it"):
+        check(bundle, mode=Mode.RETRAIN, new_seeds=True, runs=2, seeds=("8", "5"))
+
+
+def test_drawn_seeds_are_different_and_none_of_the_authors(tmp_path: Path) -> None:
+    """Whatever is drawn: here each number thrice, hers among them."""
+    draft = seeded(tmp_path)
+    draft.seeds = ("3", "04", "5")
+    with open_bundle(draft.write(), ANYWHERE) as opened:
+        signed = read_signed(opened, TrustPolicy())
+        release = read_release(signed.listed.verify(), signed.statement)
+    numbers = iter([n for n in range(9) for _ in range(3)])
+    assert fresh_seeds(release, 4, lambda _: next(numbers)) == ("0", "1", "2", "6")
+    assert fresh_seeds(release, 1, lambda below: below - 1) == (str(2**31 - 1),)
 
 
 def test_another_distribution_is_not_reproduced(tmp_path: Path) -> None:
