@@ -34,6 +34,14 @@ from repropack.model import (
 __all__ = ["Ladder", "sentence"]
 
 
+_OF_BYTES: Final = frozenset(
+    {
+        *(Code.TRUNCATED, Code.SEEK_TABLE, Code.FRAME_HEADER, Code.FRAME_CONTENT),
+        *(Code.FRAME_LAYOUT, Code.TAR_HEADER, Code.TAR_PADDING, Code.MEMBER_DIGEST),
+    }
+)
+"""What a check of all bytes would have found, had it been so then."""
+
 _RUNGS: Final = {"3": "authenticity", "4": "code", "5": "records"}
 """The hundreds of a code say which rung its defect belongs to, whenever it was found."""
 
@@ -110,6 +118,8 @@ class Ladder:
             reason = f"the bytes are intact, but they are not dated: {reason}"
         elif finding.code is Code.KEY_REVOKED:
             reason = f"the bytes are intact, but THE KEY IS REVOKED: {reason}"
+        elif signed and finding.code in _OF_BYTES:
+            reason = f"the file has changed since its bytes were checked: {reason}"
         elif signed and rung in ("code", "records", "environment"):
             reason = f"the bytes are what was signed, but the release is malformed: {reason}"
         return Verdict.NOT_INTACT, reason

@@ -201,7 +201,8 @@ def test_a_bundle_that_is_swapped_after_its_check_is_not_used(tmp_path: Path) ->
     second = tmp_path / "second"
     second.mkdir()
     report = swapped(second, bundle, "unpacking", overwrite)
-    assert report.verdict is not Verdict.REPRODUCED
+    assert report.verdict is Verdict.NOT_INTACT
+    assert report.reason.startswith("the file has changed since its bytes were checked: ")
     assert not canary.exists()
 
 
