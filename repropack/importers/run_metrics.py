@@ -72,8 +72,8 @@ def read_run_metrics(
     outputs: Iterable[tuple[str, int]],
     read: Callable[[str], bytes],
     *,
-    stdout: Path,
-    stderr: Path,
+    stdout: Path | None = None,
+    stderr: Path | None = None,
     logged: bytes = b"",
 ) -> RunMetrics:
     """Reads every metric that the importers find. A file that cannot be read is a remark.
@@ -110,7 +110,7 @@ def read_run_metrics(
     if logged:
         add(LOGGED, lambda: importer(LOGGED).read(logged, LOGGED))
     for label, place in (("stdout", stdout), ("stderr", stderr)):
-        if place.exists():
+        if place is not None and place.exists():
             add(label, lambda n=label, p=place: _console(p, n))  # type: ignore[misc]
     if len(remarks) > MAX_REMARKS:
         more = len(remarks) - MAX_REMARKS

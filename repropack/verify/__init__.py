@@ -52,6 +52,7 @@ from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
 from repropack.verify.reseeding import can_reseed, fresh_seeds, reseeded, used_seeds
 from repropack.verify.reveal.authors import read_authorship, with_authorship
+from repropack.verify.stale_numbers import say_stale
 from repropack.verify.wording import OF_A_RELEASE, OF_A_RUN
 from repropack.verify.workspace import (
     LocatedData,
@@ -357,7 +358,11 @@ def _repeat(
         f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated{times} {how}",
     )
     wording = OF_A_RELEASE if request.recorded_run is None else OF_A_RUN
-    ladder.claims = judge_all(claims, [repeated.metrics for repeated in repetitions], wording)
+    ladder.claims = say_stale(
+        claims,
+        judge_all(claims, [repeated.metrics for repeated in repetitions], wording),
+        (metric for repeated in repetitions for metric in repeated.stale),
+    )
     ladder.curves = curves_of(repetitions[0])
     if request.recorded_run is not None:
         ladder.outputs = compare_outputs(repetitions)

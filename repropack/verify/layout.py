@@ -34,8 +34,13 @@ class MadeFiles(Struct, frozen=True, kw_only=True):
     names: frozenset[str]
 
 
-def carry_over(before: MadeFiles, project: Path) -> None:
-    """What the segment before wrote lies there for the next, unless its code has such a file."""
+def carry_over(before: MadeFiles, project: Path) -> frozenset[str]:
+    """What the segment before wrote lies there for the next, unless its code has such a file.
+
+    Returns:
+        The names of what was placed.
+    """
+    placed = set()
     for name in sorted(before.names):
         with contextlib.suppress(OSError):
             os.close(open_beneath(project, name))
@@ -48,11 +53,13 @@ def carry_over(before: MadeFiles, project: Path) -> None:
         try:
             executable = bool(os.fstat(source).st_mode & 0o100)
             place_file(project, name, source, executable=executable)
+            placed.add(name)
         except OSError as error:
             if error.errno not in PLACE_TAKEN:
                 raise
         finally:
             os.close(source)
+    return frozenset(placed)
 
 
 def lay_out(
@@ -62,14 +69,22 @@ def lay_out(
     values: Mapping[str, str],
     conditions: Conditions,
     made: Mapping[str, Sequence[MadeFiles]],
-) -> None:
-    """What the run read inside the project, beside its code."""
+) -> frozenset[str]:
+    """What the run read inside the project, beside its code.
+
+    Returns:
+        The names of those files that the repetition made itself.
+    """
+    anew = set()
     for directory in segment.directories:
         _make_directory(project, directory)
     for material in segment.materials:
         split = split_data(material.path)
         if split is not None and split[0] == PROJECT_DATA:
-            _place_material(material, split[1], project, run, values, conditions, made)
+            name = filled(split[1], values, run)
+            if _place_material(material, split[1], name, project, run, values, conditions, made):
+                anew.add(name)
+    return frozenset(anew)
 
 
 def _make_directory(project: Path, recorded: str) -> None:
@@ -88,16 +103,18 @@ def _make_directory(project: Path, recorded: str) -> None:
 def _place_material(
     material: Material,
     relative: str,
+    name: str,
     project: Path,
     run: ReleaseRun,
     values: Mapping[str, str],
     conditions: Conditions,
     made: Mapping[str, Sequence[MadeFiles]],
-) -> None:
+) -> bool:
+    """Places one file; whether it is one that the repetition made itself."""
     source = open_material(material, relative, run, values, conditions, made)
     remade = material.origin is not None and bool(made.get(material.origin.run))
     try:
-        found = place_file(project, filled(relative, values, run), source)
+        found = place_file(project, name, source)
     except OSError as error:
         if error.errno not in PLACE_TAKEN:
             raise
@@ -116,6 +133,7 @@ def _place_material(
                 expected=f"sha256:{material.sha256}",
             )
         )
+    return remade
 
 
 def _maker(repeated: Sequence[MadeFiles], path: str, sha256: str | None) -> MadeFiles:

@@ -4,7 +4,7 @@
 A repetition is observed as the recording was, so that threads, BLAS kernels and settings of
 frameworks can be compared by fact. The agent writes inside the work directory, where the code can
 write too: what comes back is the word of a stranger, bounded, and decides nothing but the order in
-which causes are named.
+which causes are named, and whether a number that stood in a file before counts (`stale_numbers`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from repropack.agent.log import numerics_of, read_agent_logs
+from repropack.agent.log import ProcessObservation, read_agent_logs
 from repropack.paths import descend_beneath
 
-__all__ = ["MAX_SAID", "SANDBOX_AGENT", "observed_numerics", "place_for_agent"]
+__all__ = ["MAX_SAID", "SANDBOX_AGENT", "observed_processes", "place_for_agent"]
 
 SANDBOX_AGENT: Final = "/mnt/agent"
 """Where executed code sees the agent."""
@@ -47,21 +47,21 @@ def place_for_agent(project: Path) -> str:
     return name
 
 
-def observed_numerics(project: Path, name: str) -> dict[str, dict[str, str]] | None:
-    """The settings by library, as a record has them; None where nothing was said.
+def observed_processes(project: Path, name: str) -> tuple[ProcessObservation, ...]:
+    """What the Python processes of a repetition said; empty where nothing was, or too much.
 
     Args:
         project: The project of the repetition, in which nothing runs any more.
         name: From `place_for_agent`.
     """
     if not name:
-        return None
+        return ()
     top = os.open(project, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         directory = descend_beneath(top, name.split("/"), create=False)
     except OSError:
         # The code has removed it, or put something else in its place.
-        return None
+        return ()
     finally:
         os.close(top)
     try:
@@ -73,10 +73,9 @@ def observed_numerics(project: Path, name: str) -> dict[str, dict[str, str]] | N
             )
         ]
         if len(sizes) > MAX_PROCESSES or sum(sizes) > MAX_SAID:
-            return None
-        processes = read_agent_logs(Path(f"/proc/self/fd/{directory}"))
+            return ()
+        return read_agent_logs(Path(f"/proc/self/fd/{directory}"))
     except OSError:
-        return None
+        return ()
     finally:
         os.close(directory)
-    return numerics_of(processes) or None

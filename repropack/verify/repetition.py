@@ -17,6 +17,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
+from repropack.agent.log import numerics_of
 from repropack.findings import Code, Finding
 from repropack.importers import MAX_METRIC_FILE
 from repropack.importers.recurring import place_of
@@ -40,8 +41,9 @@ from repropack.verify.execution import (
     variables_for,
 )
 from repropack.verify.layout import MadeFiles, carry_over, lay_out
-from repropack.verify.observation import observed_numerics, place_for_agent
+from repropack.verify.observation import observed_processes, place_for_agent
 from repropack.verify.release import ReleaseRun
+from repropack.verify.stale_numbers import found_before, is_stale
 from repropack.worktree import compare, scan
 
 __all__ = ["Repeated", "repeat_runs"]
@@ -60,6 +62,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     Attributes:
         metrics: Those of its last segment, with the curves of all repeated ones.
         recorded: What was recorded of the run, as far as it was repeated.
+        stale: Claimed numbers that stood in their files before, and may not have been computed.
         written: Paths below the project of what the segment wrote.
         variables: Those that it had.
         numerics: Its numerical settings by library, where its processes said them.
@@ -74,6 +77,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     differences: tuple[Difference, ...]
     seconds: float
     written: frozenset[str]
+    stale: tuple[Metric, ...] = ()
     variables: dict[str, str] = {}
     numerics: dict[str, dict[str, str]] | None = None
     earlier: tuple[Repeated, ...] = ()
@@ -197,14 +201,27 @@ def _repeat_segment(
     conditions.tell(f"unpacking the code of {which}")
     write_code(run.packed, segment, places, conditions.unpacked, conditions.work)
     mine = made[run.packed.record.id]
+    anew: frozenset[str] = frozenset()
     if mine:
-        carry_over(mine[-1], project)
-    lay_out(run, segment, project, values, conditions, made)
+        anew |= carry_over(mine[-1], project)
+    anew |= lay_out(run, segment, project, values, conditions, made)
     link_environments(run, project, values, conditions)
     for directory in run.environments:
         python_path = [filled(one, values, run) for one in segment.python_path]
         offer_to_python(segment, conditions.environments[directory], python_path)
     before = scan(project)
+    # What this repetition made itself is fresh, at whatever step.
+    held = found_before(
+        project,
+        {
+            path: name
+            for path, name in _wanted_files(
+                claims, before.files.keys(), values, run, conditions.seed
+            ).items()
+            if name not in anew
+        },
+        before,
+    )
     logs = (place / f"stdout-{number}.log", place / f"stderr-{number}.log")
     variables, differences = variables_for(segment, run, conditions, values)
     differences += unplaced_environments(run, conditions)
@@ -254,17 +271,27 @@ def _repeat_segment(
         stderr=logs[1],
         logged=_read_log(project, metric_log),
     ).metrics
+    processes = observed_processes(project, said)
+    claimed = {claim.source.identity for claim in claims}
+    stale = tuple(
+        metric
+        for metric in metrics
+        if metric.source.identity in claimed
+        and (file := held.get(metric.source.path)) is not None
+        and is_stale(metric, file, project, processes, f"{values['project']}/{file.name}")
+    )
     return Repeated(
         run=run,
         project=project,
-        metrics=metrics,
+        metrics=tuple(metric for metric in metrics if metric not in stale),
         recorded=run.metrics.metrics,
+        stale=stale,
         isolation=isolation,
         differences=tuple(differences),
         seconds=end.seconds,
         written=written,
         variables=variables,
-        numerics=observed_numerics(project, said),
+        numerics=numerics_of(processes) or None,
     )
 
 
