@@ -149,7 +149,7 @@ def conclude(ended: EndedCommand) -> bool:
     metrics = gaps.attempt(
         "metrics", lambda: _metrics(prepared, written.products, gaps), RunMetrics(metrics=())
     ).metrics
-    metrics = gaps.attempt("metrics", lambda: _with_earlier(prepared, metrics), metrics)
+    metrics = gaps.attempt("metrics", lambda: _with_earlier(prepared, metrics, gaps), metrics)
     nowhere: tuple[UsedEnvironment, ...] = ()
     environments = gaps.attempt(
         "environment", lambda: _environments(ended, observed.told, code), nowhere
@@ -424,15 +424,24 @@ def _metrics(prepared: Prepared, products: tuple[Product, ...], gaps: Gaps) -> R
     return found
 
 
-def _with_earlier(prepared: Prepared, metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
+def _with_earlier(
+    prepared: Prepared, metrics: tuple[Metric, ...], gaps: Gaps
+) -> tuple[Metric, ...]:
     """The metrics of this segment, their curves behind those of the segments before it."""
     run = prepared.run
     if run.record is None:
         return metrics
-    from repropack.importers.segments import joined  # only a resumed run needs it
+    from repropack.importers.segments import joined, uncounted  # only a resumed run needs them
 
     before = range(1, len(run.record.segments) + 1)
-    return joined([*(prepared.store.metrics_up_to(run, n).metrics for n in before), metrics])
+    segments = [*(prepared.store.metrics_up_to(run, n).metrics for n in before), metrics]
+    if alone := uncounted(segments):
+        gaps.add(
+            "metrics",
+            "curves of this segment alone, for nothing says which steps of the segments before it "
+            f"were repeated: {some(alone)}; print the step (`step 7 loss: 0.5`)",
+        )
+    return joined(segments)
 
 
 def _seen_resumes(

@@ -2,19 +2,23 @@
 """Metrics in what a command prints: `accuracy: 0.97`, `{'loss': 0.31}`, `test_acc = 97.2%`, tables.
 
 A name that is printed again and again is a series; its last value is the metric, and the line of
-that value is named. A percent sign is kept as the unit, never divided away. Where it is not plain
-which number is meant (`1,234`, `0,97`) there is none: a wrong number is worse.
+that value is named. Its steps are those that its lines print (`step 7 loss: 0.5`), if each has one
+and they rise; else the values are counted. A percent sign is kept as the unit, never divided away.
+Where it is not plain which number is meant (`1,234`, `0,97`) there is none: a wrong number is
+worse.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from repropack.importers import Reading
 from repropack.importers.console_layout import MAX_NUMBER, NUMBER, Printed, tables, unwrapped
-from repropack.importers.series import Sample, metric
+from repropack.importers.series import STEP_NAMES, Sample, metric
 from repropack.model import MetricSource
 
 __all__ = ["handles", "read"]
@@ -71,6 +75,21 @@ _LOG_WORDS: Final = frozenset(
 _CODE_FILE: Final = re.compile(r"\.(?:py|cc?|cpp|cu|h|go|jl|js|rs|R|sh)$")
 """`train.py:12] loss: 0.5`: where a logger says that it was called."""
 
+_COUNTERS: Final = {
+    "steps": "step",
+    "iterations": "iteration",
+    "iters": "iter",
+    **{name: name for name in STEP_NAMES},
+}
+"""Words before a number that counts, by how people spell them."""
+
+_COUNTER: Final = re.compile(
+    rf"(?<![\w@/.\-])(?P<name>{'|'.join(sorted(_COUNTERS, key=len, reverse=True))})['\"]?+"
+    rf"[ \t]*+[:=#]?[ \t]*+[\[(]?[ \t]*+(?P<number>{NUMBER})(?![\w.%])",
+    re.IGNORECASE,
+)
+"""`Epoch 3`, `epoch [3/10]`, `step=7`, `'epoch': 1.5`."""
+
 _FILLERS: Final = frozenset(("with", "is", "the", "a", "an", "and", "of"))
 
 
@@ -98,9 +117,10 @@ def read(data: bytes, path: str) -> Reading:
         remarks.append(f"lines with bytes that are no text were not read: {count}")
     text = _ESCAPE.sub("", data.decode("utf-8", "replace"))
     samples: dict[str, list[Sample]] = {}
+    counted: dict[str, list[Mapping[str, float]]] = {}
     last: dict[str, Printed] = {}
     left_out = False
-    for found in _all(text):
+    for found, counters in _all(text):
         name = found.name
         if not name or len(name) > MAX_NAME or len(found.number) > MAX_NUMBER:
             continue
@@ -109,14 +129,16 @@ def read(data: bytes, path: str) -> Reading:
                 left_out = True
                 continue
             samples[name] = []
+            counted[name] = []
         step = float(len(samples[name])) if found.step is None else found.step
         samples[name].append((step, found.value))
+        counted[name].append(counters)
         last[name] = found
     return Reading(
         metrics=tuple(
             metric(
                 name,
-                series,
+                _stepped(series, counted[name]) if name.lower() not in _COUNTERS else series,
                 MetricSource(importer="console", path=path, key=name, line=last[name].line),
                 text=last[name].number,
                 unit=last[name].unit,
@@ -130,20 +152,42 @@ def read(data: bytes, path: str) -> Reading:
     )
 
 
-def _all(text: str) -> Iterator[Printed]:
-    """Every metric of a text, from top to bottom."""
+def _stepped(samples: list[Sample], counted: Sequence[Mapping[str, float]]) -> list[Sample]:
+    """The samples with the steps that their lines print, where these leave no doubt."""
+    for name in STEP_NAMES:
+        steps = [counters[name] for counters in counted if name in counters]
+        rising = all(one < other for one, other in pairwise(steps))
+        if len(steps) == len(samples) and rising:
+            return [(step, value) for step, (_, value) in zip(steps, samples, strict=True)]
+    return samples
+
+
+def _all(text: str) -> Iterator[tuple[Printed, Mapping[str, float]]]:
+    """Every metric of a text, from top to bottom, and what its line counts."""
     lines = text.split("\n")
     in_tables: dict[int, list[Printed]] = {}
     for found in tables(lines):
         in_tables.setdefault(found.line, []).append(found)
     for number, line in unwrapped(lines, skip=in_tables.keys()):
         if number in in_tables:
-            yield from in_tables[number]
+            yield from ((found, {}) for found in in_tables[number])
             continue
         # A progress bar rewrites its line with carriage returns; each version counts.
         for piece in line.split("\r"):
+            counters: Mapping[str, float] | None = None
             for written, spelled, value, unit in _found(piece):
-                yield Printed(_short(written), spelled, value, unit, number, None)
+                counters = _counters(piece) if counters is None else counters
+                yield Printed(_short(written), spelled, value, unit, number, None), counters
+
+
+def _counters(line: str) -> dict[str, float]:
+    """What a line counts: of each kind the first, if it is a number."""
+    found: dict[str, float] = {}
+    for match in _COUNTER.finditer(line):
+        number = float(match["number"]) if len(match["number"]) <= MAX_NUMBER else math.nan
+        if math.isfinite(number):
+            found.setdefault(_COUNTERS[match["name"].lower()], number)
+    return found
 
 
 def _found(line: str) -> Iterator[tuple[str, str, float, str]]:

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from repropack.importers import CONSOLE, LOGGED
 from repropack.importers.run_metrics import bounded
 from repropack.importers.series import compact, points
 from repropack.model import Metric, Series
 
-__all__ = ["joined", "since"]
+__all__ = ["joined", "since", "uncounted"]
 
 _Identity = tuple[str, str, int, str]
 
@@ -48,6 +49,30 @@ def joined(segments: Sequence[Iterable[Metric]]) -> tuple[Metric, ...]:
                 whole = _behind(before, whole)
         result.append(metric if whole is metric.series else replace(metric, series=whole))
     return bounded(result)
+
+
+def uncounted(segments: Sequence[Iterable[Metric]]) -> tuple[str, ...]:
+    """The curves that `joined` leaves to the last segment because nothing printed their steps.
+
+    Where values are only counted, nobody can say which of an earlier segment were repeated.
+
+    Args:
+        segments: The metrics of each, in order; at least one.
+
+    Returns:
+        Names, each with where the metric was read.
+    """
+    *earlier, last = ([*metrics] for metrics in segments)
+    known = {identity for metrics in earlier for identity in _curves(metrics)}
+    return tuple(
+        f"{metric.name} ({metric.source.path})"
+        for metric in last
+        if metric.series is not None
+        and metric.source.identity in known
+        and metric.source.importer in (CONSOLE, LOGGED)
+        and not metric.series.steps
+        and (metric.series.first, metric.series.stride) == (0.0, 1.0)
+    )
 
 
 def since(recorded: Iterable[Metric], fresh: Iterable[Metric]) -> tuple[Metric, ...]:

@@ -221,6 +221,7 @@ while state["step"] < 6:
         sys.exit(3)
     state = {"step": state["step"] + 1, "loss": state["loss"] / 2}
     print(f"loss: {state['loss']}")
+    print(f"Step {state['step']}/6 | said: {state['loss']}")
     log.write(f"{state['step']},{state['loss']}\\n")
     print(json.dumps({"step": state["step"], "appended": state["loss"]}), file=whole)
     # The third step is repeated: the checkpoint is older than the end.
@@ -243,6 +244,11 @@ def test_a_curve_goes_over_all_segments(project: Project) -> None:
     assert curves["appended"]["series"]["values"] == [32, 16, 8, 4, 8, 4, 2, 1]
     # Without a step nobody knows where these values belong.
     assert curves["loss"]["series"]["values"] == [8, 4, 2, 1]
+    (said,) = (g["message"] for g in project.segment("long")["gaps"] if g["code"] == "metrics")
+    assert "loss (stdout); print the step" in said
+    # A printed step says it.
+    assert curves["said"]["series"]["values"] == [32.0, 16.0, 8.0, 4.0, 2.0, 1.0]
+    assert curves["said"]["series"]["first"] == 1
 
     bundle = _exported(project, "long")
     retrained = json.loads(_verify(project, bundle, "--retrain", "--explain", "--json").stdout)
@@ -251,6 +257,7 @@ def test_a_curve_goes_over_all_segments(project: Project) -> None:
         "train_loss": 6,
         "appended": 8,
         "loss": 4,
+        "said": 6,
     }
     evaluated = json.loads(_verify(project, bundle, "--explain", "--json").stdout)
     compared = {c["metric"]: c for c in evaluated["curves"]}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from repropack.importers import MAX_METRIC_FILE
+from repropack.importers import MAX_METRIC_FILE, importer
 from repropack.importers.recurring import place_of
 from repropack.importers.run_metrics import MAX_RUN_POINTS, RunMetrics, read_run_metrics
+from repropack.importers.series import points
 
 
 def _found(files: dict[str, bytes], **sizes: int) -> RunMetrics:
@@ -97,3 +98,31 @@ def test_many_long_curves_stay_within_the_bound_of_a_run() -> None:
     assert len(series) == 20
     assert sum(len(s.values) for s in series) <= MAX_RUN_POINTS
     assert {s.length for s in series} == {40_000}
+
+
+@pytest.mark.parametrize(
+    ("lines", "steps"),
+    [
+        (["step 10: loss: 3", "step 20: loss: 2"], [10, 20]),
+        (["Epoch 1/3 loss: 3", "Epoch 2/3 loss: 2"], [1, 2]),
+        (["{'loss': 3, 'epoch': 0.5}", "{'loss': 2, 'epoch': 1.0}"], [0.5, 1]),
+        (["[iteration #5] loss=3", "[iteration #6] loss=2"], [5, 6]),
+        # The most exact counter that rises, not the first of the line.
+        (["epoch 1 global_step 7 loss: 3", "epoch 1 global_step 8 loss: 2"], [7, 8]),
+        (["epoch 1 step 7 loss: 3", "epoch 2 step 7 loss: 2"], [1, 2]),
+        # Where there is doubt they are counted.
+        (["epoch 1 loss: 3", "epoch 1 loss: 2"], [0, 1]),
+        (["step 2 loss: 3", "step 1 loss: 2"], [0, 1]),
+        (["step 2 loss: 3", "loss: 2"], [0, 1]),
+        (["epoch 1 step 600 loss: 3", "epoch 1 step 700 loss: 2", "epoch 2 step 600 loss: 1"],
+         [0, 1, 2]),
+        (["loss: 3 step=nan", "loss: 2 step=inf"], [0, 1]),
+        (["per-step 1 loss: 3", "per-step 2 loss: 2"], [0, 1]),
+        (["steps 50% loss: 3", "steps 60% loss: 2"], [0, 1]),
+    ],
+)  # fmt: skip
+def test_the_steps_of_printed_values(lines: list[str], steps: list[float]) -> None:
+    found = importer("console").read("\n".join(lines).encode(), "stdout").metrics
+    (loss,) = (m for m in found if m.name.split()[-1] == "loss")
+    assert loss.series is not None
+    assert [step for step, _ in points(loss.series)] == steps
