@@ -410,7 +410,8 @@ def _install(
     for source in _sources(uv, entries, wheels, offline=offline):
         if source.last_resort and (failed is None or not failed.finding.found.startswith(_OTHER)):
             continue
-        progress(f"installing {len(entries)} packages {source.name}")
+        count = f"{len(entries)} package" + ("" if len(entries) == 1 else "s")
+        progress(f"installing {count} {source.name}")
         try:
             with _nothing_left(target):
                 _install_from(source, entries, prepare())

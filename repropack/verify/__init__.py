@@ -360,7 +360,12 @@ def _repeat(
     wording = OF_A_RELEASE if request.recorded_run is None else OF_A_RUN
     ladder.claims = say_stale(
         claims,
-        judge_all(claims, [repeated.metrics for repeated in repetitions], wording),
+        judge_all(
+            claims,
+            [repeated.metrics for repeated in repetitions],
+            wording,
+            {path: why for repeated in repetitions for path, why in repeated.unread.items()},
+        ),
         (metric for repeated in repetitions for metric in repeated.stale),
     )
     ladder.curves = curves_of(repetitions[0])
@@ -498,7 +503,8 @@ def _unchecked(request: VerifyRequest, release: Release, claims: tuple[Claim, ..
 
 
 def _rebuilt(packages: int, differences: int) -> str:
-    done = f"{packages} packages rebuilt" if packages else "nothing to rebuild"
+    plural = "" if packages == 1 else "s"
+    done = f"{packages} package{plural} rebuilt" if packages else "nothing to rebuild"
     if not differences:
         return f"{done}; all is as recorded"
     return (

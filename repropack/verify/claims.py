@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -51,6 +51,7 @@ def judge_all(
     claims: Sequence[Claim],
     repetitions: Sequence[Sequence[Metric]],
     wording: Wording = OF_A_RELEASE,
+    unread: Mapping[str, str] = {},
 ) -> tuple[ClaimResult, ...]:
     """Compares claims with what repetitions gave. The texts of the results are safe to print.
 
@@ -58,10 +59,17 @@ def judge_all(
         claims: What is claimed.
         repetitions: The metrics of each repetition, one at least.
         wording: Whether it is said of a release or of a recorded run.
+        unread: Recorded path to reason, of files in which a repetition left nothing to read.
     """
     found = [{m.source.identity: m for m in reversed(metrics)} for metrics in repetitions]
     judged = [
-        _judge(claim, [by.get(claim.source.identity) for by in found], wording) for claim in claims
+        _judge(
+            claim,
+            [by.get(claim.source.identity) for by in found],
+            wording,
+            unread.get(claim.source.path, ""),
+        )
+        for claim in claims
     ]
     tests = _independent_tests(claims, judged)
     names = list(tests)
@@ -161,11 +169,15 @@ class _Judged(Struct, frozen=True, kw_only=True):
     p_value: float | None = None
 
 
-def _judge(claim: Claim, metrics: Sequence[Metric | None], wording: Wording) -> _Judged:
+def _judge(
+    claim: Claim, metrics: Sequence[Metric | None], wording: Wording, unread: str
+) -> _Judged:
     how = wording.modes[claim.mode]
     if len(metrics) > 1:
         how += f" {len(metrics)} times"
-    problem = next((said for said in (_problem(claim, m, wording) for m in metrics) if said), "")
+    problem = next(
+        (said for said in (_problem(claim, m, wording, unread) for m in metrics) if said), ""
+    )
     values = [m.value for m in metrics if m is not None and m.value is not None]
     finite = len(values) == len(metrics) and all(map(math.isfinite, values))
     if problem or not finite:
@@ -182,10 +194,10 @@ def _judge(claim: Claim, metrics: Sequence[Metric | None], wording: Wording) -> 
     return _Judged(result=_with_band(result, claim, len(metrics)), p_value=comparison.p_value)
 
 
-def _problem(claim: Claim, metric: Metric | None, wording: Wording) -> str:
+def _problem(claim: Claim, metric: Metric | None, wording: Wording, unread: str) -> str:
     """Why a number cannot be compared at all."""
     if metric is None:
-        return "the run gave no such number"
+        return "the run gave no such number" + (f": {show(unread)}" if unread else "")
     if metric.value is None or not math.isfinite(metric.value):
         return f"the run gave {show(metric.text)}, which is not a number"
     if metric.unit != claim.unit:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import stat
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Final
@@ -65,6 +66,8 @@ class Repeated(Struct, frozen=True, kw_only=True):
         stale: Claimed numbers that stood in their files before, and may not have been computed.
         written: Paths below the project of what the segment wrote.
         variables: Those that it had.
+        unread: Recorded path to reason, of files with claimed numbers in which there was nothing to
+            read.
         numerics: Its numerical settings by library, where its processes said them.
         earlier: The repetitions of the runs before it, where these were repeated too.
     """
@@ -79,6 +82,7 @@ class Repeated(Struct, frozen=True, kw_only=True):
     written: frozenset[str]
     stale: tuple[Metric, ...] = ()
     variables: dict[str, str] = {}
+    unread: dict[str, str] = {}
     numerics: dict[str, dict[str, str]] | None = None
     earlier: tuple[Repeated, ...] = ()
 
@@ -264,18 +268,18 @@ def _repeat_segment(
         ) from error
     written = frozenset(compare(before, after).written)
     names = _wanted_files(claims, written, values, run, conditions.seed)
-    metrics = read_run_metrics(
+    read = read_run_metrics(
         [(path, after.files[name].size) for path, name in names.items() if name in written],
         lambda path: read_beneath(project, names[path], limit=MAX_METRIC_FILE),
         stdout=logs[0],
         stderr=logs[1],
         logged=_read_log(project, metric_log),
-    ).metrics
+    )
     processes = observed_processes(project, said)
     claimed = {claim.source.identity for claim in claims}
     stale = tuple(
         metric
-        for metric in metrics
+        for metric in read.metrics
         if metric.source.identity in claimed
         and (file := held.get(metric.source.path)) is not None
         and is_stale(metric, file, project, processes, f"{values['project']}/{file.name}")
@@ -283,7 +287,7 @@ def _repeat_segment(
     return Repeated(
         run=run,
         project=project,
-        metrics=tuple(metric for metric in metrics if metric not in stale),
+        metrics=tuple(metric for metric in read.metrics if metric not in stale),
         recorded=run.metrics.metrics,
         stale=stale,
         isolation=isolation,
@@ -291,8 +295,40 @@ def _repeat_segment(
         seconds=end.seconds,
         written=written,
         variables=variables,
+        unread=_unread(claims, names, written, read.remarks, project),
         numerics=numerics_of(processes) or None,
     )
+
+
+def _unread(
+    claims: tuple[Claim, ...],
+    names: Mapping[str, str],
+    written: Set[str],
+    remarks: Sequence[str],
+    project: Path,
+) -> dict[str, str]:
+    """Why there is nothing to read in files that claims name, as far as it can be said."""
+    found: dict[str, str] = {}
+    for path in {claim.source.path for claim in claims} & names.keys():
+        name = names[path]
+        said = f"{path.removeprefix('{project}/')}: "
+        if name in written:
+            reason = next((r.removeprefix(said) for r in remarks if r.startswith(said)), "")
+        else:
+            reason = _not_written(project / name)
+        if reason:
+            found[path] = f"{name}: {reason}"
+    return found
+
+
+def _not_written(path: Path) -> str:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return "the run did not write it"
+    if stat.S_ISREG(mode):
+        return "the run left it as it was before"
+    return "it is a link" if stat.S_ISLNK(mode) else "it is no file with content"
 
 
 def _wanted_files(

@@ -14,6 +14,7 @@ from repropack.model import (
     Basis,
     ClaimMode,
     Equivalent,
+    Exact,
     Interval,
     MetricSource,
     Relative,
@@ -144,3 +145,28 @@ def test_a_wrong_number_is_wrong_twice(tmp_path: Path) -> None:
     report = check(draft.write())
     assert report.verdict is Verdict.NOT_REPRODUCED
     assert report.claims[0].runs == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("true", "metrics.json: the run did not write it"),
+        ("ln -s other.json metrics.json", "metrics.json: it is a link"),
+        ("mkfifo metrics.json", "metrics.json: it is no file with content"),
+        ("echo '{\"accuracy\":' > metrics.json", "metrics.json: not read for metrics: not JSON"),
+        (
+            'echo \'{"accuracy": 0.91, "accuracy": 0.91}\' > metrics.json',
+            "metrics.json: not read for metrics: not JSON",
+        ),
+        ("echo '{}' > metrics.json", "the run gave no such number"),
+    ],
+)
+def test_a_missing_number_is_said_with_its_reason(
+    tmp_path: Path, command: str, reason: str
+) -> None:
+    draft = Draft(place=tmp_path)
+    draft.add_run({"t.sh": command}, "sh", "t.sh")
+    draft.add_claim(0.91, mode=ClaimMode.RETRAIN_SAME_SEED, tolerance=Exact())
+    report = check(draft.write())
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert reason in report.reason
