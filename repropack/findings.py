@@ -63,6 +63,7 @@ class Code(enum.Enum):
     KEY_CONFLICT = ("RPK314", "a statement about a key contradicts others, or has no authority")
     TIMESTAMP = ("RPK315", "the time stamp does not hold for this bundle")
     NOT_ITS_OWN_KEY = ("RPK316", "an anonymous bundle is not signed by the key that it names")
+    RECEIPT_CLAIMS = ("RPK317", "a receipt is about other claims than those of the bundle")
     # 4: code bundles (section 8)
     CODE_HEADER = ("RPK401", "a code bundle's header has a form that is not allowed")
     CODE_OBJECTS = ("RPK402", "git refuses objects of a code bundle")

@@ -117,6 +117,7 @@ _TESTS: Final = {
         "15.3": "test_receipts_that_are_refused",
         "15.4": "test_receipts_that_are_refused",
         "15.5": "test_receipts_that_are_refused",
+        "15.9": "test_hostile_names_of_claims_are_the_same_in_receipt_and_bundle",
         "15.7": "test_a_key_that_says_both_does_not_count_as_having_reproduced",
     },
     "cli/test_receipt_commands.py": {

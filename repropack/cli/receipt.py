@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from repropack.cli.screen import bold, plural, say, tell
 from repropack.cli.verdict import verdict_line
 from repropack.escaping import show
 from repropack.findings import DefectError
-from repropack.model import SignerStatus, Verdict
+from repropack.model import Claim, ClaimMode, SignerStatus, Verdict
 from repropack.model.fields import Record, Sha256
 from repropack.reports.text import describe_signer
 from repropack.signing.dsse import MAX_ENVELOPE
@@ -24,8 +25,17 @@ from repropack.signing.keys import read_small
 from repropack.signing.policy import TrustPolicy
 from repropack.verify.integrity import read_signed
 from repropack.verify.receipts import CheckedReceipt, Stack, read_receipt, stack
+from repropack.verify.release import read_release
 
 __all__ = ["Document", "command"]
+
+_WAYS = {
+    ClaimMode.EVALUATE: "evaluated",
+    ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
+    ClaimMode.RETRAIN_NEW_SEED: "trained again with new seeds",
+}
+
+SHOWN_SEEDS = 10
 
 _MARKS = {Verdict.REPRODUCED: "ok  ", Verdict.NOT_REPRODUCED: "FAIL", Verdict.INCONCLUSIVE: "?   "}
 
@@ -85,8 +95,9 @@ def check(
 ) -> int:
     """Check a bundle's bytes, and that each receipt is signed and about exactly this bundle.
 
-    Counted are keys, each once. A receipt by a key that signed the bundle too is the author's own
-    and is not counted among the others. Nothing is executed.
+    Its tests must be the bundle's claims of the kind that it says to have checked. Counted are
+    keys, each once. A receipt by a key that signed the bundle too is the author's own and is not
+    counted among the others. Nothing is executed.
 
     \b
     Exit status:
@@ -102,13 +113,15 @@ def check(
         (name, read_small(Path(name).expanduser(), MAX_ENVELOPE, what="receipt"))
         for name in receipts
     ]
-    sha256, own = _check_bundle(bundle, quiet=as_json)
+    sha256, own, claims = _check_bundle(bundle, quiet=as_json)
     good: list[CheckedReceipt] = []
     refused: list[tuple[str, str]] = []
     for name, data in documents:
         try:
             good.append(
-                read_receipt(data, name, policy, manifest_sha256=sha256, bundle_signers=own)
+                read_receipt(
+                    data, name, policy, manifest_sha256=sha256, claims=claims, bundle_signers=own
+                )
             )
         except DefectError as error:
             refused.append((name, error.message))
@@ -125,7 +138,7 @@ def check(
         say(canonical.encode(document).decode("utf-8"))
         return status
     for receipt in good:
-        _say_receipt(receipt)
+        _say_receipt(receipt, claims)
     for _, reason in refused:
         say(f"FAIL {show(reason, limit=2000)}")
     say(verdict_line(result.verdict, _sentence(result, refused=len(refused))))
@@ -136,30 +149,39 @@ def check(
     return status
 
 
-def _check_bundle(bundle: str, *, quiet: bool) -> tuple[str, frozenset[str]]:
-    """The digest of the manifest of an intact bundle, and the keys that signed it."""
+def _check_bundle(bundle: str, *, quiet: bool) -> tuple[str, frozenset[str], tuple[Claim, ...]]:
+    """The digest of the manifest of an intact bundle, the keys that signed it, and its claims."""
     with open_named(existing_bundle(bundle), quiet=quiet) as opened:
         signed = read_signed(opened, TrustPolicy())
         with byte_progress("checking", signed.listed.content_size, quiet=quiet) as advance:
             verified = signed.listed.verify(progress=advance)
+        claims = read_release(verified, signed.statement).claims.claims
     own = frozenset(
         one.fingerprint for one in signed.signers if one.status is not SignerStatus.INVALID
     )
-    return verified.manifest_sha256, own
+    return verified.manifest_sha256, own, claims
 
 
-def _say_receipt(receipt: CheckedReceipt) -> None:
+def _say_receipt(receipt: CheckedReceipt, claims: tuple[Claim, ...]) -> None:
     facts = receipt.facts
+    how = _WAYS[facts.mode]
+    if facts.repetitions > 1:
+        how += f" {facts.repetitions} times"
+    if facts.seeds:
+        more = len(facts.seeds) - SHOWN_SEEDS
+        how += f" ({', '.join(facts.seeds[:SHOWN_SEEDS])}{f' and {more} more' * (more > 0)})"
     for signer in receipt.signers:
         own = "; signed the bundle too" if signer.fingerprint in receipt.own else ""
         say(
             f"{_MARKS.get(facts.verdict, '?   ')} {describe_signer(signer)}{own}: "
-            f"{facts.verdict.value}, {facts.mode} on {show(facts.platform)}"
+            f"{facts.verdict.value}, {how}, on {show(facts.platform)}"
         )
     count = len(receipt.result.passed_tests)
     total = count + len(receipt.result.warned_tests) + len(receipt.result.failed_tests)
+    others = len(claims) - total
+    unchecked = f" ({others} of another kind not checked)" if others else ""
     say(
-        f"     {receipt.name}: {count} of {plural(total, 'claim')}, "
+        f"     {receipt.name}: {count} of {plural(total, 'claim')}{unchecked}, "
         f"{plural(len(facts.differences), 'difference')} of the environment, "
         f"isolation {show(facts.isolation)}, {facts.checked}, {show(facts.tool)}"
     )
@@ -171,6 +193,8 @@ def _sentence(result: Stack, *, refused: int) -> str:
         f"on {plural(len(result.platforms), 'platform')}"
     )
     if result.reproduced:
+        ways = Counter(mode for modes in result.modes.values() for mode in modes)
+        text += f" ({', '.join(f'{ways[m]} {_WAYS[m]}' for m in ClaimMode if ways[m])})"
         text += f", {len(result.established)} of them established"
     if result.own:
         text += f"; and by {plural(len(result.own), 'key')} that signed the bundle itself"

@@ -8,8 +8,9 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from repropack.model.claim import ClaimMode
 from repropack.model.container import Subject
-from repropack.model.fields import Record, SparseRecord, Timestamp
+from repropack.model.fields import Record, Seed, SparseRecord, Timestamp
 from repropack.model.report import Difference, Verdict
 
 __all__ = [
@@ -33,7 +34,10 @@ class ReceiptFacts(SparseRecord, frozen=True, kw_only=True):
     """How a bundle was checked.
 
     Attributes:
-        mode: `evaluate` or `retrain`.
+        mode: Which kind of claims was checked; in a release of a single run an evaluation is a
+            training with the same seed.
+        repetitions: How many fresh runs the numbers are of.
+        seeds: Of a training with new seeds, that of each repetition.
         platform: The class of the machine: system, architecture, accelerators.
         isolation: What kept the executed code apart.
         differences: What was not as recorded.
@@ -43,11 +47,13 @@ class ReceiptFacts(SparseRecord, frozen=True, kw_only=True):
 
     version: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     verdict: Verdict
-    mode: str
+    mode: ClaimMode
+    repetitions: Annotated[int, Meta(ge=1, le=2**53 - 1)]
     platform: str
     isolation: str
     tool: str
     checked: Timestamp
+    seeds: tuple[Seed, ...] = ()
     differences: tuple[Difference, ...] = ()
 
 
@@ -65,7 +71,8 @@ class ReceiptResult(SparseRecord, frozen=True, kw_only=True, rename="camel"):
     Attributes:
         result: PASSED for REPRODUCED, FAILED for NOT REPRODUCED, WARNED for INCONCLUSIVE.
         configuration: Exactly one.
-        passed_tests: The claims that came out again, each by metric, file and key.
+        passed_tests: The claims that came out again, each by metric, file and key; all claims of
+            the mode stand in one of the three.
     """
 
     result: Literal["PASSED", "WARNED", "FAILED"]

@@ -38,7 +38,7 @@ from repropack.model import (
 )
 from repropack.verify.wording import OF_A_RELEASE, Wording
 
-__all__ = ["holm", "is_assumed", "is_random_evaluation", "judge_all", "overall"]
+__all__ = ["holm", "is_assumed", "is_random_evaluation", "judge_all", "overall", "printable"]
 
 MAX_EXACT_INTEGER: Final = 2.0**53
 """The next integer is no double (IEEE 754)."""
@@ -185,7 +185,7 @@ def _judge(
     else:
         comparison = _compare(claim, [m for m in metrics if m is not None], values, how, wording)
     result = ClaimResult(
-        claim=_printable(claim),
+        claim=printable(claim),
         verdict=comparison.verdict,
         fresh=mean(values) if finite and math.isfinite(mean(values)) else None,
         sentence=f"{show(claim.metric)}{comparison.evidence}",
@@ -285,7 +285,8 @@ def _with_band(result: ClaimResult, claim: Claim, runs: int) -> ClaimResult:
     )
 
 
-def _printable(claim: Claim) -> Claim:
+def printable(claim: Claim) -> Claim:
+    """The same claim with texts that are safe to print, as results have it."""
     source = claim.source
     return replace(
         claim,

@@ -23,7 +23,8 @@ from repropack.model import (
     RECEIPT_TYPE,
     RECORD_VERSION,
     STATEMENT_TYPE,
-    ClaimResult,
+    Claim,
+    ClaimMode,
     Machine,
     Receipt,
     ReceiptConfiguration,
@@ -37,6 +38,7 @@ from repropack.model import (
 )
 from repropack.signing.dsse import read_envelope
 from repropack.signing.policy import TrustPolicy, authenticate
+from repropack.verify.claims import printable
 
 __all__ = [
     "CheckedReceipt",
@@ -53,8 +55,6 @@ _RESULTS: Final[dict[Verdict, Literal["PASSED", "WARNED", "FAILED"]]] = {
     Verdict.INCONCLUSIVE: "WARNED",
     Verdict.NOT_REPRODUCED: "FAILED",
 }
-
-_MODES: Final = ("evaluate", "retrain")
 
 
 class CheckedReceipt(Struct, frozen=True, kw_only=True):
@@ -87,6 +87,7 @@ class Stack(Struct, frozen=True, kw_only=True):
         platforms: On which classes of machine they reproduced it.
         own: Keys that signed the bundle too and say REPRODUCED.
         failed: Keys of which a receipt says NOT REPRODUCED.
+        modes: In which ways each of `reproduced` did it.
     """
 
     verdict: Verdict
@@ -96,6 +97,7 @@ class Stack(Struct, frozen=True, kw_only=True):
     platforms: tuple[str, ...]
     own: tuple[str, ...]
     failed: tuple[str, ...]
+    modes: dict[str, tuple[ClaimMode, ...]] = {}
 
 
 def platform_class(machine: Machine) -> str:
@@ -107,7 +109,12 @@ def platform_class(machine: Machine) -> str:
 
 def is_receiptable(report: Report) -> bool:
     """Whether there is anything to sign: numbers were compared, of a manifest that is known."""
-    return bool(report.claims) and report.verdict in _RESULTS and report.manifest_sha256 is not None
+    return (
+        bool(report.claims)
+        and report.repetitions > 0
+        and report.verdict in _RESULTS
+        and report.manifest_sha256 is not None
+    )
 
 
 def receipt_payload(report: Report, machine: Machine, checked: str) -> bytes:
@@ -119,15 +126,17 @@ def receipt_payload(report: Report, machine: Machine, checked: str) -> bytes:
         checked: When.
     """
     assert report.manifest_sha256 is not None
-    named = _names(report.claims)
-    tests = {
-        verdict: tuple(name for name, one in named if one.verdict is verdict)
-        for verdict in _RESULTS
-    }
+    named = zip(_names(one.claim for one in report.claims), report.claims, strict=True)
+    tests: dict[Verdict, list[str]] = {verdict: [] for verdict in _RESULTS}
+    for name, one in named:
+        tests[one.verdict].append(name)
     facts = ReceiptFacts(
         version=RECORD_VERSION,
         verdict=report.verdict,
-        mode=report.mode,
+        # A check looks at the claims of one mode.
+        mode=report.claims[0].claim.mode,
+        repetitions=report.repetitions,
+        seeds=report.seeds,
         platform=platform_class(machine),
         isolation=report.isolation.kind if report.isolation else "none",
         tool=report.tool,
@@ -146,24 +155,27 @@ def receipt_payload(report: Report, machine: Machine, checked: str) -> bytes:
                         name="repropack verify", uri=RECEIPT_CONFIGURATION, annotations=facts
                     ),
                 ),
-                passed_tests=tests[Verdict.REPRODUCED],
-                warned_tests=tests[Verdict.INCONCLUSIVE],
-                failed_tests=tests[Verdict.NOT_REPRODUCED],
+                passed_tests=tuple(tests[Verdict.REPRODUCED]),
+                warned_tests=tuple(tests[Verdict.INCONCLUSIVE]),
+                failed_tests=tuple(tests[Verdict.NOT_REPRODUCED]),
             ),
         )
     )
 
 
-def _names(claims: Iterable[ClaimResult]) -> list[tuple[str, ClaimResult]]:
-    """A name for each claim, and no name twice."""
-    seen: Counter[str] = Counter()
-    named = []
-    for one in claims:
-        source = one.claim.source
-        name = show(" ".join(filter(None, (one.claim.metric, source.path, source.key))))
-        seen[name] += 1
-        named.append((name if seen[name] == 1 else f"{name} ({seen[name]})", one))
-    return named
+def _names(claims: Iterable[Claim]) -> list[str]:
+    """A name for each printable claim, and no name twice."""
+    seen: set[str] = set()
+    names = []
+    for claim in claims:
+        plain = " ".join(filter(None, (claim.metric, claim.source.path, claim.source.key)))
+        name, number = plain, 1
+        while name in seen:
+            number += 1
+            name = f"{plain} ({number})"
+        seen.add(name)
+        names.append(name)
+    return names
 
 
 def read_receipt(
@@ -172,21 +184,23 @@ def read_receipt(
     policy: TrustPolicy,
     *,
     manifest_sha256: str,
+    claims: Sequence[Claim],
     bundle_signers: frozenset[str] = frozenset(),
 ) -> CheckedReceipt:
-    """Checks a receipt: form, signatures, and that it is about this bundle.
+    """Checks a receipt: form, signatures, and that it is about this bundle and its claims.
 
     Args:
         data: The file.
         name: Its name, for findings.
         policy: Whose receipts count.
         manifest_sha256: The digest of the bundle's manifest.
+        claims: The bundle's.
         bundle_signers: Fingerprints of the keys that signed the bundle.
 
     Raises:
         DefectError: `ENVELOPE`, `NO_SIGNATURE`, `SIGNATURE`, `WEAK_KEY`: as for an attestation;
             `RECEIPT`: the statement is no receipt, or contradicts itself; `RECEIPT_SUBJECT`: it is
-            about another bundle.
+            about another bundle; `RECEIPT_CLAIMS`: its tests are not the bundle's claims.
     """
     authenticated = authenticate(read_envelope(data, name), policy)
     try:
@@ -201,6 +215,7 @@ def read_receipt(
             found=f"sha256:{receipt.subject[0].digest['sha256']}",
             expected=f"sha256:{manifest_sha256}",
         )
+    _check_claims(receipt.predicate, facts.mode, claims, name)
     holding = tuple(s for s in authenticated.signers if s.status is not SignerStatus.INVALID)
     holders = {s.fingerprint: policy.keyring.same_holder(s.fingerprint) for s in holding}
     return CheckedReceipt(
@@ -210,6 +225,25 @@ def read_receipt(
         signers=holding,
         own=frozenset(key for key, holder in holders.items() if holder & bundle_signers),
         parties={key: min(holder) for key, holder in holders.items()},
+    )
+
+
+def _check_claims(
+    result: ReceiptResult, mode: ClaimMode, claims: Sequence[Claim], name: str
+) -> None:
+    """Refuses a receipt whose tests are not all the claims of its mode, and nothing else."""
+    claimed = set(_names(printable(claim) for claim in claims if claim.mode is mode))
+    tests = {*result.passed_tests, *result.warned_tests, *result.failed_tests}
+    if tests == claimed:
+        return
+    other, absent = sorted(tests - claimed), sorted(claimed - tests)
+    raise DefectError(
+        Code.RECEIPT_CLAIMS,
+        name,
+        found=f"the test {other[0]!r}" if other else f"no test {absent[0]!r}",
+        expected=f"the {len(claimed)} claims of the bundle in the mode {mode.value}"
+        if len(claimed) != 1
+        else f"the one claim of the bundle in the mode {mode.value}",
     )
 
 
@@ -232,13 +266,21 @@ def _facts(receipt: Receipt, name: str) -> ReceiptFacts:
         facts = result.configuration[0].annotations
         if facts.version != RECORD_VERSION:
             wrong = f"version {facts.version}", f"version {RECORD_VERSION}"
-        elif facts.mode not in _MODES:
-            wrong = f"mode {facts.mode}", " or ".join(_MODES)
+        elif not _seeds_agree(facts):
+            wrong = (
+                f"{len(facts.seeds)} seeds, {facts.repetitions} repetitions, {facts.mode.value}",
+                "a seed for each repetition with new seeds, and none for others",
+            )
         elif not _agree(result, facts.verdict):
             wrong = f"{facts.verdict.value} with result {result.result}", "parts that agree"
         else:
             return facts
     raise DefectError(Code.RECEIPT, name, found=wrong[0], expected=wrong[1])
+
+
+def _seeds_agree(facts: ReceiptFacts) -> bool:
+    wanted = facts.repetitions if facts.mode is ClaimMode.RETRAIN_NEW_SEED else 0
+    return len(facts.seeds) == len(set(facts.seeds)) == wanted
 
 
 def _agree(result: ReceiptResult, verdict: Verdict) -> bool:
@@ -262,6 +304,7 @@ def stack(receipts: Sequence[CheckedReceipt]) -> Stack:
     own: set[str] = set()
     known: set[str] = set()
     platforms: dict[str, list[str]] = {}
+    modes: dict[str, list[ClaimMode]] = {}
     for receipt in receipts:
         for signer in receipt.signers:
             if signer.status is SignerStatus.REVOKED:
@@ -274,6 +317,7 @@ def stack(receipts: Sequence[CheckedReceipt]) -> Stack:
             if signer.status.established:
                 known.add(key)
             platforms.setdefault(key, []).append(receipt.facts.platform)
+            modes.setdefault(key, []).append(receipt.facts.mode)
     failed = tuple(key for key, words in said.items() if Verdict.NOT_REPRODUCED in words)
     good = [key for key, words in said.items() if words == {Verdict.REPRODUCED}]
     independent = tuple(key for key in said if key not in own)
@@ -290,4 +334,5 @@ def stack(receipts: Sequence[CheckedReceipt]) -> Stack:
         platforms=tuple(dict.fromkeys(p for key in reproduced for p in platforms[key])),
         own=tuple(key for key in good if key in own),
         failed=failed,
+        modes={key: tuple(dict.fromkeys(modes[key])) for key in reproduced},
     )

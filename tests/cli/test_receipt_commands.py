@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
 import pytest
 
+from repropack import canonical
+from repropack.signing.dsse import seal
+from repropack.signing.keys import load_signing
 from tests.project import Project
 from tests.verify.release_builder import metrics, simple
+from tests.verify.test_repetitions import seeded
 
 
 @pytest.fixture
@@ -41,7 +46,9 @@ def test_two_readers_sign_and_a_third_counts(checked: tuple[Project, Path]) -> N
     unknown = project.repropack("receipt", "check", str(bundle), *receipts)
     assert unknown.returncode == 4
     last = unknown.stdout.splitlines()[-1]
-    assert last == "REPRODUCED: by 2 of 2 signers on 1 platform, 0 of them established"
+    way = "2 trained again with the same seed"
+    assert last == f"REPRODUCED: by 2 of 2 signers on 1 platform ({way}), 0 of them established"
+    assert "REPRODUCED, trained again with the same seed, on Linux" in unknown.stdout
     assert "repropack key trust SHA256:" in unknown.stderr
     keys = [str(bundle.parent.parent / f"{name}.pub") for name in ("alice", "bob")]
     known = project.repropack(
@@ -72,6 +79,38 @@ def test_receipts_of_another_bundle_and_rubbish_are_refused(
     assert done.returncode == 1
     assert "RPK301" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_receipt_about_other_claims_is_refused(checked: tuple[Project, Path]) -> None:
+    project, bundle = checked
+    envelope = json.loads(verify(project, bundle, "alice").read_bytes())
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement["predicate"]["passedTests"] = ["moon landing"]
+    forged = bundle.with_name("forged.json")
+    forged.write_bytes(
+        seal(canonical.encode(statement), load_signing(bundle.parent.parent / "bob"))
+    )
+    done = project.repropack("receipt", "check", str(bundle), str(forged))
+    assert done.returncode == 1
+    (line,) = [one for one in done.stdout.splitlines() if one.startswith("FAIL")]
+    assert "forged.json: RPK317" in line
+    assert "moon landing" in line
+    assert done.stdout.splitlines()[-1].startswith("INCONCLUSIVE: by 0 of 0 signers")
+
+
+def test_receipts_of_new_seeds_say_which(bare_project: Project, tmp_path: Path) -> None:
+    bundle = seeded(tmp_path).write()
+    bare_project.ok("key", "new", "--key", str(tmp_path / "alice"))
+    receipt = str(tmp_path / "r.json")
+    done = bare_project.repropack(
+        "verify", str(bundle), "--retrain", "--new-seed", "--runs", "2", "--allow-unknown-signer",
+        "--receipt", receipt, "--key", str(tmp_path / "alice"), "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    seeds = ", ".join(json.loads(done.stdout)["seeds"])
+    said = bare_project.repropack("receipt", "check", str(bundle), receipt).stdout
+    assert f"trained again with new seeds 2 times ({seeds}), on Linux" in said
+    assert "(1 trained again with new seeds)" in said.splitlines()[-1]
 
 
 def test_a_receipt_of_a_number_that_did_not_come_out(

@@ -96,7 +96,7 @@ def test_every_code_about_bytes_has_a_vector() -> None:
     # Names that a reader gave and thresholds that she set are no part of a file: tests/signing.
     of_the_reader = {Code.SIGNER_CHANGED, Code.TOO_FEW_SIGNERS}
     # A receipt is a file beside a bundle: tests/verify/test_receipts.py.
-    of_receipts = {Code.RECEIPT, Code.RECEIPT_SUBJECT}
+    of_receipts = {Code.RECEIPT, Code.RECEIPT_SUBJECT, Code.RECEIPT_CLAIMS}
     # So is a statement about a key: tests/signing/test_key_statements.py.
     of_keys = {Code.KEY_REVOKED, Code.KEY_STATEMENT, Code.KEY_CONFLICT}
     # And a time stamp: tests/signing/test_timestamps.py.

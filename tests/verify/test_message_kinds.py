@@ -33,7 +33,7 @@ from repropack.verify.receipts import read_receipt, receipt_payload
 from repropack.verify.reveal.authors import check_author_reveal, reveal_payload
 from repropack.verify.reveal.refusal import RevealRefusedError
 from tests.verify.release_builder import simple
-from tests.verify.test_receipts import HERE, report
+from tests.verify.test_receipts import CLAIMS, HERE, report
 
 A, B = (SigningKey(Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32)) for n in (31, 32))
 NOW: Final = "2026-01-02T03:04:05Z"
@@ -91,7 +91,7 @@ def read_release(data: bytes, release: Path, digest: str) -> None:
 
 
 def read_as_receipt(data: bytes, release: Path, digest: str) -> None:
-    read_receipt(data, "it", TrustPolicy(), manifest_sha256=digest)
+    read_receipt(data, "it", TrustPolicy(), manifest_sha256=digest, claims=CLAIMS)
 
 
 def read_as_reveal(data: bytes, release: Path, digest: str) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from in_toto_attestation.v1 import resource_descriptor_pb2, statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement as TheirStatement
 from jsonschema import Draft202012Validator
+from msgspec import structs
 from securesystemslib.dsse import Envelope as TheirEnvelope
 from securesystemslib.signer._key import SSlibKey
 
@@ -42,6 +43,7 @@ from repropack.signing.keyring import Keyring
 from repropack.signing.keys import SigningKey
 from repropack.signing.policy import TrustPolicy
 from repropack.signing.trusted import TrustedSigner
+from repropack.verify.claims import printable
 from repropack.verify.receipts import (
     CheckedReceipt,
     Stack,
@@ -65,13 +67,15 @@ A, B, C = (
 )
 
 
-def claimed(verdict: Verdict, metric: str = "accuracy") -> ClaimResult:
+def claimed(
+    verdict: Verdict, metric: str = "accuracy", mode: ClaimMode = ClaimMode.EVALUATE
+) -> ClaimResult:
     source = MetricSource(importer="json", path="{project}/m.json", key=f"/{metric}")
     claim = Claim(
         metric=metric,
         source=source,
         expected=0.9,
-        mode=ClaimMode.EVALUATE,
+        mode=mode,
         tolerance=Absolute(within=0.01),
     )
     return ClaimResult(claim=claim, verdict=verdict, fresh=0.9, sentence="")
@@ -88,11 +92,20 @@ def report(verdict: Verdict = Verdict.REPRODUCED, *claims: ClaimResult) -> Repor
         signer=SignerReport(fingerprint="SHA256:x", status=SignerStatus.TRUSTED),
         mode="evaluate",
         steps=(),
+        repetitions=1,
         claims=claims or (claimed(verdict), claimed(verdict, "loss")),
         differences=(Difference(subject="processor", recorded="EPYC", present="Xeon"),),
         isolation=Isolation(kind="bubblewrap", summary="no network"),
         tool="repropack 0.1.0",
     )
+
+
+CLAIMS: Final = tuple(
+    claimed(Verdict.REPRODUCED, metric, mode).claim
+    for metric in ("accuracy", "loss")
+    for mode in ClaimMode
+)
+"""What the bundle claims: each number in each mode."""
 
 
 def receipt(
@@ -102,7 +115,11 @@ def receipt(
 
 
 def read(
-    data: bytes, *, trusted: tuple[SigningKey, ...] = (), own: tuple[SigningKey, ...] = ()
+    data: bytes,
+    *,
+    trusted: tuple[SigningKey, ...] = (),
+    own: tuple[SigningKey, ...] = (),
+    claims: Sequence[Claim] = CLAIMS,
 ) -> CheckedReceipt:
     policy = TrustPolicy(
         trusted=tuple(
@@ -114,6 +131,7 @@ def read(
         "a.receipt",
         policy,
         manifest_sha256=DIGEST,
+        claims=claims,
         bundle_signers=frozenset(key.public.fingerprint for key in own),
     )
 
@@ -132,7 +150,8 @@ def test_a_receipt_says_what_was_checked_and_how() -> None:
         "accuracy {project}/m.json /accuracy",
         "loss {project}/m.json /loss",
     )
-    assert checked.facts.mode == "evaluate"
+    assert checked.facts.mode is ClaimMode.EVALUATE
+    assert (checked.facts.repetitions, checked.facts.seeds) == (1, ())
     assert checked.facts.platform == "Linux x86_64"
     assert checked.facts.isolation == "bubblewrap"
     assert checked.facts.differences[0].present == "Xeon"
@@ -183,7 +202,10 @@ def test_what_was_not_compared_is_not_signed() -> None:
 def test_claims_of_one_name_stay_apart() -> None:
     two = (claimed(Verdict.REPRODUCED), claimed(Verdict.REPRODUCED))
     data = seal(receipt_payload(report(Verdict.REPRODUCED, *two), HERE, NOW), A)
-    assert len(set(read(data).result.passed_tests)) == 2
+    twice = [one.claim for one in two]
+    assert len(set(read(data, claims=twice).result.passed_tests)) == 2
+    with pytest.raises(DefectError, match=Code.RECEIPT_CLAIMS.code):
+        read(data, claims=twice[:1])
 
 
 def set_at(*path: Any) -> Callable[[Any], object]:
@@ -197,6 +219,8 @@ def set_at(*path: Any) -> Callable[[Any], object]:
     return change
 
 
+ACCURACY: Final = "accuracy {project}/m.json /accuracy"
+LOSS: Final = "loss {project}/m.json /loss"
 ANNOTATIONS: Final = ("predicate", "configuration", 0, "annotations")
 
 
@@ -222,6 +246,13 @@ ANNOTATIONS: Final = ("predicate", "configuration", 0, "annotations")
         (set_at(*ANNOTATIONS, "verdict", "INCONCLUSIVE"), Code.RECEIPT),
         (set_at(*ANNOTATIONS, "version", 2), Code.RECEIPT),
         (set_at(*ANNOTATIONS, "mode", "no-run"), Code.RECEIPT),
+        (set_at(*ANNOTATIONS, "mode", "retrain_new_seed"), Code.RECEIPT),
+        (set_at(*ANNOTATIONS, "seeds", ["7"]), Code.RECEIPT),
+        (set_at(*ANNOTATIONS, "seeds", ["x"]), Code.RECEIPT),
+        (set_at(*ANNOTATIONS, "repetitions", 0), Code.RECEIPT),
+        (set_at("predicate", "passedTests", ["moon landing"]), Code.RECEIPT_CLAIMS),
+        (set_at("predicate", "passedTests", [ACCURACY]), Code.RECEIPT_CLAIMS),
+        (set_at("predicate", "passedTests", [ACCURACY, LOSS, "moon"]), Code.RECEIPT_CLAIMS),
         (set_at(*ANNOTATIONS, "checked", "yesterday"), Code.RECEIPT),
         (set_at(*ANNOTATIONS, "extra", 1), Code.RECEIPT),
     ],
@@ -269,6 +300,54 @@ def test_three_parties_on_two_platforms() -> None:
     assert set(result.established) == {A.public.fingerprint, C.public.fingerprint}
 
 
+def of_mode(key: SigningKey, mode: ClaimMode, *seeds: str) -> bytes:
+    results = [claimed(Verdict.REPRODUCED, metric, mode) for metric in ("accuracy", "loss")]
+    whole = structs.replace(
+        report(Verdict.REPRODUCED, *results), seeds=seeds, repetitions=len(seeds) or 1
+    )
+    return seal(receipt_payload(whole, HERE, NOW), key)
+
+
+def test_a_receipt_of_new_seeds_names_them() -> None:
+    data = of_mode(A, ClaimMode.RETRAIN_NEW_SEED, "8", "9")
+    facts = read(data).facts
+    assert (facts.mode, facts.repetitions) == (ClaimMode.RETRAIN_NEW_SEED, 2)
+    assert facts.seeds == ("8", "9")
+    for wrong in (("8", "8"), ()):
+        with pytest.raises(DefectError) as caught:
+            read(of_mode(A, ClaimMode.RETRAIN_NEW_SEED, *wrong))
+        assert caught.value.finding.code is Code.RECEIPT
+
+
+def test_a_receipt_of_a_mode_in_which_nothing_is_claimed_is_refused() -> None:
+    evaluations = [claim for claim in CLAIMS if claim.mode is ClaimMode.EVALUATE]
+    read(of_mode(A, ClaimMode.EVALUATE), claims=evaluations)
+    with pytest.raises(DefectError) as caught:
+        read(of_mode(A, ClaimMode.RETRAIN_SAME_SEED), claims=evaluations)
+    assert caught.value.finding.code is Code.RECEIPT_CLAIMS
+    assert caught.value.finding.expected.endswith("in the mode retrain_same_seed")
+
+
+def test_hostile_names_of_claims_are_the_same_in_receipt_and_bundle() -> None:
+    names = ("\x1b[2J", "\u202e", "x" * 5000, "a (2)", "a", "a", "a (2)")
+    results = [claimed(Verdict.REPRODUCED, name) for name in names]
+    raw = [one.claim for one in results]
+    shown = [structs.replace(one, claim=printable(one.claim)) for one in results]
+    data = seal(receipt_payload(report(Verdict.REPRODUCED, *shown), HERE, NOW), A)
+    tests = read(data, claims=raw).result.passed_tests
+    assert len(set(tests)) == len(names)
+    assert "\x1b" not in "".join(tests)
+
+
+def test_a_stack_says_who_reproduced_it_in_which_way() -> None:
+    same, new = ClaimMode.RETRAIN_SAME_SEED, ClaimMode.RETRAIN_NEW_SEED
+    result = stack([read(one) for one in (receipt(A), of_mode(A, same), of_mode(B, new, "8"))])
+    assert result.modes == {
+        A.public.fingerprint: (ClaimMode.EVALUATE, same),
+        B.public.fingerprint: (new,),
+    }
+
+
 def test_a_key_that_signs_one_receipt_thrice_counts_once() -> None:
     thrice = seal(receipt_payload(report(), HERE, NOW), A, A, A)
     assert len(stack([read(thrice)]).reproduced) == 1
@@ -312,7 +391,7 @@ def test_nothing_is_not_good() -> None:
 def test_a_name_with_escapes_reaches_no_screen(tmp_path: Path) -> None:
     del tmp_path
     with pytest.raises(DefectError) as caught:
-        read_receipt(b"{}", "\x1b[2J", TrustPolicy(), manifest_sha256=DIGEST)
+        read_receipt(b"{}", "\x1b[2J", TrustPolicy(), manifest_sha256=DIGEST, claims=CLAIMS)
     assert "\x1b" not in str(caught.value)
 
 
@@ -326,7 +405,9 @@ def test_what_a_revoked_key_says_counts_neither_way(
     policy = TrustPolicy(
         trusted=(TrustedSigner(name="lab", fingerprint=A.public.fingerprint),), keyring=known
     )
-    checked = read_receipt(receipt(A, verdict), "a.receipt", policy, manifest_sha256=DIGEST)
+    checked = read_receipt(
+        receipt(A, verdict), "a.receipt", policy, manifest_sha256=DIGEST, claims=CLAIMS
+    )
     assert [s.status for s in checked.signers] == [SignerStatus.REVOKED]
     result = stack([checked])
     assert (result.reproduced, result.failed, result.independent) == ((), (), ())
@@ -350,7 +431,12 @@ def test_keys_of_one_holder_are_one_party() -> None:
         return stack(
             [
                 read_receipt(
-                    receipt(key), "a", policy, manifest_sha256=DIGEST, bundle_signers=signers
+                    receipt(key),
+                    "a",
+                    policy,
+                    manifest_sha256=DIGEST,
+                    claims=CLAIMS,
+                    bundle_signers=signers,
                 )
                 for key in (A, B)
             ]
