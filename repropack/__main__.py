@@ -43,6 +43,7 @@ def main() -> None:
     try:
         if interruptible:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        _check_working_directory()
         status = _call(command_line)
         sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as ended:
@@ -87,6 +88,19 @@ def main() -> None:
         sys.exit(3)
 
 
+def _check_working_directory() -> None:
+    """Refuses to work in a directory that is gone: each command would stumble somewhere else."""
+    from repropack.errors import UsageError
+
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            f"the working directory cannot be used: {error.strerror}",
+            advice="change to one that is there",
+        ) from error
+
+
 def _call(command_line: click.Group) -> object:
     """Runs the command; as `main` of click, which ends with 1 where our reader has gone.
 
@@ -104,11 +118,19 @@ def _call(command_line: click.Group) -> object:
 def _keep_apart() -> None:
     """Takes the user's own modules off our search path: a `click.py` of hers is for her command."""
     ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    hers = {os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
+    hers = {_absolute(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p}
     with contextlib.suppress(OSError):
         # `python -m repropack` puts the working directory first.
         hers.add(os.getcwd())
-    sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") not in hers - {ours}]
+    sys.path[:] = [p for p in sys.path if _absolute(p) not in hers - {ours}]
+
+
+def _absolute(path: str) -> str:
+    """As `abspath`; where the working directory is gone, what is relative leads nowhere."""
+    try:
+        return os.path.abspath(path or ".")
+    except OSError:
+        return path
 
 
 def _open_standard_files() -> None:

@@ -388,7 +388,16 @@ def _key(key: Callable[[], str]) -> Check:
 
 
 def _cache(variables: Mapping[str, str]) -> Check:
-    size = sum(one.size for one in contents(variables))
+    try:
+        size = sum(one.size for one in contents(variables))
+    except OSError as error:
+        return Check(
+            name="cache",
+            state=State.OPTIONAL,
+            found=f"{error.filename}: {error.strerror}",
+            purpose="packages that were downloaded (verify)",
+            advice="name another place by XDG_CACHE_HOME",
+        )
     return Check(
         name="cache",
         state=State.GOOD,

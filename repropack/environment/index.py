@@ -47,6 +47,11 @@ _CERTIFICATES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Variables that name a certificate file for pip but not for uv."""
 
 
+_MEND: Final = (
+    "mend it, or move it away; UV_NO_CONFIG=1 and PIP_CONFIG_FILE=/dev/null pass over files"
+)
+
+
 class IndexSettings(Struct, frozen=True, kw_only=True):
     """The places that packages come from.
 
@@ -84,9 +89,19 @@ def load_index_settings(environ: Mapping[str, str]) -> IndexSettings:
         environ: The user's environment variables; its `HOME` and `XDG_*` say where files are.
 
     Raises:
-        UsageError: A configuration file cannot be read or is malformed.
+        UsageError: A configuration file cannot be read or is malformed, or an address is.
     """
-    return _from_uv(environ) or _from_pip(environ)
+    try:
+        settings = _from_uv(environ) or _from_pip(environ)
+        for address in (*settings.extra_index_urls, *settings.find_links, settings.index_url or ""):
+            urlsplit(address)
+    except ValueError as error:
+        # Not the address itself, which may hold a password.
+        raise UsageError(
+            f"an address of packages in the configuration of uv or pip is none: {error}",
+            advice=_MEND,
+        ) from None
+    return settings
 
 
 def uv_arguments(settings: IndexSettings) -> list[str]:
@@ -252,7 +267,9 @@ def _from_pip(environ: Mapping[str, str]) -> IndexSettings:
         try:
             parser.read_string(path.read_text("utf-8"), source=str(path))
         except (OSError, ValueError, configparser.Error) as error:
-            raise UsageError(f"{path} cannot be read as pip's configuration") from error
+            raise UsageError(
+                f"{path} cannot be read as pip's configuration", advice=_MEND
+            ) from error
         for section, values in sections.items():
             if parser.has_section(section):
                 values.update(
@@ -317,7 +334,7 @@ def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as uv's configuration") from error
+        raise UsageError(f"{path} cannot be read as uv's configuration", advice=_MEND) from error
 
 
 def _table(value: object) -> dict[str, Any]:

@@ -129,3 +129,17 @@ def test_a_directory_that_cannot_be_written_has_advice_that_helps(
         "run: records and kept outputs": "they are kept in the project: work where you can write "
         "and there is room; `repropack gc` removes what no run needs",
     }
+
+
+def test_what_is_broken_stops_no_other_check(bare_project: Project, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("[[[")
+    variables = {"XDG_CACHE_HOME": str(file), "UV_CONFIG_FILE": str(file)}
+    done = bare_project.repropack("doctor", "--json", variables=variables)
+    assert done.returncode == 1, done.stdout + done.stderr
+    checks = by_name(done.stdout)
+    assert checks["uv"]["state"] == "missing"
+    assert str(file) in checks["uv"]["found"]
+    assert checks["cache"]["state"] == "optional"
+    assert "room" in checks
+    assert all(check["advice"] for check in checks.values() if check["state"] != "good")

@@ -162,3 +162,21 @@ def test_each_exit_status_has_a_line_in_the_help(project: Project, name: str) ->
     at = lines.index("  Exit status:")
     assert lines[at + 1].startswith("    0  ")
     assert any(line.startswith("    1  ") for line in lines[at:])
+
+
+def test_a_working_directory_that_is_gone_is_said(project: Project, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, runpy, sys; os.rmdir(os.getcwd()); sys.argv[1:] = ['doctor']; "
+    code += "sys.path.insert(0, 'relative'); runpy.run_module('repropack', run_name='__main__')"
+    environment = {**project.environment, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=gone, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        "repropack: the working directory cannot be used: No such file or directory; "
+        "change to one that is there"
+    )
+    assert "Traceback" not in done.stderr

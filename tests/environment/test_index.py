@@ -163,8 +163,29 @@ def test_uv_files_are_read(environ: dict[str, str], home: Path, tmp_path: Path) 
 @pytest.mark.parametrize("name", [".config/uv/uv.toml", ".config/pip/pip.conf"])
 def test_a_malformed_file_is_named(environ: dict[str, str], home: Path, name: str) -> None:
     write(home / name, "[global\nindex-url")
-    with pytest.raises(UsageError, match=name):
+    with pytest.raises(UsageError, match=name) as caught:
         load_index_settings(environ)
+    assert "UV_NO_CONFIG=1" in caught.value.advice
+    passed_over = {**environ, "UV_NO_CONFIG": "1", "PIP_CONFIG_FILE": os.devnull}
+    assert load_index_settings(passed_over) == IndexSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("UV_DEFAULT_INDEX", "{}"),
+        ("UV_INDEX", "own={}"),
+        ("UV_INDEX", "https://mirror.example/simple {}"),
+        ("PIP_FIND_LINKS", "{}"),
+    ],
+)
+def test_a_malformed_address_is_refused_without_being_shown(
+    environ: dict[str, str], name: str, form: str
+) -> None:
+    address = form.format("http://zoe:hunter2@[mirror/simple")
+    with pytest.raises(UsageError, match="address") as caught:
+        load_index_settings({**environ, name: address})
+    assert "hunter2" not in caught.value.message + caught.value.advice
 
 
 SECRET = IndexSettings(
