@@ -107,6 +107,9 @@ _KERNEL_SETTING: Final = re.compile(
     r"|.* (?:num_threads|num_interop_threads|cpu_capability|\w+_op_threads|parallel|config)"
 )
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*(?: \(|$)")
+_LOADER: Final = "torch.utils.data.DataLoader"
+"""Numbers of workers, batches and their order are settings of the training, like its arguments."""
+
 _FRAMEWORKS: Final = ("numpy", "scipy", "sklearn", "torch", "jax", "tensorflow")
 """Modules that a record has settings of; their versions stand among the packages already."""
 _SEED: Final = re.compile(r"(?i).*(?:seed|random[_-]?state)")
@@ -296,7 +299,7 @@ def _with_environment(facts: Facts, environment: Environment, machine: Machine) 
                 # Stands among the packages already.
                 continue
             subject = f"{library} {name}"
-            if _SEED.fullmatch(name):
+            if _SEED.fullmatch(name) or library.startswith(_LOADER):
                 # Of a framework that nobody seeded it is another one each time.
                 facts.settings[subject] = value
                 continue

@@ -659,6 +659,91 @@ def test_each_library_that_computes_is_told_by_its_file(bench: Bench) -> None:
     assert process.numerics["python"]["sys_version"] == sys.version
 
 
+LOADING = """
+import torch
+from torch.utils.data import DataLoader
+data = list(range(8))
+def begin(worker):
+    pass
+def train():
+    generator = torch.Generator()
+    generator.manual_seed(77)
+    for _ in range(3):
+        loader = DataLoader(data, batch_size=4, shuffle=True, num_workers=2, generator=generator,
+                            worker_init_fn=begin)
+        assert len(list(loader)) == 2
+train()
+validation = DataLoader(data, batch_size=8)
+"""
+
+# What torch has of this, by the same names, for machines without it.
+LOADER = """
+import os
+class Generator:
+    def manual_seed(self, seed): self.seed = seed
+    def initial_seed(self): return self.seed
+class RandomSampler:
+    def __init__(self, generator): self.generator = generator
+class SequentialSampler: pass
+class BatchSampler: pass
+class DataLoader:
+    def __init__(self, data, batch_size=1, shuffle=False, num_workers=0, generator=None,
+                 worker_init_fn=None):
+        self.batch_size, self.num_workers, self.generator = batch_size, num_workers, generator
+        self.drop_last = self.persistent_workers = False
+        self.prefetch_factor = 2 if num_workers else None
+        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, None
+        self.sampler = RandomSampler(generator) if shuffle else SequentialSampler()
+        self.batch_sampler = BatchSampler()
+    def __iter__(self):
+        return start(self)
+def start(loader):
+    for _ in range(loader.num_workers):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    return iter([1, 2])
+"""
+
+
+@pytest.mark.parametrize("real", [True, False], ids=["torch", "its names"])
+@each_interpreter
+def test_data_loaders_are_told_as_they_were(bench: Bench, python: str, real: bool) -> None:
+    if real:
+        found = subprocess.run([python, "-c", "import torch"], capture_output=True)
+        if found.returncode:
+            pytest.skip("no torch there")
+    else:
+        place = bench.work / "torch/utils/data"
+        place.mkdir(parents=True)
+        (place / "dataloader.py").write_text(LOADER)
+        (place / "__init__.py").write_text("from torch.utils.data.dataloader import DataLoader")
+        (place.parent / "__init__.py").write_text("")
+        (place.parents[1] / "__init__.py").write_text(
+            "from torch.utils.data.dataloader import Generator"
+        )
+    done = bench.run(LOADING, python=python)
+    assert (done.returncode, done.stderr) == (0, "")
+    main = next(p for p in bench.seen if "python" in p.numerics)
+    training, validation = (main.numerics[f"torch.utils.data.DataLoader{n}"] for n in ("", " 2"))
+    assert training == {
+        "batch_size": "4",
+        "num_workers": "2",
+        "drop_last": "False",
+        "prefetch_factor": "2",
+        "persistent_workers": "False",
+        "sampler": "RandomSampler",
+        "batch_sampler": "BatchSampler",
+        "sampler_seed": "77",
+        "generator_seed": "77",
+        "worker_init_fn": "given",
+    }
+    assert (validation["batch_size"], validation["num_workers"]) == ("8", "0")
+    assert validation["sampler"] == "SequentialSampler"
+    assert "generator_seed" not in validation
+
+
 def test_whether_the_global_generator_of_numpy_was_seeded(bench: Bench) -> None:
     pytest.importorskip("numpy")
     for script, told in (

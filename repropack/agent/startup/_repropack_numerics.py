@@ -8,18 +8,24 @@ It is asked when a process ends, and only about libraries that the program has l
 import sys
 
 
-def settings(members):
+def settings(members, loaders):
     """By library, its settings by name.
 
     Args:
         members: What a module holds, without waking one that loads itself on the first access.
+        loaders: The settings of data loaders that were seen when their workers began.
     """
     import warnings
 
     with warnings.catch_warnings():
         # Reading a deprecated setting is our doing, not the program's.
         warnings.simplefilter("ignore")
-        return _ask(members)
+        told = _ask(members)
+        # Those of a script are still there; those of a function that has returned are not.
+        note_loaders(list(members(sys.modules.get("__main__")).values()), loaders)
+        for number, found in enumerate(loaders, 1):
+            told["torch.utils.data.DataLoader" + (" %d" % number if number > 1 else "")] = found
+        return told
 
 
 def _flat(text):
@@ -46,6 +52,78 @@ def _global_generator(_numpy):
 
 def _named(dependency):
     return "%s %s" % (dependency.get("name"), dependency.get("version"))
+
+
+# ------------------------------------------------------------------ data loaders of torch
+
+_LOADERS = "torch.utils.data.dataloader"
+
+_MOST_LOADERS = 8
+"""Data loaders that are told apart: a search over settings makes hundreds."""
+
+_DEEP = 15
+"""Calls between the fork of a worker and the data loader that it is for."""
+
+
+def note_loaders(candidates, found):
+    """Adds the settings of data loaders among some values to those that were found before."""
+    kind = getattr(sys.modules.get(_LOADERS), "DataLoader", None)
+    for value in candidates:
+        if kind is not None and issubclass(type(value), kind):
+            told = {}
+            for name, getter in _LOADER.items():
+                try:
+                    setting = getter(value)
+                except Exception:
+                    continue
+                if setting is not None:
+                    told[name] = str(setting)
+            if told not in found and len(found) < _MOST_LOADERS:
+                found.append(told)
+
+
+def loaders_of(frame, found):
+    """Adds the data loader whose worker is about to be forked. Reads what is there, and no more."""
+    if _LOADERS not in sys.modules:
+        return
+    for _ in range(_DEEP):
+        if frame is None:
+            return
+        if frame.f_globals.get("__name__") == _LOADERS:
+            note_loaders(list(frame.f_locals.values()), found)
+        frame = frame.f_back
+
+
+def _class_of(value):
+    """The name of a class of torch; those of the program are its own business."""
+    kind = type(value)
+    return kind.__name__ if kind.__module__.startswith("torch.") else "of the program"
+
+
+def _seed_of(generator):
+    return None if generator is None else generator.initial_seed()
+
+
+_LOADER = {
+    "batch_size": lambda m: m.batch_size,
+    "num_workers": lambda m: m.num_workers,
+    "drop_last": lambda m: m.drop_last,
+    "prefetch_factor": lambda m: m.prefetch_factor,
+    "persistent_workers": lambda m: m.persistent_workers,
+    # `shuffle=True` is a RandomSampler. It and a sampler of ranks may have seeds of their own.
+    "sampler": lambda m: _class_of(m.sampler),
+    "batch_sampler": lambda m: _class_of(m.batch_sampler),
+    "sampler_seed": lambda m: (
+        m.sampler.__dict__["seed"]
+        if "seed" in m.sampler.__dict__
+        else _seed_of(m.sampler.__dict__.get("generator"))
+    ),
+    "generator_seed": lambda m: _seed_of(m.generator),
+    "worker_init_fn": lambda m: "none" if m.worker_init_fn is None else "given",
+    "start_method": lambda m: (
+        None if m.multiprocessing_context is None else m.multiprocessing_context.get_start_method()
+    ),
+}
 
 
 # ------------------------------------------------------------------ libraries, each by its file

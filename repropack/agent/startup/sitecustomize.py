@@ -460,8 +460,15 @@ def _start():
         program, command, _working_directory, environment = arguments
         on_program(program, command, environment)
 
+    loaders = []
+
+    def on_fork(_arguments):
+        # The frames: this, the hook, the caller.
+        loaders_of(frame(2), loaders)
+
     events = {
         "open": on_open,
+        "os.fork": on_fork,
         "os.rename": on_rename,
         "os.remove": on_remove,
         "os.truncate": on_truncate,
@@ -492,7 +499,7 @@ def _start():
             told = {
                 "modules": _modules(os.path.dirname(os.__file__) + "/", started_in, normpath),
                 "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
-                "numerics": settings(_members) if numerics else {},
+                "numerics": settings(_members, loaders) if numerics else {},
                 "mapped": [
                     path
                     for path in _still_open(posix, fcntl)
@@ -518,7 +525,8 @@ def _start():
                 return
 
     # Now, for at the end the program may be in another root, or another user.
-    settings = _loaded("_repropack_numerics")["settings"]
+    numerical = _loaded("_repropack_numerics")
+    settings, loaders_of = numerical["settings"], numerical["loaders_of"]
     note()
     sys.addaudithook(hook)
     os.register_at_fork(after_in_child=after_fork)
