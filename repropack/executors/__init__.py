@@ -62,6 +62,7 @@ class JobEnd(Struct, frozen=True, kw_only=True):
         out_of_room: Whether it was ended because the disk was nearly full.
         enough: Whether it was ended because it had done enough.
         seconds: How long it ran.
+        cut: The streams (`stdout`, `stderr`) of which not all could be kept.
     """
 
     status: int | None
@@ -70,6 +71,7 @@ class JobEnd(Struct, frozen=True, kw_only=True):
     seconds: float
     out_of_room: bool = False
     enough: bool = False
+    cut: tuple[str, ...] = ()
 
 
 class Executor(Protocol):

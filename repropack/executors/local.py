@@ -47,7 +47,7 @@ class LocalExecutor:
                 open(job.stdout, "xb", buffering=0) as out,
                 open(job.stderr, "xb", buffering=0) as err,
             ):
-                return _execute(job, {"stdout": out, "stderr": err})
+                return _execute(job, (_Log("stdout", out), _Log("stderr", err)))
         except OSError as error:
             raise RepropackError(
                 f"{job.argv[0]} could not be executed with its output kept: {error}"
@@ -61,20 +61,22 @@ class _Log:
         self.name = name
         self._file = file
         self._room = MAX_LOG
+        self.cut = False
 
     def write(self, data: bytes) -> None:
-        if self._room <= 0:
+        if self.cut:
             return
         kept = data[: self._room]
-        self._room -= len(data)
-        if self._room <= 0:
+        self._room -= len(kept)
+        if len(kept) < len(data):
             kept += _CUT
+            self.cut = True
         view = memoryview(kept)
         while view:
             view = view[self._file.write(view) :]
 
 
-def _execute(job: Job, files: dict[str, BinaryIO]) -> JobEnd:
+def _execute(job: Job, logs: tuple[_Log, _Log]) -> JobEnd:
     started = time.monotonic()
     with subprocess.Popen(
         job.argv,
@@ -87,7 +89,7 @@ def _execute(job: Job, files: dict[str, BinaryIO]) -> JobEnd:
         start_new_session=True,
     ) as child:
         try:
-            ended = _follow(job, child, files, started)
+            ended = _follow(job, child, logs, started)
         finally:
             # Also on Ctrl-C and on a full disk: the group is ended before anything is raised.
             _signal_group(child, signal.SIGKILL)
@@ -100,6 +102,7 @@ def _execute(job: Job, files: dict[str, BinaryIO]) -> JobEnd:
         out_of_room=ended.out_of_room,
         enough=ended.enough,
         seconds=time.monotonic() - started,
+        cut=tuple(log.name for log in logs if log.cut),
     )
 
 
@@ -112,7 +115,7 @@ class _Ended:
 
 
 def _follow(
-    job: Job, child: subprocess.Popen[bytes], files: dict[str, BinaryIO], started: float
+    job: Job, child: subprocess.Popen[bytes], logs: tuple[_Log, _Log], started: float
 ) -> _Ended:
     """Passes the output on until the command has ended."""
     ended = _Ended()
@@ -125,9 +128,9 @@ def _follow(
         stack.callback(os.close, end)
         selector = stack.enter_context(selectors.DefaultSelector())
         selector.register(end, selectors.EVENT_READ)
-        for name, pipe in (("stdout", child.stdout), ("stderr", child.stderr)):
+        for log, pipe in zip(logs, (child.stdout, child.stderr), strict=True):
             if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, _Log(name, files[name]))
+                selector.register(pipe, selectors.EVENT_READ, log)
         running = True
         drained_by: float | None = None
         while running or len(selector.get_map()) > 0:

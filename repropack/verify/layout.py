@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -200,6 +201,9 @@ def open_material(
         maker = _maker(repeated, origin.path, material.sha256)
         try:
             try:
+                if path not in maker.names:
+                    # What lies there came with its code: the repetition did not make it.
+                    raise FileNotFoundError(errno.ENOENT, "not written again", path)
                 return open_beneath(maker.project, path)
             except FileNotFoundError:
                 anew = _named_anew(maker, origin.path)
@@ -211,7 +215,7 @@ def open_material(
                 Finding(
                     code=Code.RUN_FAILED,
                     subject=f"run {_number(origin.run, conditions)}",
-                    found=f"no file {path}",
+                    found=f"{path} was not written",
                     expected="the file that is read later",
                 )
             ) from error

@@ -256,6 +256,8 @@ def _repeat_segment(
     )
     if not end.enough:
         check_end(which, segment, end, logs, conditions.work)
+    for stream in end.cut:
+        conditions.tell(f"{which} printed too much on {stream}: no number is read from it")
     try:
         after = scan(project)
     except OSError as error:
@@ -271,8 +273,9 @@ def _repeat_segment(
     read = read_run_metrics(
         [(path, after.files[name].size) for path, name in names.items() if name in written],
         lambda path: read_beneath(project, names[path], limit=MAX_METRIC_FILE),
-        stdout=logs[0],
-        stderr=logs[1],
+        # What stands before a cut is no final number.
+        stdout=None if "stdout" in end.cut else logs[0],
+        stderr=None if "stderr" in end.cut else logs[1],
         logged=_read_log(project, metric_log),
     )
     processes = observed_processes(project, said)

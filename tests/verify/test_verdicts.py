@@ -18,6 +18,7 @@ from repropack.canonical import decode
 from repropack.digest import sha256_hex
 from repropack.environment.lock import LockedPackage, write_lock
 from repropack.errors import UsageError
+from repropack.executors import local
 from repropack.model import (
     Absolute,
     ClaimMode,
@@ -25,6 +26,7 @@ from repropack.model import (
     Evidence,
     Material,
     MetricSource,
+    Origin,
     Outcome,
     Report,
     Role,
@@ -619,6 +621,49 @@ def test_retrain_takes_no_link_and_no_fifo_for_the_model(tmp_path: Path, made: s
     report = check(draft.write(), mode=Mode.RETRAIN)
     assert outcome(report) == INCONCLUSIVE
     assert codes(report) == {"RPK802"}
+
+
+def test_retrain_takes_no_model_that_only_came_with_the_code(tmp_path: Path) -> None:
+    draft = Draft(tmp_path)
+    model = b"0.91\n"
+    first = draft.add_run(
+        {"train.sh": "test -e out/model || echo 0.5 > out/model\n", "out/model": "0.91\n"},
+        "sh",
+        "train.sh",
+        artifacts={"out/model": model},
+    )
+    draft.add_run(
+        {"eval.sh": 'echo "accuracy: $(cat out/model)"\n'},
+        "sh",
+        "eval.sh",
+        materials=(
+            Material(
+                path="{project}/out/model",
+                size=len(model),
+                sha256=sha256_hex(model),
+                evidence=(Evidence.TRACE,),
+                origin=Origin(run=first, path="{project}/out/model"),
+            ),
+        ),
+    )
+    draft.add_claim(0.91, source=MetricSource(importer="console", path="stdout", key="accuracy"))
+    report = check(draft.write(), mode=Mode.RETRAIN)
+    assert outcome(report) == INCONCLUSIVE
+    assert codes(report) == {"RPK802"}
+    assert "out/model was not written" in report.reason
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_number_before_the_cut_of_a_log_is_not_the_final_one(
+    tmp_path: Path, stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "MAX_LOG", 1000)
+    for size, expected in ((100, REPRODUCED), (2000, INCONCLUSIVE)):
+        draft = Draft(tmp_path / str(size))
+        script = f"(echo accuracy: 0.91; head -c {size} /dev/zero)"
+        draft.add_run({"run.sh": script + ("" if stream == "stdout" else " >&2")}, "sh", "run.sh")
+        draft.add_claim(0.91, source=MetricSource(importer="console", path=stream, key="accuracy"))
+        assert outcome(check(draft.write())) == expected
 
 
 # ---------------------------------------------------------------- environment
