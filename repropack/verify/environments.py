@@ -21,7 +21,7 @@ from repropack.environment.lock import select
 from repropack.environment.machine import describe_machine
 from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv
 from repropack.findings import Code, Finding
-from repropack.model import Difference, Distribution, Environment, Machine
+from repropack.model import Difference, Distribution, Environment, Machine, Python
 from repropack.sandbox import Sandbox
 from repropack.verify.installed_packages import check_packages
 from repropack.verify.other_versions import check_versions, with_versions
@@ -229,8 +229,7 @@ def _build_one(
                 code=Code.PYTHON_MISSING,
                 subject=f"Python {python.version}",
                 found="none of its series",
-                expected=f"{python.implementation} {python.version} on PATH; "
-                f"`uv python install {python.version}` gets it",
+                expected=_how_to_get(python),
             )
         )
         return None
@@ -264,6 +263,15 @@ def _build_one(
         interpreter_prefix=interpreter.prefix,
         recorded=recorded,
     )
+
+
+def _how_to_get(python: Python) -> str:
+    """What is missing, and the command that installs it where we know one."""
+    wanted = f"{python.implementation} {python.version} on PATH"
+    name = {"cpython": "", "pypy": "pypy@"}.get(python.implementation.lower())
+    if name is None:
+        return wanted
+    return f"{wanted}; `uv python install {name}{python.version.removesuffix('+')}` gets it"
 
 
 def _not_built(error: EnvironmentNotBuiltError) -> Finding:

@@ -776,6 +776,24 @@ def test_python_that_is_not_here(tmp_path: Path, version: str) -> None:
     assert "curl" not in report.reason.partition("expected")[2]
 
 
+@pytest.mark.parametrize(
+    ("implementation", "version", "advice"),
+    [
+        ("cpython", "3.4.10+", "cpython 3.4.10+ on PATH; `uv python install 3.4.10` gets it"),
+        ("pypy", "3.4.10", "pypy 3.4.10 on PATH; `uv python install pypy@3.4.10` gets it"),
+        ("evil; rm -rf ~", "3.4.10", "evil; rm -rf ~ 3.4.10 on PATH"),
+    ],
+)
+def test_how_to_get_python_is_a_command_that_does(
+    tmp_path: Path, implementation: str, version: str, advice: str
+) -> None:
+    draft = simple(tmp_path)
+    draft.environments["environment"] = python_environment(version, implementation=implementation)
+    report = check(draft.write())
+    assert codes(report) == {"RPK602"}
+    assert report.findings[-1].expected == advice
+
+
 def test_work_directory_is_kept_on_request(tmp_path: Path) -> None:
     bundle = simple(tmp_path).write()
     report = verify(
