@@ -57,6 +57,7 @@ from repropack.capture.preparation import Prepared, is_inside, plain, recorded_p
 from repropack.capture.request import RunRequest
 from repropack.capture.tracing import TRACE_LOG, place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
+from repropack.environment.r_packages import loaded_r_packages
 from repropack.environment.whereabouts import whereabouts
 from repropack.errors import RepropackError
 from repropack.importers.run_metrics import MAX_LOGGED, RunMetrics, is_searched, read_run_metrics
@@ -197,7 +198,7 @@ def _observe(ended: EndedCommand) -> _Observed:
         parent = main.ppid if main is not None else parent
     unseen: list[str] = []
     if trace.whole:
-        for part in unseen_pythons(argv, processes, trace.programs):
+        for part in unseen_pythons(argv, processes, trace.programs, trace.read):
             gaps.add("environment", part)
     else:
         unseen = unseen_parts(
@@ -496,7 +497,7 @@ def _environments(
             elsewhere.append(f"Python {group[0].version} of {some(programs) or 'a command'}")
         found.append(
             UsedEnvironment(
-                environment=_keep_environment(ended, group, code),
+                environment=_keep_environment(ended, group, code, main=number == 0),
                 place=place,
                 programs=programs if len(groups) > 1 else (),
             )
@@ -521,19 +522,24 @@ def _place_of_environment(group: Sequence[ProcessObservation], prepared: Prepare
 
 
 def _keep_environment(
-    ended: EndedCommand, processes: Sequence[ProcessObservation], code: FoundCode
+    ended: EndedCommand,
+    processes: Sequence[ProcessObservation],
+    code: FoundCode,
+    *,
+    main: bool,
 ) -> str:
-    """Keeps the record of one environment; its digest."""
+    """Keeps the record of one environment; its digest. What R loaded stands in the main one."""
     store = ended.prepared.store
     described = describe_environment(processes, ended.environment, store.project)
-    main = main_process(processes)
+    speaker = main_process(processes)
     # One that was only asked, without a trace, does not say what it imported.
-    unknown = main is not None and main.pid == 0 and not ended.trace.whole
+    unknown = speaker is not None and speaker.pid == 0 and not ended.trace.whole
     virtual = described.python is not None and described.python.virtual
     return store.put(
         canonical.encode(
             structs.replace(
                 described,
+                r=loaded_r_packages(ended.trace.read) if main else (),
                 distributions=tuple(
                     structs.replace(
                         d,

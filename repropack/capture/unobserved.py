@@ -20,6 +20,7 @@ from repropack.capture.gaps import Gaps, some
 from repropack.capture.launchers import LAUNCHERS
 from repropack.capture.materials import Surroundings, is_broad, is_system
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk
+from repropack.environment.r_packages import loaded_r_packages
 from repropack.process import find_program
 from repropack.worktree import SKIPPED_DIRECTORIES
 
@@ -150,7 +151,10 @@ def _silent_pythons(
 
 
 def unseen_pythons(
-    argv: Sequence[str], processes: Sequence[ProcessObservation], programs: Sequence[str]
+    argv: Sequence[str],
+    processes: Sequence[ProcessObservation],
+    programs: Sequence[str],
+    read: Sequence[str],
 ) -> list[str]:
     """What a trace does not make up for: settings of Pythons without an agent.
 
@@ -158,9 +162,17 @@ def unseen_pythons(
         argv: The command.
         processes: What the agent saw.
         programs: What the trace saw being executed.
+        read: The files that it saw being read.
     """
     found = []
-    if others := sorted({os.path.basename(p) for p in programs} & _OTHER_LANGUAGES):
+    others = sorted({os.path.basename(p) for p in programs} & _OTHER_LANGUAGES)
+    if "R" in others and (loaded := loaded_r_packages(read)):
+        others.remove("R")
+        found.append(
+            f"R and the {len(loaded)} packages that it loaded are recorded by version; a "
+            "repetition does not install them, so a reader must have them"
+        )
+    if others:
         found.append(
             f"packages of {some(others)} are not recorded, only those of Python: name their "
             "versions where a reader finds them, such as in the README of the project"

@@ -201,6 +201,10 @@ def _show_environment(environment: Environment) -> None:
             f"{dim('python')}    {show(environment.python.version)}, "
             f"{plural(imported, 'package')} used of {len(environment.distributions)} installed"
         )
+    if environment.r:
+        version = next((one.version for one in environment.r if one.name == "base"), "")
+        loaded = plural(len(environment.r), "package")
+        say(f"{dim('R')}         {show(version or 'of unknown version')}, {loaded} loaded")
     gpus = ", ".join(machine.accelerators)
     say(
         f"{dim('machine')}   {show(machine.distribution)}, {show(machine.cpu)}, "

@@ -103,6 +103,7 @@ def coarse_environment(environment: Environment) -> Environment:
         python=None if environment.python is None else _coarse_python(environment.python),
         distributions=distributions,
         conda=tuple(_coarse_conda(package) for package in environment.conda),
+        r=tuple(replace(package, commit="") for package in environment.r),
         # Of packages and code in the bundle they say nothing new; of others, the names.
         modules=(),
         numerics={

@@ -219,10 +219,14 @@ def merge(one: Environment, other: Environment) -> Environment | None:
             msgspec.structs.replace(d, imported=False) for d in environment.distributions
         )
 
+    r = {**{package.name: package for package in other.r}, **{p.name: p for p in one.r}}
+    if any(r[package.name] != package for package in other.r):
+        return None
+    loaded = tuple(r[name] for name in sorted(r))
     if other.python is None:
-        return one
+        return msgspec.structs.replace(one, r=loaded)
     if one.python is None:
-        return other
+        return msgspec.structs.replace(other, r=loaded)
     if installation(one) != installation(other):
         return None
     imported = {d.name for d in (*one.distributions, *other.distributions) if d.imported}
@@ -232,5 +236,6 @@ def merge(one: Environment, other: Environment) -> Environment | None:
             msgspec.structs.replace(d, imported=d.name in imported) for d in one.distributions
         ),
         numerics={**other.numerics, **one.numerics},
+        r=loaded,
         modules=tuple(sorted({*one.modules, *other.modules})),
     )

@@ -47,6 +47,7 @@ from repropack.model.environment import (
     Environment,
     Machine,
     Python,
+    RPackage,
     Wheel,
 )
 from repropack.model.fields import (
@@ -189,6 +190,7 @@ __all__ = [
     "PackedRun",
     "Product",
     "Python",
+    "RPackage",
     "Receipt",
     "ReceiptConfiguration",
     "ReceiptFacts",

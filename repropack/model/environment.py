@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from repropack.model.fields import Record, Sha256, Size, SparseRecord
 
-__all__ = ["CondaPackage", "Distribution", "Environment", "Machine", "Python", "Wheel"]
+__all__ = ["CondaPackage", "Distribution", "Environment", "Machine", "Python", "RPackage", "Wheel"]
 
 
 class Wheel(Record, frozen=True, kw_only=True):
@@ -85,6 +85,22 @@ class CondaPackage(SparseRecord, frozen=True, kw_only=True):
     md5: str | None = None
 
 
+class RPackage(SparseRecord, frozen=True, kw_only=True):
+    """A package of R that was loaded; `base` has the version of R.
+
+    Attributes:
+        built: The version of R that it was installed with.
+        repository: Such as `CRAN`, where it says so.
+        commit: Of what was installed from version control.
+    """
+
+    name: str
+    version: str
+    built: str = ""
+    repository: str = ""
+    commit: str = ""
+
+
 class Machine(SparseRecord, frozen=True, kw_only=True):
     """Platform facts that can change results; no host, user or address among them.
 
@@ -116,6 +132,7 @@ class Environment(SparseRecord, frozen=True, kw_only=True):
             `{"torch": {"num_threads": "2"}}`.
         modules: Top-level modules that were imported, of distributions or of the project.
         conda: The packages of the interpreter's conda environment, where it is one.
+        r: The packages of R that were loaded, where a trace saw it.
     """
 
     version: Annotated[int, Meta(ge=1)]
@@ -125,3 +142,4 @@ class Environment(SparseRecord, frozen=True, kw_only=True):
     numerics: dict[str, dict[str, str]] = {}
     modules: tuple[str, ...] = ()
     conda: tuple[CondaPackage, ...] = ()
+    r: tuple[RPackage, ...] = ()

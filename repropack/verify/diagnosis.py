@@ -310,14 +310,17 @@ def _with_environment(facts: Facts, environment: Environment, machine: Machine) 
         artefacts=facts.artefacts,
         outcome=facts.outcome,
         settings=facts.settings,
-        packages={one.name: one.version for one in environment.distributions},
+        packages={
+            **{one.name: one.version for one in environment.distributions},
+            **{f"{one.name} (R)": one.version for one in environment.r},
+        },
         builds={one.name: _build_of(one) for one in environment.distributions},
         wheels={
             one.name: f"sha256:{one.archive.sha256[:12]}"
             for one in environment.distributions
             if one.archive is not None
         },
-        imported=frozenset(_imported(environment.distributions)),
+        imported=frozenset(_imported(environment)),
         devices=facts.devices,
         kernels=facts.kernels,
         platform=facts.platform,
@@ -325,8 +328,10 @@ def _with_environment(facts: Facts, environment: Environment, machine: Machine) 
     )
 
 
-def _imported(distributions: Iterable[Distribution]) -> Iterable[str]:
-    return (one.name for one in distributions if one.imported)
+def _imported(environment: Environment) -> Iterable[str]:
+    yield from (one.name for one in environment.distributions if one.imported)
+    # Of R only those are recorded that were loaded.
+    yield from (f"{one.name} (R)" for one in environment.r)
 
 
 # ---------------------------------------------------------------- differences and their order

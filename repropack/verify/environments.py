@@ -102,6 +102,15 @@ def build_environments(
     for number, directory in enumerate(needed, 1):
         specification = release.environments[directory]
         differences += _machine_differences(specification.environment.machine, compared)
+        if loaded := specification.environment.r:
+            version = next((one.version for one in loaded if one.name == "base"), loaded[0].built)
+            differences.append(
+                Difference(
+                    subject="R",
+                    recorded=f"{version}, {len(loaded)} packages loaded",
+                    present="not installed by this check: whatever this machine has",
+                )
+            )
         if specification.environment.python is None:
             built[directory] = BuiltEnvironment(
                 directory=None, interpreter_prefix=None, recorded=specification.environment
