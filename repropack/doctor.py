@@ -33,6 +33,7 @@ from repropack.sandbox import (
     find_sandbox,
     gpu_devices,
     probe,
+    why_not_shown,
 )
 
 __all__ = ["Check", "Place", "State", "diagnose"]
@@ -78,12 +79,14 @@ class Place(Struct, frozen=True, kw_only=True):
 
     Attributes:
         purpose: What for.
-        advice: What to do where it has no room or cannot be written.
+        advice: What to do where it has no room, cannot be written or not be shown.
+        shown: Whether executed code sees what is below it.
     """
 
     directory: Path
     purpose: str
     advice: str
+    shown: bool = False
 
 
 def diagnose(
@@ -412,11 +415,14 @@ def _room(place: Place) -> Check:
     there = next((p for p in (asked, *asked.parents) if p.is_dir()), Path("/"))
     free = shutil.disk_usage(there).free
     writable = os.access(there, os.W_OK)
-    good = free >= MIN_ROOM and writable
+    hidden = why_not_shown(str(asked)) if place.shown else None
+    good = free >= MIN_ROOM and writable and hidden is None
     return Check(
         name="room",
         state=State.GOOD if good else State.OPTIONAL,
-        found=f"{free / 1024**3:.1f} GiB free in {there}" + ("" if writable else ", not writable"),
+        found=f"{free / 1024**3:.1f} GiB free in {there}"
+        + ("" if writable else ", not writable")
+        + ("" if hidden is None else f", not to be shown in a sandbox: {hidden}"),
         purpose=place.purpose,
         advice="" if good else place.advice,
     )

@@ -46,6 +46,7 @@ def command(as_json: bool) -> int:
             directory=Path(tempfile.gettempdir()),
             purpose="verify: work directories (TMPDIR)",
             advice="name another place by TMPDIR",
+            shown=True,
         ),
         Place(
             directory=cache_directory(os.environ),

@@ -22,7 +22,7 @@ from repropack.sandbox.confined import (
 from repropack.sandbox.gpu import driver_libraries, gpu_devices
 from repropack.sandbox.landlock import Landlock, find_landlock
 from repropack.sandbox.seccomp import CallFilter, call_filter
-from repropack.sandbox.spec import Bind, Limits, SandboxSpec, usual_limits
+from repropack.sandbox.spec import Bind, Limits, SandboxSpec, usual_limits, why_not_shown
 
 __all__ = [
     "Bind",
@@ -46,4 +46,5 @@ __all__ = [
     "no_isolation",
     "probe",
     "usual_limits",
+    "why_not_shown",
 ]

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = ["SYSTEM", "Bind", "Limits", "SandboxSpec", "usual_limits"]
+__all__ = ["SYSTEM", "Bind", "Limits", "SandboxSpec", "usual_limits", "why_not_shown"]
 
 USUAL_FILE: Final = 1024**4
 """Bytes of a file: no checkpoint or data set that we know of is one file of a TiB."""
@@ -47,6 +47,16 @@ class Bind(Struct, frozen=True, kw_only=True):
     def in_system(self) -> bool:
         """Whether the code sees it anyway, as it does an interpreter in /usr."""
         return self.source == self.target and any(_beneath(self.source, top) for top in SYSTEM)
+
+
+def why_not_shown(directory: str) -> str | None:
+    """Why executed code cannot see what is below a directory at its own path; None where it can."""
+    below = os.path.join(directory, "x")
+    try:
+        Bind(source=below, target=below)
+    except ValueError as error:
+        return str(error).replace(below, directory)
+    return None
 
 
 class Limits(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from repropack.bundle import Access, Location, VerifiedBundle, open_bundle
-from repropack.errors import UsageError
+from repropack.errors import RepropackError, UsageError
 from repropack.escaping import show, show_command
 from repropack.executors import executor
 from repropack.findings import Code, DefectError, Finding
@@ -34,7 +34,14 @@ from repropack.model import (
 )
 from repropack.placeholders import PROJECT_DATA
 from repropack.reports.text import describe_signer
-from repropack.sandbox import Limits, NoSandbox, Sandbox, find_sandbox, usual_limits
+from repropack.sandbox import (
+    Limits,
+    NoSandbox,
+    Sandbox,
+    find_sandbox,
+    usual_limits,
+    why_not_shown,
+)
 from repropack.signing.policy import TrustPolicy
 from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, judge_all
@@ -295,6 +302,11 @@ def _repeat(
     sandbox = _sandbox() if request.sandbox else None
     if isinstance(sandbox, Finding):
         return ladder.undecided("execution", sandbox)
+    if sandbox is not None and (reason := why_not_shown(str(work.absolute()))) is not None:
+        raise RepropackError(
+            f"{work} cannot be shown in the sandbox: {reason}",
+            advice="name another place with TMPDIR",
+        )
 
     observer.tell("unpacking")
     unpacked = unpack_members(verified, work / "bundle", release.members_of(runs))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,6 +127,27 @@ def test_a_run_that_takes_all_inodes_is_ended(tmp_path: Path) -> None:
     last = done.stdout.splitlines()[-1]
     assert Code.NO_ROOM.title in last
     assert "files of 2000" in last
+
+
+def test_a_work_directory_that_no_sandbox_can_show_is_named(tmp_path: Path) -> None:
+    # In memory, because that is fast; but the sandbox has a /dev of its own.
+    bundle = simple(tmp_path, metrics("0.91")).write()
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="repropack-test-") as place:
+        environment = {**os.environ, "TMPDIR": place}
+        done, said = (
+            subprocess.run(
+                [sys.executable, "-m", "repropack", *words],
+                env=environment, cwd=Path(__file__).parents[2],
+                capture_output=True, text=True, check=False,
+            )
+            for words in (["verify", bundle, "--signer", AUTHOR.public.fingerprint], ["doctor"])
+        )  # fmt: skip
+        assert os.listdir(place) == []
+    assert done.returncode == 3
+    last = done.stderr.splitlines()[-1]
+    assert f"{place}/" in last
+    assert "belongs to the system; name another place with TMPDIR" in last
+    assert "not to be shown in a sandbox" in said.stdout
 
 
 def test_a_disk_that_does_not_hold_the_bundle_is_named(tmp_path: Path) -> None:
