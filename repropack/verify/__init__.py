@@ -7,19 +7,16 @@ could not do its own work (a disk that is full, a missing uv).
 
 from __future__ import annotations
 
-import enum
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from repropack.bundle import Access, Location, VerifiedBundle, open_bundle
-from repropack.errors import RepropackError, UsageError
+from repropack.bundle import Access, VerifiedBundle, open_bundle
+from repropack.errors import UsageError
 from repropack.escaping import show, show_command
-from repropack.executors import executor
-from repropack.findings import Code, DefectError, Finding
+from repropack.findings import DefectError
 from repropack.model import (
     Cause,
     Certainty,
@@ -34,112 +31,29 @@ from repropack.model import (
 )
 from repropack.placeholders import PROJECT_DATA
 from repropack.reports.text import describe_signer
-from repropack.sandbox import (
-    Limits,
-    NoSandbox,
-    Sandbox,
-    find_sandbox,
-    usual_limits,
-    why_not_shown,
-)
-from repropack.signing.policy import TrustPolicy
-from repropack.signing.timestamps import Stamp
 from repropack.verify.claims import is_assumed, judge_all
 from repropack.verify.code_check import check_code, replaced_code, withheld_code
 from repropack.verify.conclusion import conclude, say_outputs, with_seeds
 from repropack.verify.conditions import Conditions, RepetitionFailedError
-from repropack.verify.data_sets import find_data
-from repropack.verify.environments import EnvironmentsOutcome, build_environments
 from repropack.verify.explanation import causes_of, curves_of, explain_by_reruns
 from repropack.verify.integrity import Signed, read_signed
 from repropack.verify.ladder import Ladder
 from repropack.verify.other_versions import said_of_versions
 from repropack.verify.outputs import compare_outputs
+from repropack.verify.preparation import Prepared, prepare
 from repropack.verify.release import Release, ReleaseRun, read_release
 from repropack.verify.repetition import Repeated, repeat_runs
+from repropack.verify.request import Mode, Observer, VerifyRequest
 from repropack.verify.reseeding import can_reseed, fresh_seeds, reseeded, used_seeds
 from repropack.verify.reveal.authors import read_authorship, with_authorship
 from repropack.verify.stale_numbers import say_stale
 from repropack.verify.wording import OF_A_RELEASE, OF_A_RUN
-from repropack.verify.workspace import (
-    LocatedData,
-    Unpacked,
-    remove_tree,
-    unpack_members,
-)
+from repropack.verify.workspace import remove_tree
 
 __all__ = ["Mode", "Observer", "VerifyRequest", "verify"]
 
 MAX_COMMAND_SHOWN = 2_000
 """Characters of a recorded command in a report."""
-
-
-class Mode(enum.StrEnum):
-    """How far up the ladder."""
-
-    NO_RUN = "no-run"
-    EVALUATE = "evaluate"
-    RETRAIN = "retrain"
-
-
-class VerifyRequest(Struct, frozen=True, kw_only=True):
-    """What the reader asked for.
-
-    Attributes:
-        runs: How many repetitions.
-        new_seeds: Whether to train again with seeds that the author did not use.
-        seeds: Those seeds, one for each repetition; none to draw them.
-        expected_manifest: Digest of `manifest.json` that she knows from elsewhere.
-        stamp: A time stamp of the attestation that she has.
-        bundle: A file, the first of several volumes, an extracted directory, or an address.
-        data: Data set name to directory.
-        sandbox: False only if she typed `--no-sandbox`.
-        explain: Whether other numbers are explained by reruns with one setting changed at a time.
-        versions: Package to another version than the recorded one, which is installed instead.
-        recorded_run: The run of this project of which the bundle was made to repeat it here; None
-            for a release. Then the files that the runs leave are compared by digest too, and they
-            are repeated even where there is no number.
-        limits: What the executed code may use; None for what no training reaches.
-        wall_seconds: When a repeated run is taken for hung; None to go by the recorded time.
-        temporary: Where the work directory is made; None for the system's place.
-    """
-
-    bundle: Location
-    mode: Mode
-    policy: TrustPolicy
-    runs: int = 1
-    new_seeds: bool = False
-    seeds: tuple[str, ...] = ()
-    expected_manifest: str | None = None
-    stamp: Stamp | None = None
-    allow_unknown_signer: bool = False
-    data: dict[str, Path] = {}
-    sandbox: bool = True
-    offline: bool = False
-    executor: str = "local"
-    keep_work: bool = False
-    explain: bool = False
-    versions: dict[str, str] = {}
-    recorded_run: str | None = None
-    limits: Limits | None = None
-    wall_seconds: float | None = None
-    temporary: Path | None = None
-
-
-class Observer(Struct, frozen=True, kw_only=True):
-    """Who is told how it goes.
-
-    Attributes:
-        tell: What happens now, in one line that is safe to print.
-        advance: Bytes checked, of how many.
-        live: The stream and each piece of what executed code prints: raw bytes from a stranger.
-        kept: Where the work is that was to be kept, where no report can say it.
-    """
-
-    tell: Callable[[str], None]
-    advance: Callable[[int, int], None]
-    live: Callable[[str, bytes], None]
-    kept: Callable[[Path], None] = lambda _: None
 
 
 def verify(
@@ -282,93 +196,19 @@ def _repeat(
         for segment in run.packed.record.segments[0 if request.mode is Mode.RETRAIN else -1 :]
     )
     ladder.lineage = _lineage(release, runs)
-    if not claims and request.recorded_run is None:
-        about = " about a training with another seed" if request.new_seeds else ""
-        ladder.step("claims", StepStatus.UNDECIDED, f"the release claims nothing{about}")
-        return (
-            Verdict.INCONCLUSIVE,
-            f"the release claims no number{about}, so there is nothing to compare",
-        )
-    if request.new_seeds and not can_reseed(release):
-        ladder.step("claims", StepStatus.UNDECIDED, "no seed to change")
-        return (
-            Verdict.INCONCLUSIVE,
-            "the recorded commands do not have one seed that could be changed",
-        )
+    nothing = _nothing_to_repeat(request, release, claims)
+    if nothing is not None:
+        ladder.step("claims", StepStatus.UNDECIDED, nothing[0])
+        return Verdict.INCONCLUSIVE, nothing[1]
     if request.new_seeds:
         _check_seeds(request, release)
         ladder.seeds = request.seeds or fresh_seeds(release, request.runs)
-
-    sandbox = _sandbox() if request.sandbox else None
-    if isinstance(sandbox, Finding):
-        return ladder.undecided("execution", sandbox)
-    if sandbox is not None and (reason := why_not_shown(str(work.absolute()))) is not None:
-        raise RepropackError(
-            f"{work} cannot be shown in the sandbox: {reason}",
-            advice="name another place with TMPDIR",
-        )
-
-    observer.tell("unpacking")
-    unpacked = unpack_members(verified, work / "bundle", release.members_of(runs))
-    data = _data(request, release, runs, unpacked, ladder)
-    if isinstance(data, Finding):
-        return ladder.undecided("data", data)
-
-    needed = tuple(dict.fromkeys(one for run in runs for one in run.environments))
-
-    def build(place: Path, versions: Mapping[str, str]) -> EnvironmentsOutcome:
-        return build_environments(
-            release,
-            needed,
-            unpacked,
-            place,
-            variables,
-            sandbox,
-            offline=request.offline,
-            tell=observer.tell,
-            versions=versions,
-        )
-
-    outcome = build(work, request.versions)
-    ladder.findings += outcome.findings
-    ladder.differences += outcome.differences
-    if outcome.built is None:
-        return ladder.undecided("environment", outcome.findings[-1])
-    packages = sum(len(release.environments[directory].locked) for directory in needed)
-    ladder.step(
-        "environment",
-        StepStatus.PASSED,
-        _rebuilt(packages, len(outcome.differences)),
-    )
-    conditions = Conditions(
-        release=release,
-        unpacked=unpacked,
-        environments=outcome.built,
-        data=data,
-        work=work,
-        executor=executor(request.executor),
-        sandbox=sandbox,
-        limits=request.limits or usual_limits(),
-        wall_seconds=request.wall_seconds,
-        live=observer.live,
-        tell=observer.tell,
-        library_path=variables.get("LD_LIBRARY_PATH", ""),
-    )
     try:
-        repetitions = _repetitions(request, conditions, claims, ladder.seeds)
+        prepared = prepare(request, variables, observer, ladder, work, verified, release, runs)
+        repetitions = _repetitions(request, prepared.conditions, claims, ladder.seeds)
     except RepetitionFailedError as error:
-        return ladder.undecided("execution", error.finding)
-    ladder.isolation = repetitions[0].isolation
-    ladder.repetitions = len(repetitions)
-    ladder.differences += [d for repeated in repetitions for d in repeated.differences]
-    how = "without isolation" if sandbox is None else f"in {repetitions[0].isolation.kind}"
-    how += with_seeds(ladder.seeds)
-    times = f" {len(repetitions)} times" if len(repetitions) > 1 else ""
-    ladder.step(
-        "execution",
-        StepStatus.PASSED,
-        f"{len(runs)} run{'s' if len(runs) > 1 else ''} repeated{times} {how}",
-    )
+        return ladder.undecided(error.rung, error.finding)
+    _say_executed(ladder, repetitions, len(runs), isolated=request.sandbox)
     wording = OF_A_RELEASE if request.recorded_run is None else OF_A_RUN
     ladder.claims = say_stale(
         claims,
@@ -385,40 +225,69 @@ def _repeat(
         ladder.outputs = compare_outputs(repetitions)
         say_outputs(ladder)
     verdict, reason = conclude(ladder, wording, others=_unchecked(request, release, claims))
-    reason += said_of_versions(outcome.differences, request.versions)
+    reason += said_of_versions(prepared.differences, request.versions)
     if verdict is not Verdict.REPRODUCED:
-        causes = causes_of(
-            conditions,
-            repetitions[0],
-            ladder.differences,
-            ladder.curves,
-            variables,
-            new_seeds=request.new_seeds,
-            versions=request.versions,
-            no_number=bool(ladder.claims)
-            and all(r.fresh is None or r.verdict is Verdict.REPRODUCED for r in ladder.claims),
-        )
-        if request.explain and request.new_seeds:
-            ladder.step(
-                "explanation",
-                StepStatus.UNDECIDED,
-                "no reruns: with another seed no single number is expected to come out again",
-            )
-        elif request.explain:
-            causes = explain_by_reruns(
-                conditions,
-                repetitions[0],
-                causes,
-                claims,
-                lambda metrics: judge_all(claims, [metrics]),
-                variables,
-                retrain=request.mode is Mode.RETRAIN,
-                versions=request.versions,
-                build=build,
-            )
-            ladder.step("explanation", StepStatus.PASSED, _explained(causes))
-        ladder.causes = causes
+        ladder.causes = _causes(request, variables, ladder, prepared, repetitions[0], claims)
     return verdict, reason
+
+
+def _say_executed(
+    ladder: Ladder, repetitions: Sequence[Repeated], runs: int, *, isolated: bool
+) -> None:
+    """Notes how the repetitions came about."""
+    ladder.isolation = repetitions[0].isolation
+    ladder.repetitions = len(repetitions)
+    ladder.differences += [d for repeated in repetitions for d in repeated.differences]
+    how = f"in {repetitions[0].isolation.kind}" if isolated else "without isolation"
+    how += with_seeds(ladder.seeds)
+    times = f" {len(repetitions)} times" if len(repetitions) > 1 else ""
+    ladder.step(
+        "execution",
+        StepStatus.PASSED,
+        f"{runs} run{'s' if runs > 1 else ''} repeated{times} {how}",
+    )
+
+
+def _causes(
+    request: VerifyRequest,
+    variables: Mapping[str, str],
+    ladder: Ladder,
+    prepared: Prepared,
+    repeated: Repeated,
+    claims: tuple[Claim, ...],
+) -> tuple[Cause, ...]:
+    """Why the numbers may differ; by reruns too, where that was asked for."""
+    causes = causes_of(
+        prepared.conditions,
+        repeated,
+        ladder.differences,
+        ladder.curves,
+        variables,
+        new_seeds=request.new_seeds,
+        versions=request.versions,
+        no_number=bool(ladder.claims)
+        and all(r.fresh is None or r.verdict is Verdict.REPRODUCED for r in ladder.claims),
+    )
+    if request.explain and request.new_seeds:
+        ladder.step(
+            "explanation",
+            StepStatus.UNDECIDED,
+            "no reruns: with another seed no single number is expected to come out again",
+        )
+    elif request.explain:
+        causes = explain_by_reruns(
+            prepared.conditions,
+            repeated,
+            causes,
+            claims,
+            lambda metrics: judge_all(claims, [metrics]),
+            variables,
+            retrain=request.mode is Mode.RETRAIN,
+            versions=request.versions,
+            build=prepared.build,
+        )
+        ladder.step("explanation", StepStatus.PASSED, _explained(causes))
+    return causes
 
 
 def _lineage(release: Release, repeated: tuple[ReleaseRun, ...]) -> tuple[LineageRun, ...]:
@@ -506,36 +375,30 @@ def _what_to_repeat(
     return claims, release.runs if retrain else (release.claimed,)
 
 
+def _nothing_to_repeat(
+    request: VerifyRequest, release: Release, claims: tuple[Claim, ...]
+) -> tuple[str, str] | None:
+    """Why a repetition could tell nothing, for the step and for the verdict."""
+    if not claims and request.recorded_run is None:
+        about = " about a training with another seed" if request.new_seeds else ""
+        return (
+            f"the release claims nothing{about}",
+            f"the release claims no number{about}, so there is nothing to compare",
+        )
+    if request.new_seeds and not can_reseed(release):
+        return (
+            "no seed to change",
+            "the recorded commands do not have one seed that could be changed",
+        )
+    return None
+
+
 def _unchecked(request: VerifyRequest, release: Release, claims: tuple[Claim, ...]) -> int:
     """How many claims of a release this kind of repetition says nothing about.
 
     Of a recorded run they are the same numbers once more.
     """
     return 0 if request.recorded_run is not None else len(release.claims.claims) - len(claims)
-
-
-def _rebuilt(packages: int, differences: int) -> str:
-    plural = "" if packages == 1 else "s"
-    done = f"{packages} package{plural} rebuilt" if packages else "nothing to rebuild"
-    if not differences:
-        return f"{done}; all is as recorded"
-    return (
-        f"{done}; packages or machine differ in {differences} point{'s' if differences > 1 else ''}"
-    )
-
-
-def _sandbox() -> Sandbox | Finding:
-    """The sandbox, or why there is none."""
-    found = find_sandbox()
-    if not isinstance(found, NoSandbox):
-        return found
-    return Finding(
-        code=Code.NO_SANDBOX,
-        found="; ".join(found.reasons),
-        expected="`apt install bubblewrap` or `pip install 'repropack[sandbox]'`, on a system that "
-        "lets users make namespaces (`repropack doctor` says more); --no-sandbox runs the code "
-        "with all your rights",
-    )
 
 
 def _check_data_names(request: VerifyRequest, release: Release) -> None:
@@ -556,23 +419,6 @@ def _check_seeds(request: VerifyRequest, release: Release) -> None:
             f"--seed {min(known)}: the author used it, so that it says nothing of another seed",
             advice="give other seeds, or none, and they are drawn",
         )
-
-
-def _data(
-    request: VerifyRequest,
-    release: Release,
-    runs: tuple[ReleaseRun, ...],
-    unpacked: Unpacked,
-    ladder: Ladder,
-) -> dict[str, LocatedData] | Finding:
-    """Every data set that the runs read, or why the first of them is not to be had here."""
-    located, missing = find_data(release, runs, unpacked, request.data)
-    if missing:
-        ladder.findings += missing
-        return missing[0]
-    if located:
-        ladder.step("data", StepStatus.PASSED, f"as recorded: {', '.join(sorted(located))}")
-    return located
 
 
 def _intact_reason(signer: SignerReport) -> str:

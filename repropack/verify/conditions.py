@@ -21,11 +21,17 @@ __all__ = ["Conditions", "RepetitionFailedError", "filled"]
 
 
 class RepetitionFailedError(Exception):
-    """A run could not be repeated to its end. Carries the finding that says why."""
+    """A run could not be repeated to its end.
 
-    def __init__(self, finding: Finding) -> None:
+    Attributes:
+        finding: Why.
+        rung: Where the check ended.
+    """
+
+    def __init__(self, finding: Finding, *, rung: str = "execution") -> None:
         super().__init__(finding.code.title)
         self.finding = finding
+        self.rung = rung
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
