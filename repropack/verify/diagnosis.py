@@ -107,6 +107,12 @@ _KERNEL_SETTING: Final = re.compile(
     r"|.* (?:num_threads|num_interop_threads|cpu_capability|\w+_op_threads|parallel|config)"
 )
 _VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*(?: \(|$)")
+_FOR_PEOPLE: Final = re.compile(
+    r"/(?:LICEN[CS]E|README|CHANGELOG|CITATION|NOTICE|AUTHORS)[^/]*$|\.(?:md|rst|tex|bib)$"
+    r"|/\.gitignore$|/repropack\.yaml$"
+)
+"""Files of the code that no training reads, and what this program is told by."""
+
 _LOADER: Final = "torch.utils.data.DataLoader"
 """Numbers of workers, batches and their order are settings of the training, like its arguments."""
 
@@ -410,9 +416,14 @@ def _platform_size(subject: str, then: str, now: str) -> float:
 def _artefact_size(subject: str, then: str, now: str) -> float:
     """Other data or weights certainly count; other code may be another comment.
 
-    A file that only one side read is weaker evidence than one with other content.
+    A file that only one side read is weaker evidence than one with other content; one that only one
+    side has in its code may never have been used, and what is written for people is not executed.
     """
     both = 1.0 if then and now else 0.8
+    if subject.startswith("code {project}/"):
+        if _FOR_PEOPLE.search(subject):
+            return 0.05
+        return 0.98 if then and now else 0.6
     return both * (0.98 if subject.startswith(("the project's code", "code ")) else 1.0)
 
 

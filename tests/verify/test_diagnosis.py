@@ -252,6 +252,28 @@ def test_other_data_stays_first_however_the_curves_part() -> None:
         assert diagnose(facts(), facts(*everything()), shape)[0].kind is CauseKind.ARTEFACT
 
 
+@pytest.mark.parametrize("path", ["repropack.yaml", "README.md", "notes/LICENSE", "new.py", "err"])
+def test_a_file_that_came_to_the_code_is_not_before_what_the_curves_speak_for(path: str) -> None:
+    kernel = {"ATEN_CPU_CAPABILITY": "default"}
+    present = Facts(artefacts={f"code {{project}}/{path}": "blob 1"}, kernels=kernel)
+    causes = diagnose(Facts(), present, ROUNDING)
+    assert [cause.subject.partition(" ")[0] for cause in causes] == ["ATEN_CPU_CAPABILITY", "code"]
+
+
+def test_a_document_is_behind_what_can_change_a_number() -> None:
+    name = "code {project}/README.md"
+    present = Facts(artefacts={name: "blob 2"}, platform={"libc": "glibc 2.41"})
+    causes = diagnose(Facts(artefacts={name: "blob 1"}, platform={"libc": "glibc 2.36"}), present)
+    assert [cause.subject for cause in causes] == ["libc", name]
+
+
+def test_code_that_was_changed_stays_first_however_the_curves_part() -> None:
+    name = "code {project}/train.py"
+    present = Facts(artefacts={name: "blob 2"}, kernels={"ATEN_CPU_CAPABILITY": "default"})
+    causes = diagnose(Facts(artefacts={name: "blob 1"}), present, ROUNDING)
+    assert causes[0].subject == name
+
+
 def test_steps_that_only_one_side_has_are_a_cause_of_their_own() -> None:
     causes = diagnose(facts(), facts(), curves_of_lengths(3, 5))
     assert subjects(causes) == ["steps of the curves"]
