@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from repropack.privacy.containers import HEAD, container_for
+from repropack.privacy.radix import BREAK, unbroken
 
 __all__ = ["embedded"]
 
@@ -23,7 +24,10 @@ _MARKS: Final = (
 )  # fmt: skip
 """PNG, JPEG, GIF, gzip, ZIP, PDF, bzip2, xz and its forerunner, zstd, SQLite and zlib in base64."""
 
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/\\\r\n]{64,}={0,2}")
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{24,}(?:" + BREAK + rb"[A-Za-z0-9+/_-]{4,})*={0,2}")
+
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+"""Of addresses to that of mails (RFC 4648, section 5)."""
 
 _ALPHABET: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
@@ -39,7 +43,7 @@ _HEX_MARKS: Final = tuple(
 )  # fmt: skip
 """The same in hexadecimal."""
 
-_HEX: Final = re.compile(rb"(?:[0-9A-Fa-f]{2}){24,}")
+_HEX: Final = re.compile(rb"[0-9A-Fa-f]{24,}(?:" + BREAK + rb"[0-9A-Fa-f]{4,}(?![0-9A-Za-z]))*")
 _HEX_DIGITS: Final = frozenset(b"0123456789abcdefABCDEF")
 
 _UUENCODED: Final = re.compile(rb"(?m)^begin [0-7]{3,4} [^\r\n]{1,200}\r?\n((?:[!-`][ -`]*\r?\n)*)")
@@ -49,6 +53,27 @@ _PATCH: Final = re.compile(rb"(?m)^(?:literal|delta) [0-9]+\r?\n((?:[A-Za-z][^ \
 """gitformat-patch, binary: lines of base85 that begin with their length, of a zlib stream."""
 
 
+_ESCAPED_MARKS: Final = (
+    rb"\x1f\x8b\x08", rb"PK\x03\x04", rb"x\x9c", rb"x\xda", rb"\xfd7zXZ", rb"(\xb5/\xfd",
+    rb"\x89PNG", b"BZh",
+)  # fmt: skip
+_LITERAL: Final = re.compile(
+    rb"[\"']((?:\\x1f\\x8b\\x08|PK\\x03\\x04|x\\x9c|x\\xda|\\xfd7zXZ|\(\\xb5/\\xfd|\\x89PNG|BZh[1-9])"
+    rb"(?:[^\\\r\n\"']|\\[^\r\n]|['\"](?=[^\r\n]{0,4000}\\x))*)"
+)
+_ESCAPE: Final = re.compile(rb"(?s)\\(?:x([0-9A-Fa-f]{2})|(.))")
+_SHORT_ESCAPES: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"a": b"\a",
+                         b"b": b"\b", b"f": b"\f", b"v": b"\v"}  # fmt: skip
+"""Bytes as a string of a program."""
+
+_NUMBERS: Final = re.compile(
+    rb"(?<![0-9])(?:31,\s{0,12}139,\s{0,12}8|80,\s{0,12}75,\s{0,12}3,\s{0,12}4"
+    rb"|120,\s{0,12}(?:156|218|94|1)),[\s0-9,]{60,}"
+)
+_NUMBER: Final = re.compile(rb"(?<![0-9])[0-9]{1,3}(?![0-9])")
+"""Bytes as decimal numbers."""
+
+
 def embedded(text: bytes) -> Iterator[bytes]:
     """Each file in a text, decoded."""
     for run in _runs(text, _MARKS, _ALPHABET, _BASE64):
@@ -56,9 +81,19 @@ def embedded(text: bytes) -> Iterator[bytes]:
         if container_for(data[:HEAD], "") is not None:
             yield data
     for run in _runs(text, _HEX_MARKS, _HEX_DIGITS, _HEX):
-        data = binascii.a2b_hex(run)
+        digits = unbroken(run)
+        data = binascii.a2b_hex(digits[: len(digits) - len(digits) % 2])
         if container_for(data[:HEAD], "") is not None:
             yield data
+    for literal in _LITERAL.findall(text) if any(mark in text for mark in _ESCAPED_MARKS) else ():
+        data = _from_literal(literal)
+        if container_for(data[:HEAD], "") is not None:
+            yield data
+    if b"139," in text or b"80," in text or b"120," in text:
+        for match in _NUMBERS.finditer(text):
+            data = bytes(n for n in map(int, _NUMBER.findall(match[0])) if n < 256)
+            if container_for(data[:HEAD], "") is not None:
+                yield data
     if b"begin " in text:
         for match in _UUENCODED.finditer(text):
             yield b"".join(_from_line(line) for line in match[1].splitlines())
@@ -82,6 +117,16 @@ def _runs(
             at = text.find(mark, end)
 
 
+def _from_literal(literal: bytes) -> bytes:
+    return _ESCAPE.sub(_unescape, literal)
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    if match[1]:
+        return bytes((int(match[1], 16),))
+    return _SHORT_ESCAPES.get(match[2], match[2])
+
+
 def _from_line(line: bytes) -> bytes:
     # Some encoders count what fills a line, too, and some leave spaces at its end out.
     digits = ((line[0] - 32 & 63) + 2) // 3 * 4
@@ -100,7 +145,7 @@ def _from_patch(line: bytes) -> bytes:
 
 
 def _from_base64(text: bytes) -> bytes:
-    run = text.replace(b"\\n", b"").translate(None, b"\\\r\n=")
+    run = unbroken(text).translate(_STANDARD, b"=")
     # A single character at the end has no byte.
     run = run[: len(run) - (len(run) % 4 == 1)]
     try:

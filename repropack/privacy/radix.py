@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["readings"]
+__all__ = ["BREAK", "readings", "unbroken"]
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTERS_AND_DIGITS: Final = _UPPER + _UPPER.lower() + b"0123456789"
@@ -32,16 +32,17 @@ _MIN_B64: Final = b"x" * 16
 _MIN_B32: Final = b"x" * 16
 _MIN_HEX: Final = b"x" * 12
 
-_BETWEEN_LINES: Final = rb"(?:\r?\n|\\r?\\n|\\n)[ \t\"',#>]{0,16}"
-_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+(?:" + _BETWEEN_LINES + rb"[A-Za-z0-9+/]{4,})*")
-_BASE32: Final = re.compile(rb"[A-Z2-7]+(?:" + _BETWEEN_LINES + rb"[A-Z2-7]{4,})*")
-_BASE16: Final = re.compile(
-    rb"[0-9A-Fa-f]+(?:" + _BETWEEN_LINES + rb"[0-9A-Fa-f]{4,}(?![0-9A-Za-z]))*"
+BREAK: Final = (
+    rb"(?:(?:\r?\n|\\r?\\n|\\n)[ \t\"',#>]{0,16}"
+    rb"|[\"'][ \t]{0,4}[\\+,]?[ \t]{0,4}\r?\n[ \t+]{0,32}b?[\"'])"
 )
-"""Lines of a text in base64 follow each other, also as strings of a program or of a notebook."""
+"""Between two lines of an encoded text, also where they are strings of a program or a notebook."""
 
-_BETWEEN: Final = b"\r\n \t\"',#>\\"
-_LINE_ENDS: Final = (b"\r", b"\n", b"\\")
+_BREAK: Final = re.compile(BREAK)
+_BASE64: Final = re.compile(rb"[A-Za-z0-9+/]+(?:" + BREAK + rb"[A-Za-z0-9+/]{4,})*")
+_BASE32: Final = re.compile(rb"[A-Z2-7]+(?:" + BREAK + rb"[A-Z2-7]{4,})*")
+_BASE16: Final = re.compile(rb"[0-9A-Fa-f]+(?:" + BREAK + rb"[0-9A-Fa-f]{4,}(?![0-9A-Za-z]))*")
+_LINE_ENDS: Final = (b"\r", b"\n", b"\\", b'"', b"'")
 
 _CAMEL: Final = re.compile(rb"(?:[A-Z]?+[a-z]{2,}+/?+)++[0-9]?")
 """An identifier or a path, of which each capital begins a word. Of sixteen characters of text in
@@ -132,6 +133,7 @@ def readings(data: bytes) -> Iterator[bytes]:
     if _MIN_PRINTABLE in data.translate(_PRINTABLE_RUNS):
         yield b"\n".join(_from_base85(data))
         yield from _from_dumps(data)
+        yield b"\n".join(_from_numbers(data))
 
 
 def _from_base64(data: bytes, runs: bytes) -> Iterator[bytes]:
@@ -169,6 +171,11 @@ def _from_hex(data: bytes, runs: bytes) -> Iterator[bytes]:
             yield binascii.a2b_hex(run[skip : len(run) - odd])
 
 
+def unbroken(text: bytes) -> bytes:
+    """Lines of an encoded text as one."""
+    return _BREAK.sub(b"", text)
+
+
 def _lines(data: bytes, runs: bytes, least: bytes, pattern: re.Pattern[bytes]) -> Iterator[bytes]:
     """Each run of an alphabet, with the lines of it that follow."""
     end = 0
@@ -178,7 +185,7 @@ def _lines(data: bytes, runs: bytes, least: bytes, pattern: re.Pattern[bytes]) -
         run = data[at:end]
         if data[end : end + 1] in _LINE_ENDS and (match := pattern.match(data, at)):
             end = match.end()
-            run = match[0].replace(b"\\r", b"").replace(b"\\n", b"").translate(None, _BETWEEN)
+            run = unbroken(match[0])
         yield run
 
 
@@ -249,5 +256,24 @@ def _from_dumps(data: bytes) -> Iterator[bytes]:
     # Words of two bytes, as processors have them: the lower one comes first.
     yield b"".join(binascii.a2b_hex(word)[::-1] for word in words if len(word) == 4)
 
+
+def _from_numbers(data: bytes) -> Iterator[bytes]:
+    """Bytes as decimal numbers, as JSON and C write them."""
+    runs = data.translate(_NUMBER_RUNS)
+    end = 0
+    while (at := runs.find(_MIN_NUMBERS, end)) >= 0:
+        end = runs.find(b" ", at)
+        end = len(data) if end < 0 else end
+        first = [int(digits) for digits in _NUMBER.findall(data, at, min(end, at + _SAMPLE))]
+        # Measurements, pixels and counters are no text.
+        if sum(n in _CHARACTERS for n in first) * 5 >= len(first) * 4 > 0:
+            yield bytes(n for n in map(int, _NUMBER.findall(data, at, end)) if n < 256)
+
+
+_NUMBER_RUNS: Final = _runs(b"0123456789, \t\r\n")
+_MIN_NUMBERS: Final = b"x" * 40
+_NUMBER: Final = re.compile(rb"(?<![0-9])[0-9]{1,3}(?![0-9])")
+_SAMPLE: Final = 200
+_CHARACTERS: Final = frozenset((9, 10, 13, *range(32, 127)))
 
 _NO_DIGIT: Final = re.compile(rb"0[xX](?=[0-9A-Fa-f]{2})|[^0-9A-Fa-f]+")

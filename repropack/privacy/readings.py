@@ -21,13 +21,13 @@ __all__ = ["readings"]
 
 _ESCAPE: Final = re.compile(
     rb"\\{1,2}(?:u([0-9A-Fa-f]{4})|u\{([0-9A-Fa-f]{1,6})\}|U(0[0-9A-Fa-f]{7})"
-    rb"|x([0-9A-Fa-f]{2})|([0-3][0-7]{2}))|\\/"
+    rb"|[x']([0-9A-Fa-f]{2})|([0-3][0-7]{2}))|\\/"
 )
 """Of JSON, of JavaScript and of Python, then bytes of Python and of C: git and PDF write octals."""
 
 _PERCENT: Final = re.compile(rb"%[0-9A-Fa-f]{2}(?:(?=[ -~]{6})|(?<=[ -~]{9}))")
 _ESCAPED: Final = re.compile(
-    rb"\\(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U0[0-9A-Fa-f]{7}|x[0-9A-Fa-f]{2}|[0-3][0-7]{2}"
+    rb"\\(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{1,6}\}|U0[0-9A-Fa-f]{7}|[x'][0-9A-Fa-f]{2}|[0-3][0-7]{2}"
     rb"|/(?:(?=[ -~]{6})|(?<=[ -~]{8})))"
 )
 _QUOTED: Final = re.compile(
@@ -62,9 +62,17 @@ _TEX_MARK: Final = re.compile(
 _TEX_LETTERS: Final = {b"aa": b"a", b"AA": b"A"}
 
 _BETWEEN_RUNS: Final = re.compile(
-    rb"</[wa]:t>(?:[^<]|<(?!/[wa]:p>|[wa]:t[ >])){0,600}<[wa]:t(?: [^>]{0,60})?>"
+    rb"</(?:[wa]:)?t>(?:[^<]|<(?!/[wa]:p>|/si>|(?:[wa]:)?t[ >])){0,600}"
+    rb"<(?:[wa]:)?t(?: [^>]{0,60})?>"
 )
 """Between two runs of a paragraph of an office document (ECMA-376): a word is often in several."""
+
+_INVISIBLE: Final = re.compile(rb"\xc2\xad|\xe2\x80[\x8b-\x8f]|\xe2\x81[\xa0-\xa4]|\xef\xbb\xbf")
+_INVISIBLE_MARKS: Final = (b"\xc2\xad", b"\xe2\x80", b"\xe2\x81", b"\xef\xbb\xbf")
+"""Characters that nobody sees: where a word may be broken, and where it may not."""
+
+_HYPHENATED: Final = re.compile(rb"-(?<=[a-z\x80-\xff]{2}-)\r?\n[ \t]{0,24}(?=[a-z\x80-\xff]{2})")
+"""Where a word was broken at the end of a line."""
 
 _SURROUNDINGS: Final = 512
 """Bytes on each side of what is encoded that are read with it."""
@@ -80,9 +88,13 @@ def readings(data: bytes) -> Iterator[bytes]:
     if b"=" in data:
         yield b"\n".join(binascii.a2b_qp(part) for part in _around(_QUOTED, data))
 
+    if any(mark in data for mark in _INVISIBLE_MARKS):
+        yield b"\n".join(_INVISIBLE.sub(b"", part) for part in _around(_INVISIBLE, data))
+    if b"-\n" in data or b"-\r\n" in data:
+        yield b"\n".join(_HYPHENATED.sub(b"", part) for part in _around(_HYPHENATED, data))
     if b"&" in data:
         yield b"\n".join(_REFERENCE.sub(_referred, part) for part in _around(_REFERENCE, data))
-    if b"</w:t>" in data or b"</a:t>" in data:
+    if b":t>" in data or b"</t>" in data:
         yield _BETWEEN_RUNS.sub(b"", data)
     if b"\\" in data:
         yield b"\n".join(_TEX.sub(_letter, part) for part in _around(_TEX_MARK, data))

@@ -30,7 +30,7 @@ from repropack.privacy.plausibility import (
     secret_of,
 )
 
-__all__ = ["REACH", "RULES", "Rule"]
+__all__ = ["ISSUED", "REACH", "RULES", "Rule"]
 
 REACH: Final = 4096
 """Bytes of what a rule finds: of a longer token the rest is not looked at."""
@@ -327,3 +327,6 @@ RULES: Final = (
           secret=False),
 )  # fmt: skip
 """All rules. Names are part of waivers: they do not change."""
+
+ISSUED: Final = frozenset(rule.name for rule in _ISSUED)
+"""Names of the rules for what has a form of its own, by which it is known also out of context."""

@@ -21,7 +21,7 @@ from repropack.digest import sha256_hex
 from repropack.privacy.edges import AFTER_ESCAPE
 from repropack.privacy.plausibility import LOOK_BACK, secret_of
 from repropack.privacy.readings import readings
-from repropack.privacy.rules import REACH, RULES, Rule
+from repropack.privacy.rules import ISSUED, REACH, RULES, Rule
 from repropack.privacy.terms import MIN_ALONE, Term, TermKind
 
 __all__ = [
@@ -163,7 +163,7 @@ class Searcher:
             around = data[begin : stop + _AROUND_VIEW]
             for view in filter(None, readings(around)):
                 for hit in self._plainly(view, 0, len(view), credited=credited, built=built):
-                    if hit.rule.startswith("term: "):
+                    if hit.rule.startswith("term: ") or hit.rule in ISSUED:
                         yield hit
 
     def _plainly(

@@ -63,6 +63,12 @@ SMALL: Final = 16 * 1024
 MAX_LISTED: Final = 10_000
 """Findings of one kind that are kept."""
 
+BLOCK: Final = 256
+"""Bytes of a text that are looked at together, to tell whether something else is among them."""
+
+_PACKED_MARKS: Final = (b"\x1f\x8b\x08", b"PK\x03\x04", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+"""Of gzip, ZIP, xz and zstd: a short one is no binary block."""
+
 AS_BYTES: Final = "searched as bytes: an unknown binary format"
 """What is said of a file in which something may be packed that nobody unpacked."""
 
@@ -382,9 +388,11 @@ class _Walk:
             self._note(place, LONG_TEXT)
         else:
             text = head + file.read(size - len(head))
-            if is_binary(text[HEAD:]):
+            if any(mark in text for mark in _PACKED_MARKS) or any(
+                is_binary(text[at : at + BLOCK]) for at in range(HEAD, len(text), BLOCK)
+            ):
                 # A script that unpacks itself, say.
-                self._note(place, "searched as bytes: text, with binary content behind it")
+                self._note(place, "searched as bytes: text, with binary content in it")
             self._also(text, place)
             for number, data in enumerate(embedded(text)):
                 if depth >= MAX_DEPTH:

@@ -149,7 +149,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_real_one_finds_what_we_have_no_rule_for_and_makes_no_socket(
     installed: Path, tmp_path: Path
 ) -> None:
-    token = "shpat_" + "8f3a1c9e7b2d405f6a8c1e3b5d7f9a02"
+    token = "EZAK" + "8f3a1c9e7b2d405f6a8c1e3b5d7f9a02Zk3Rw9QxLm2VtY7bNc5Hd8"
     project = tmp_path / "project"
     project.mkdir()
     (project / "a.pkl").write_bytes(pickle.dumps({"shop": token}))
@@ -170,7 +170,7 @@ def test_the_real_one_finds_what_we_have_no_rule_for_and_makes_no_socket(
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "betterleaks: shopify-access-token: shpa… (38 characters)" in done.stdout
+    assert "betterleaks: easypost-api-token: EZAK… (58 characters)" in done.stdout
     assert token not in done.stdout + done.stderr
     calls = trace.read_text()
     assert "unshare(CLONE_NEWNET" in calls or "CLONE_NEWUSER|CLONE_NEWNET) = 0" in calls

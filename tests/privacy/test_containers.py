@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy
 import pytest
 
 from repropack.privacy.containers import PACKED
@@ -249,3 +250,57 @@ def test_what_is_not_unpacked_is_said_by_its_name(kind: bytes) -> None:
             found = look(packed, name)
             assert rules(found) >= FOUND
             assert any("has packed" in one.reason for one in found.unsearched)
+
+
+def array(content: object, **options: bool) -> bytes:
+    target = io.BytesIO()
+    numpy.save(target, numpy.array(content, dtype=object if options else None), **options)
+    return target.getvalue()
+
+
+def tensors(content: bytes, metadata: str = "") -> bytes:
+    entry = {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}
+    header = json.dumps({"__metadata__": {"a": metadata}, "w": entry}).encode()
+    return struct.pack("<Q", len(header)) + header + content
+
+
+PACKED_AWAY = {
+    "x.npy": array([gzip.compress(HIDDEN), 3], allow_pickle=True),
+    "bytes.npy": array(numpy.frombuffer(gzip.compress(HIDDEN), dtype=numpy.uint8)),
+    "behind.npy": array([1.0, 2.0]) + gzip.compress(HIDDEN),
+    "tensor.safetensors": tensors(gzip.compress(HIDDEN)),
+    "metadata.safetensors": tensors(b"1234", base64.b64encode(gzip.compress(HIDDEN)).decode()),
+    "behind.safetensors": tensors(b"1234") + zipped(),
+    "constant.pyc": b"\xa7\r\r\n"
+    + bytes(12)
+    + marshal.dumps(compile(f"x = {gzip.compress(HIDDEN)!r}", "x", "exec")),
+    "behind.zip": zipped(b"nothing") + gzip.compress(HIDDEN),
+    "literal.py": f"X = {gzip.compress(HIDDEN)!r}\n".encode(),
+    "buffer.json": json.dumps({"type": "Buffer", "data": [*gzip.compress(HIDDEN)]}).encode(),
+    "address.txt": b"x=" + base64.urlsafe_b64encode(zlib.compress(HIDDEN)),
+    "lines.py": b"X = (\n"
+    + b"".join(
+        b'    b"%s"\n' % base64.b64encode(gzip.compress(HIDDEN))[at : at + 40]
+        for at in range(0, 600, 40)
+    )
+    + b")\n",
+    "dump.txt": b"\n".join(
+        gzip.compress(HIDDEN)[at : at + 30].hex().encode() for at in range(0, 300, 30)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PACKED_AWAY)
+def test_what_is_packed_in_arrays_and_literals_is_looked_into(name: str) -> None:
+    assert rules(look(PACKED_AWAY[name], name)) >= FOUND
+
+
+@pytest.mark.parametrize("content", [array([1.5] * 90), array(["a", "b"]), tensors(bytes(90))])
+def test_arrays_of_numbers_and_text_are_clean(content: bytes) -> None:
+    for name in ("x.npy", "x.safetensors"):
+        assert not look(content, name).unsearched
+
+
+def test_a_short_stream_in_the_middle_of_a_text_is_said() -> None:
+    found = look(b"text " * 900 + gzip.compress(b"x") + b"text " * 900, "x.txt")
+    assert found.unsearched

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import json
 import quopri
 import shutil
 import subprocess
@@ -90,6 +91,16 @@ ENCODINGS: dict[str, Encoding] = {
     "bytes, as of a certificate": lambda data: data.hex(":").encode(),
     "uuencode": uuencode,
     "quoted-printable": quopri.encodestring,
+    "numbers": lambda data: json.dumps([*data]).encode(),
+    "numbers, in a program": lambda data: b"char x[] = {" + b", ".join(b"%d" % c for c in data),
+    "characters that nobody sees": lambda data: "\u200b".join(
+        data.decode("utf-8", "replace")
+    ).encode(),
+    "RTF": lambda data: b"{\\rtf1 " + b"".join(b"\\'%02x" % c for c in data),
+    "lines of a program": lambda data: b"".join(
+        b'    b"%s"\n' % base64.b64encode(data)[at : at + 40]
+        for at in range(0, len(base64.b64encode(data)), 40)
+    ),
     "percent": lambda data: quote(data, safe="").encode(),
 }
 
@@ -114,6 +125,28 @@ def test_what_the_tools_write_is_read(command: str) -> None:
     assert names(look(written)) == {"Zoë Quillfeather", "zquill7"}
 
 
+@pytest.mark.parametrize(
+    "broken", [b"Quill-\nfeather", b"Quill-\r\n    feather", b"Quill\xc2\xadfeather"]
+)
+def test_a_word_that_is_broken_is_one(broken: bytes) -> None:
+    assert names(look(b"by Zoe " + broken + b" and others\n")) == {"Zoë Quillfeather"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        base64.encodebytes(TOKEN.encode() * 2),
+        TOKEN.encode().hex(" ").encode(),
+        quote(TOKEN, safe="").replace("_", "%5F").encode(),
+        "".join(f"\\u{ord(c):04x}" for c in TOKEN).encode(),
+    ],
+)
+def test_tokens_of_a_form_of_their_own_are_found_too(content: bytes) -> None:
+    found = look(b"mail:\n" + content + b"\n")
+    assert {leak.rule for leak in found.leaks} == {"github-token"}
+    assert TOKEN[8:] not in str(found)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(sorted(ENCODINGS)))
 def test_any_bytes_have_readings(data: bytes, name: str) -> None:
@@ -130,6 +163,7 @@ def test_any_bytes_have_readings(data: bytes, name: str) -> None:
         b"0.123,-0.456,1e-7,22,33,44\n" * 900,
         b"12 34 56 78 90 12 34 56\n" * 900,
         b"ACGTTGCAACGT" * 900,
+        b",".join(b"%d" % (n * 7 % 251) for n in range(9000)),
         b"<a href='https://example.org/?q=A&b=1#x'>{[(!@#$%^&*)]}</a>\n" * 90,
     ],
 )

@@ -97,15 +97,15 @@ TABLE: Final = {
     "PNG image": "repropack.privacy.containers.png",
     "image": "repropack.privacy.containers.image",
     "SQLite database": "repropack.privacy.containers.sqlite",
+    "NumPy array": "repropack.privacy.containers.numpy_array",
+    "safetensors": "repropack.privacy.containers.safetensors",
     "Python bytecode": "repropack.privacy.containers.bytecode",
     "protocol buffers": "repropack.privacy.containers.protobuf",
     "git objects": "repropack.privacy.containers.git_pack",
 }
 
 PLAIN: Final = (
-    ("safetensors", 8, b'{"'),
     ("GGUF", 0, b"GGUF"),
-    ("NumPy array", 0, b"\x93NUMPY"),
     ("TIFF image", 0, b"II*\0"),
     ("TIFF image", 0, b"MM\0*"),
 )

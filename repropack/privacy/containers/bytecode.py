@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
-from repropack.privacy.containers import Piece, UnreadableError
+from repropack.privacy.containers import HEAD, Piece, UnreadableError, container_for
 
 __all__ = ["handles", "pieces"]
 
@@ -19,6 +19,9 @@ MAX_FILE: Final = 64 * 1024 * 1024
 
 _SHORT: Final = re.compile(rb"[zZ\xda\xfa](?=([!-~]))")
 """A short text (CPython, Python/marshal.c), with or without a reference, and its length."""
+
+_LONG: Final = re.compile(rb"(?s)[s\xf3](?=([\x14-\xff]..\0|.[^\0].\0|..[^\0]\0))")
+"""Bytes, and how many, of which a file has more than a few."""
 
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 
@@ -29,7 +32,7 @@ def handles(head: bytes, name: str) -> bool:
 
 
 def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
-    """Each short text.
+    """Each short text, and constants that are files of a kind that we know.
 
     Raises:
         UnreadableError: It is too large.
@@ -37,7 +40,13 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     if size > MAX_FILE:
         raise UnreadableError(f"only its bytes were searched: more than {MAX_FILE} of them")
     file.seek(0)
-    yield Piece("text", iter((b"\n".join(_texts(file.read())),)))
+    data = file.read()
+    yield Piece("text", iter((b"\n".join(_texts(data)),)))
+    for match in _LONG.finditer(data):
+        start, length = match.start() + 5, int.from_bytes(match[1], "little")
+        constant = data[start : start + length]
+        if len(constant) == length and container_for(constant[:HEAD], "") is not None:
+            yield Piece("constant", iter((constant,)), seen=True)
 
 
 def _texts(data: bytes) -> Iterator[bytes]:

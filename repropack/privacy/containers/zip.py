@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, BinaryIO, Final
 
-from repropack.privacy.containers import CHUNK, Piece, UnreadableError, stretch
+from repropack.privacy.containers import CHUNK, Piece, UnreadableError, following, stretch
 
 __all__ = ["handles", "pieces", "start"]
 
@@ -72,6 +72,7 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
         if archive.start_dir < size - MAX_DIRECTORY or len(archive.filelist) > MAX_ENTRIES:
             raise UnreadableError("a directory beyond the limit")
         yield from _gaps(file, archive)
+        yield from following(file, _end(file, size), size)
         for entry in archive.infolist():
             if entry.is_dir():
                 continue
@@ -102,6 +103,14 @@ def _gaps(file: BinaryIO, archive: zipfile.ZipFile) -> Iterator[Piece]:
         header = _at(file, offset, _LOCAL_LENGTH)
         names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
         at = max(at, offset + _LOCAL_LENGTH + names + length)
+
+
+def _end(file: BinaryIO, size: int) -> int:
+    """Behind the record at the end and its comment."""
+    tail = _at(file, max(size - _MAX_END, 0), _MAX_END)
+    at = tail.rfind(_END)
+    comment = int.from_bytes(tail[at + 20 : at + 22], "little")
+    return size if at < 0 else size - len(tail) + at + 22 + comment
 
 
 def _is_more(data: bytes, gap: int) -> bool:
