@@ -22,7 +22,7 @@ from repropack.environment.lock import python_series
 from repropack.environment.uv import Uv
 from repropack.model import Python
 
-__all__ = ["FoundInterpreter", "find_interpreter"]
+__all__ = ["FoundInterpreter", "find_interpreter", "places_of"]
 
 _SECONDS: Final = 20.0
 """Time for an interpreter to say its version: one on a cold network disk takes several seconds."""
@@ -43,7 +43,7 @@ class FoundInterpreter(Struct, frozen=True, kw_only=True):
     Attributes:
         path: Absolute path of the real executable: no shim, no link, no virtual environment.
         version: Its X.Y.Z.
-        prefix: The directory that holds its standard library; a sandbox has to show it.
+        prefix: The directory that holds its standard library.
         implementation: `cpython`, `pypy`, ….
     """
 
@@ -85,6 +85,29 @@ def find_interpreter(uv: Uv, python: Python, environ: Mapping[str, str]) -> Foun
         if best is None or _patch(found) > _patch(best):
             best = found
     return best
+
+
+def places_of(interpreter: FoundInterpreter, home: str) -> tuple[str, ...]:
+    """What a sandbox has to show of an interpreter, and nothing of the user's beside it.
+
+    That is its directory; but who builds Python with `--prefix=$HOME` or `$HOME/.local` has it
+    among her own files, keys and keyrings. Then it is the program, its library and its modules.
+    """
+    home = os.path.realpath(home)
+    prefix = interpreter.prefix
+    private = (os.path.join(home, ".local"), home)
+    if prefix not in private and not home.startswith(prefix.rstrip("/") + "/"):
+        return (prefix,)
+    series = ".".join(interpreter.version.split(".")[:2])
+    programs = os.path.dirname(interpreter.path)
+    patterns = [(programs, "libpypy*.so*")]
+    for folder in ("lib", "lib64"):
+        place = os.path.join(prefix, folder)
+        if not os.path.islink(place):
+            patterns += [(place, pattern) for pattern in ("libpython*.so*", "libpypy*.so*")]
+            patterns += [(place, f"{kind}{series}") for kind in ("python", "pypy")]
+    found = [str(one) for place, pattern in patterns for one in sorted(Path(place).glob(pattern))]
+    return (interpreter.path, *found)
 
 
 def _candidates(uv: Uv, series: str, environ: Mapping[str, str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
@@ -16,7 +17,7 @@ from repropack.environment.coarsening import coarse_machine
 from repropack.environment.conda import needs_conda
 from repropack.environment.index import load_index_settings
 from repropack.environment.installation import site_packages
-from repropack.environment.interpreter import find_interpreter
+from repropack.environment.interpreter import find_interpreter, places_of
 from repropack.environment.lock import select
 from repropack.environment.machine import describe_machine
 from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv
@@ -45,12 +46,12 @@ class BuiltEnvironment(Struct, frozen=True, kw_only=True):
 
     Attributes:
         directory: The virtual environment; None where the run used no Python.
-        interpreter_prefix: What a sandbox has to show beside it.
+        interpreter: Places that a sandbox has to show beside it.
         recorded: The record it was built from.
     """
 
     directory: Path | None
-    interpreter_prefix: str | None
+    interpreter: tuple[str, ...]
     recorded: Environment
 
 
@@ -113,7 +114,7 @@ def build_environments(
             )
         if specification.environment.python is None:
             built[directory] = BuiltEnvironment(
-                directory=None, interpreter_prefix=None, recorded=specification.environment
+                directory=None, interpreter=(), recorded=specification.environment
             )
             continue
         uv = uv or find_uv(variables, load_index_settings(variables))
@@ -219,7 +220,7 @@ def _build_one(
             return None
         return BuiltEnvironment(
             directory=made.directory,
-            interpreter_prefix=str(made.directory),
+            interpreter=(),
             recorded=recorded,
         )
     if any(one.origin == "conda" for one in specification.environment.distributions):
@@ -269,7 +270,7 @@ def _build_one(
         return None
     return BuiltEnvironment(
         directory=target,
-        interpreter_prefix=interpreter.prefix,
+        interpreter=places_of(interpreter, variables.get("HOME") or os.path.expanduser("~")),
         recorded=recorded,
     )
 

