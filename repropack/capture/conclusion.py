@@ -50,6 +50,7 @@ from repropack.capture.materials import (
     written_outside,
 )
 from repropack.capture.observed import is_input, with_natively_read, with_unread, without_others
+from repropack.capture.other_stores import said_of_other_stores
 from repropack.capture.outputs import keep_products
 from repropack.capture.own_code import settled_source, surroundings
 from repropack.capture.patience import Patience
@@ -146,6 +147,13 @@ def conclude(ended: EndedCommand) -> bool:
     code, around = _further_code(ended, observed, written, around)
     inputs = _look_at_inputs(ended, observed, written, code, around)
     for remark in _seen_resumes(ended.request, prepared, inputs.materials):
+        ended.tell(remark)
+    nothing: list[str] = []
+    for remark in gaps.attempt(
+        "lineage",
+        lambda: said_of_other_stores(inputs.materials, inputs.data_roots, prepared.root),
+        nothing,
+    ):
         ended.tell(remark)
     metrics = gaps.attempt(
         "metrics", lambda: _metrics(prepared, written.products, gaps), RunMetrics(metrics=())

@@ -95,6 +95,26 @@ def test_of_equal_outputs_a_copy_is_of_the_one_that_was_there(project: Project) 
     assert origin["run"] == second
 
 
+def test_weights_of_another_project_are_data_and_their_run_is_named_once(
+    project: Project,
+) -> None:
+    other = Project(project.root.parent / "other", project.environment)
+    shutil.copytree(project.root, other.root)
+    other.ok("run", "--name", "train", "--", "python", "train.py")
+    before = sorted(str(p) for p in other.root.rglob("*"))
+    done = project.repropack("run", "--", *READ, str(other.root / "out/model.bin"))
+    made = other.show("train")["run"]["id"]
+    assert f"has the content that run {made} of {other.root} wrote" in done.stderr
+    (material,) = project.segment()["materials"]
+    assert "origin" not in material
+    # It would tie an anonymous release to that project.
+    assert made not in json.dumps(project.show())
+    assert sorted(str(p) for p in other.root.rglob("*")) == before
+    (other.root / "mine.txt").write_text("of no run")
+    done = project.repropack("run", "--", *READ, str(other.root / "mine.txt"))
+    assert "has the content" not in done.stderr
+
+
 @pytest.fixture
 def copied(project: Project) -> Project:
     """An evaluation that read a copy outside the project, beside a file of its own; exported."""
