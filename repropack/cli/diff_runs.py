@@ -170,7 +170,7 @@ def _say_why(
     causes: tuple[Cause, ...],
 ) -> None:
     for curve in curves[:SHOWN_CURVES]:
-        say(f"{dim('curve')} {describe_curve(curve)}")
+        say(f"{dim('curve')} {describe_curve(curve, ('first', 'second'))}")
     if not causes:
         return
     say("most likely cause of the other numbers:")

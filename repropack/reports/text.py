@@ -55,8 +55,10 @@ def describe_cause(cause: Cause) -> str:
     return f"{known}{cause.kind.value}: {show(cause.subject)}{change}{why}"
 
 
-def describe_curve(curve: CurveComparison) -> str:
-    """How two curves part, in one line that is safe to print."""
+def describe_curve(
+    curve: CurveComparison, of: tuple[str, str] = ("recorded one", "fresh one")
+) -> str:
+    """How two curves part, in one line that is safe to print; `of` says which they are."""
     name = f"{show(curve.metric)} (run {curve.run}, {show(curve.path)})"
     parts = []
     if curve.first is None:
@@ -72,7 +74,7 @@ def describe_curve(curve: CurveComparison) -> str:
             if beyond.index != curve.first.index
         ]
         parts.append(f"{curve.final:.1e} at the last")
-    for count, which in ((curve.only_recorded, "first"), (curve.only_fresh, "second")):
+    for count, which in ((curve.only_recorded, of[0]), (curve.only_fresh, of[1])):
         if count:
             parts.append(f"{count} step{'s' if count > 1 else ''} only in the {which}")
     return f"{name}: {', '.join(parts)}"

@@ -99,6 +99,12 @@ def test_nothing_is_drawn_of_nothing() -> None:
     assert describe_curve(single).endswith(": equal at the only step")
 
 
+def test_steps_of_one_curve_alone_are_said_of_which() -> None:
+    shorter = comparison([1.0, 0.5, 0.25], [1.0, 0.5])
+    assert "1 step only in the recorded one" in describe_curve(shorter)
+    assert "1 step only in the first" in describe_curve(shorter, ("first", "second"))
+
+
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 
 
