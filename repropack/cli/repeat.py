@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from repropack.cli import repetition_options
 from repropack.cli.durations import parse_duration
 from repropack.cli.progress import ProgressLine
-from repropack.cli.report_files import output_path, written
+from repropack.cli.report_files import complain_of_missing, leave, output_path, say_left
 from repropack.cli.run import parse_data
-from repropack.cli.screen import complain, say, tell
+from repropack.cli.screen import say, tell
 from repropack.cli.verdict import say_report, verdict_line
 from repropack.errors import CannotDecideError, UsageError
 from repropack.escaping import show
@@ -113,19 +113,17 @@ def command(
         keep_work=keep_work,
     )
     result = _repeat(planned, request, quiet=as_json)
-    unwritten = written(report_path, lambda: render("html", result).encode())
+    left = leave("report", report_path, lambda: render("html", result).encode())
     if as_json:
         say(render("json", result).rstrip("\n"))
     else:
         say_report(result)
-        if report_path is not None and not unwritten:
-            say(f"report: {report_path}")
+        say_left(left)
         if result.work is not None:
             say(f"work directory: {result.work}")
         say(verdict_line(result.verdict, result.reason))
-    if unwritten:
-        complain(f"--report {report_path}: {unwritten}")
-    return result.exit_status or (3 if unwritten else 0)
+    missing = complain_of_missing(left)
+    return result.exit_status or (3 if missing else 0)
 
 
 def _repeat(planned: ExportPlan, request: VerifyRequest, *, quiet: bool) -> Report:

@@ -8,13 +8,15 @@ is not lost over it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from repropack import durable
+from repropack.cli.screen import complain, say
 from repropack.errors import RepropackError, UsageError
 
-__all__ = ["output_path", "written"]
+__all__ = ["Left", "complain_of_missing", "leave", "output_path", "say_left"]
 
 
 def output_path(option: str, text: str | None) -> Path | None:
@@ -35,14 +37,46 @@ def output_path(option: str, text: str | None) -> Path | None:
     return path
 
 
-def written(path: Path | None, content: Callable[[], bytes]) -> str:
-    """Writes a file, if one was asked for. Returns why it could not, or an empty text."""
+class Left(NamedTuple):
+    """A file that was asked for.
+
+    Attributes:
+        name: What it is, and the option that asked for it.
+        why_not: Why it could not be written; empty where it was.
+    """
+
+    name: str
+    path: Path
+    why_not: str
+
+
+def leave(name: str, path: Path | None, content: Callable[[], bytes]) -> tuple[Left, ...]:
+    """Writes a file, if one was asked for."""
     if path is None:
-        return ""
+        return ()
     try:
         durable.write_file(path, content())
     except RepropackError as error:
-        return error.message
+        return (Left(name, path, error.message),)
     except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        return (Left(name, path, error.strerror or str(error)),)
+    return (Left(name, path, ""),)
+
+
+def say_left(files: Iterable[Left]) -> None:
+    """Prints where the files are.
+
+    Raises:
+        OSError: Nobody takes it, or it cannot be written.
+    """
+    for one in files:
+        if not one.why_not:
+            say(f"{one.name}: {one.path}")
+
+
+def complain_of_missing(files: Iterable[Left]) -> bool:
+    """Says which files could not be written, and returns whether there are any."""
+    missing = [one for one in files if one.why_not]
+    for one in missing:
+        complain(f"--{one.name} {one.path}: {one.why_not}")
+    return bool(missing)

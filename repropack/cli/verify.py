@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import shlex
 import sys
+from typing import Final
 
 import click
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from repropack.cli.durations import parse_duration
 from repropack.cli.location import existing_bundle
 from repropack.cli.places import KEY_HELP, load_keys, trust_policy, trusted_signers
 from repropack.cli.progress import ProgressLine
-from repropack.cli.report_files import output_path, written
+from repropack.cli.report_files import complain_of_missing, leave, output_path, say_left
 from repropack.cli.run import parse_data
 from repropack.cli.screen import bold, complain, plural, say, tell
 from repropack.cli.sizes import parse_size
@@ -42,6 +43,25 @@ from repropack.verify.receipts import is_receiptable, receipt_payload
 
 __all__ = ["command", "parse_digest"]
 
+
+_LASTING: Final = frozenset(
+    {
+        "signers",
+        "threshold",
+        "pin",
+        "expect",
+        "stamp",
+        "authorities",
+        "allow_unknown_signer",
+        "data",
+        "memory",
+        "time_limit",
+        "packages",
+        "no_sandbox",
+        "offline",
+    }
+)
+"""Options about whom the reader trusts and about her machine."""
 
 MIN_MEMORY = 64 * 1024 * 1024
 """Bytes: with less, not even an interpreter starts."""
@@ -238,44 +258,39 @@ def command(
             Observer(tell=line.tell, advance=line.advance, live=line.live, kept=line.kept),
             now=now(),
         )
-    unwritten = written(report_path, lambda: render("html", result).encode())
-    undrawn = written(badge_path, lambda: render_badge(result, badge or ""))
-    unsigned = written(receipt_path, lambda: _receipt(result, keys))
+    left = (
+        *leave("report", report_path, lambda: render("html", result).encode()),
+        *leave("badge", badge_path, lambda: render_badge(result, badge or "")),
+        *leave("receipt", receipt_path, lambda: _receipt(result, keys)),
+    )
     if as_json:
         say(render("json", result).rstrip("\n"))
     else:
         say_report(result)
-        if report_path is not None and not unwritten:
-            say(f"report: {report_path}")
-        if badge_path is not None and not undrawn:
-            say(f"badge: {badge_path}")
-        if receipt_path is not None and not unsigned:
-            say(f"receipt: {receipt_path}")
+        say_left(left)
         if result.work is not None:
             say(f"work directory: {result.work}")
         say(verdict_line(result.verdict, result.reason))
-        again = [word for signer in signers for word in ("--signer", signer)]
-        again += ["--threshold", str(threshold)] if threshold is not None else []
-        again += ["--pin", pin] if pin is not None else []
-        again += ["--expect", expect] if expect is not None else []
-        if stamp is not None and authorities is not None:
-            again += ["--timestamp", stamp, "--tsa-ca", authorities]
-        again += ["--allow-unknown-signer"] if allow_unknown_signer else []
-        again += [word for pair in data for word in ("--data", pair)]
-        again += ["--memory", memory] if memory is not None else []
-        again += ["--time", time_limit] if time_limit is not None else []
-        again += [word for one in packages for word in ("--package", one)]
-        again += ["--no-sandbox"] if no_sandbox else []
-        again += ["--offline"] if offline else []
-        _say_next(result, bundle, again)
-    if unwritten:
-        complain(f"--report {report_path}: {unwritten}")
-    if undrawn:
-        complain(f"--badge {badge_path}: {undrawn}")
-    if unsigned:
-        complain(f"--receipt {receipt_path}: {unsigned}")
+        _say_next(result, bundle, _lasting_words())
+    missing = complain_of_missing(left)
     remembered = _remember_pin(pin, result)
-    return result.exit_status or (0 if remembered and not (unwritten or undrawn or unsigned) else 3)
+    return result.exit_status or (3 if missing or not remembered else 0)
+
+
+def _lasting_words() -> list[str]:
+    """The options of this call that hold for the next one of the same bundle too."""
+    context = click.get_current_context()
+    words: list[str] = []
+    for option in context.command.params:
+        value = context.params.get(option.name or "")
+        if option.name not in _LASTING or not value:
+            continue
+        if isinstance(option, click.Option) and option.is_flag:
+            words.append(option.opts[0])
+        else:
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [option.opts[0], str(one)]
+    return words
 
 
 def _limits(memory: str | None, *, no_sandbox: bool) -> Limits | None:
