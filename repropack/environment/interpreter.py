@@ -9,6 +9,7 @@ machine's owner are started, never the one of a rebuilt environment.
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,16 +88,22 @@ def find_interpreter(uv: Uv, python: Python, environ: Mapping[str, str]) -> Foun
     return best
 
 
-def places_of(interpreter: FoundInterpreter, home: str) -> tuple[str, ...]:
+def places_of(interpreter: FoundInterpreter, home: str | None) -> tuple[str, ...]:
     """What a sandbox has to show of an interpreter, and nothing of the user's beside it.
 
     That is its directory; but who builds Python with `--prefix=$HOME` or `$HOME/.local` has it
     among her own files, keys and keyrings. Then it is the program, its library and its modules.
+
+    Args:
+        interpreter: Of this machine.
+        home: What the reader's variables call her home; the one of her account counts as well.
     """
-    home = os.path.realpath(home)
+    homes = {os.path.realpath(one) for one in (home, _home_of_account()) if one}
     prefix = interpreter.prefix
-    private = (os.path.join(home, ".local"), home)
-    if prefix not in private and not home.startswith(prefix.rstrip("/") + "/"):
+    if not any(
+        prefix in (one, os.path.join(one, ".local")) or one.startswith(prefix.rstrip("/") + "/")
+        for one in homes
+    ):
         return (prefix,)
     series = ".".join(interpreter.version.split(".")[:2])
     programs = os.path.dirname(interpreter.path)
@@ -108,6 +115,14 @@ def places_of(interpreter: FoundInterpreter, home: str) -> tuple[str, ...]:
             patterns += [(place, f"{kind}{series}") for kind in ("python", "pypy")]
     found = [str(one) for place, pattern in patterns for one in sorted(Path(place).glob(pattern))]
     return (interpreter.path, *found)
+
+
+def _home_of_account() -> str | None:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        # A number for a user, as in containers.
+        return None
 
 
 def _candidates(uv: Uv, series: str, environ: Mapping[str, str]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
@@ -270,7 +269,7 @@ def _build_one(
         return None
     return BuiltEnvironment(
         directory=target,
-        interpreter=places_of(interpreter, variables.get("HOME") or os.path.expanduser("~")),
+        interpreter=places_of(interpreter, variables.get("HOME")),
         recorded=recorded,
     )
 
