@@ -118,8 +118,8 @@ def _sentence(claim: Claim, metric: Metric) -> str:
     place = show(metric.source.path.removeprefix("{project}/"))
     return (
         f"{show(claim.metric)} = {show(metric.text)} stood in {place} before the repetition began, "
-        "and nothing shows that it was computed anew: that can be told where the evaluation "
-        "prints it or writes a file of its own"
+        "and nothing shows that it was computed anew: that can be told where the run prints it, or "
+        "writes it to a file that is not there before"
     )
 
 
