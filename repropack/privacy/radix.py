@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["BREAK", "readings", "unbroken"]
+__all__ = ["BREAK", "has_text", "readings", "unbroken"]
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTERS_AND_DIGITS: Final = _UPPER + _UPPER.lower() + b"0123456789"
@@ -95,14 +95,14 @@ _BASE85: Final = (
 )
 _SIGNS: Final = b"!#$%&'()*+;<>?@^`{|}~"
 _WORD_RUNS: Final = _runs(bytes(range(33, 127)))
-_MIN_WORD: Final = b"x" * 30
+_MIN_WORD: Final = b"x" * 40
 _WORD_LINES: Final = re.compile(rb"[!-~]+(?:\r?\n[!-~]{4,})*")
 
 _LEADING: Final = bytes(range(10, 41))
 """Values of the first of five characters, where four of ASCII are written so."""
 
 _SPACED_RUNS: Final = _runs(_HEX + b" \t:,-xX")
-_MIN_SPACED: Final = b"x" * 30
+_MIN_SPACED: Final = b"x" * 35
 
 _DUMP: Final = re.compile(
     rb"[ \t]*(?:[0-9A-Fa-f]{4,16}:[ \t]{0,3}|[0-9A-Fa-f]{6,16}[ \t]{1,3})"
@@ -117,8 +117,18 @@ _LIST: Final = re.compile(
 """Bytes one by one: `7a 6f 65`, `7a:6f:65`, and as programs have them, `0x7a, 0x6f`."""
 
 
-def readings(data: bytes) -> Iterator[bytes]:
-    """What text in another radix says; of most bytes, nothing."""
+def has_text(data: bytes) -> bool:
+    """Whether there is a run of printable characters, which hardly any weights have."""
+    return _MIN_PRINTABLE in data.translate(_PRINTABLE_RUNS)
+
+
+def readings(data: bytes, *, text: bool) -> Iterator[bytes]:
+    """What text in another radix says; of most bytes, nothing.
+
+    Args:
+        data: Any bytes.
+        text: Whether they have text.
+    """
     runs = data.translate(_B64_RUNS)
     # Each run of hexadecimal digits and of base32 is one of base64 too.
     if _MIN_HEX in runs:
@@ -130,7 +140,7 @@ def readings(data: bytes) -> Iterator[bytes]:
         digits = data.translate(_HEX_RUNS)
         if _MIN_HEX in digits:
             yield b"\n".join(_from_hex(data, digits))
-    if _MIN_PRINTABLE in data.translate(_PRINTABLE_RUNS):
+    if text:
         yield b"\n".join(_from_base85(data))
         yield from _from_dumps(data)
         yield b"\n".join(_from_numbers(data))

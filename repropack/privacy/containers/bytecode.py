@@ -23,6 +23,11 @@ _SHORT: Final = re.compile(rb"[zZ\xda\xfa](?=([!-~]))")
 _LONG: Final = re.compile(rb"(?s)[s\xf3](?=([\x14-\xff]..\0|.[^\0].\0|..[^\0]\0))")
 """Bytes, and how many, of which a file has more than a few."""
 
+_MARK: Final = re.compile(
+    rb"\x1f\x8b|x[\x01\x5e\x9c\xda]|PK|BZh|\xfd7z|\x28\xb5|\x5d\0|\x89P|\xff\xd8|\x80[\x02-\x05]|%PDF|SQLi"
+)
+"""How files begin; code, of which most bytes are, does not."""
+
 _PRINTABLE: Final = bytes(range(32, 127)) + b"\t\r\n"
 
 
@@ -44,6 +49,8 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
     yield Piece("text", iter((b"\n".join(_texts(data)),)))
     for match in _LONG.finditer(data):
         start, length = match.start() + 5, int.from_bytes(match[1], "little")
+        if not _MARK.match(data, start):
+            continue
         constant = data[start : start + length]
         if len(constant) == length and container_for(constant[:HEAD], "") is not None:
             yield Piece("constant", iter((constant,)), seen=True)
