@@ -7,6 +7,7 @@ could not do its own work (a disk that is full, a missing uv).
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,13 +82,16 @@ def verify(
     safe = Observer(
         tell=lambda text: observer.tell(show(text)), advance=observer.advance, live=observer.live
     )
-    work = Path(tempfile.mkdtemp(prefix="repropack-verify-", dir=request.temporary))
+    # Named before it is made: a signal that comes between the two leaves nothing behind.
+    place = (request.temporary or Path(tempfile.gettempdir())).absolute()
+    work = place / f"repropack-verify-{secrets.token_hex(8)}"
     try:
+        work.mkdir(mode=0o700)
         verdict, reason = _climb(request, variables, safe, ladder, work)
     except DefectError as error:
         verdict, reason = ladder.defect(error.finding)
     except BaseException:
-        if request.keep_work:
+        if request.keep_work and work.exists():
             observer.kept(work)
         raise
     finally:

@@ -71,7 +71,9 @@ def test_words_are_those_of_an_own_run(recorded: Project, *, random: bool, chain
     page = recorded.root.parent / "page.html"
     options = ["--retrain"] if chain else []
     done = recorded.repropack("repeat", "eval", *options, "--report", str(page))
-    assert done.returncode == (0 if not random else 1 if chain else 3), done.stderr
+    # Two draws may happen to be so near to each other that the recorded one is none like them.
+    expected = {0} if not random else {1} if chain else {1, 3}
+    assert done.returncode in expected, done.stderr
     said = "\n".join(
         line
         for line in done.stdout.splitlines()
