@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from repropack.privacy.containers import HEAD, container_for
-from repropack.privacy.radix import BREAK, unbroken
+from repropack.privacy.radix import BREAK, has_run, unbroken
 
 __all__ = ["embedded"]
 
@@ -25,6 +25,9 @@ _MARKS: Final = (
 """PNG, JPEG, GIF, gzip, ZIP, PDF, bzip2, xz and its forerunner, zstd, SQLite and zlib in base64."""
 
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{24,}(?:" + BREAK + rb"[A-Za-z0-9+/_-]{4,})*={0,2}")
+
+_SHORTEST: Final = 24
+"""Digits of a line with which a file begins."""
 
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 """Of addresses to that of mails (RFC 4648, section 5)."""
@@ -76,11 +79,13 @@ _NUMBER: Final = re.compile(rb"(?<![0-9])[0-9]{1,3}(?![0-9])")
 
 def embedded(text: bytes) -> Iterator[bytes]:
     """Each file in a text, decoded."""
-    for run in _runs(text, _MARKS, _ALPHABET, _BASE64):
+    marks: tuple[bytes, ...] = _MARKS if has_run(text, _SHORTEST, hexadecimal=False) else ()
+    for run in _runs(text, marks, _ALPHABET, _BASE64):
         data = _from_base64(run)
         if container_for(data[:HEAD], "") is not None:
             yield data
-    for run in _runs(text, _HEX_MARKS, _HEX_DIGITS, _HEX):
+    marks = _HEX_MARKS if has_run(text, _SHORTEST, hexadecimal=True) else ()
+    for run in _runs(text, marks, _HEX_DIGITS, _HEX):
         digits = unbroken(run)
         data = binascii.a2b_hex(digits[: len(digits) - len(digits) % 2])
         if container_for(data[:HEAD], "") is not None:

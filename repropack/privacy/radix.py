@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["BREAK", "has_text", "readings", "unbroken"]
+__all__ = ["BREAK", "has_run", "has_text", "readings", "unbroken"]
 
 _UPPER: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTERS_AND_DIGITS: Final = _UPPER + _UPPER.lower() + b"0123456789"
@@ -26,6 +26,7 @@ def _runs(alphabet: bytes) -> bytes:
 
 
 _B64_RUNS: Final = _runs(_LETTERS_AND_DIGITS + b"+/")
+_ADDRESS_RUNS: Final = _runs(_LETTERS_AND_DIGITS + b"+/_-")
 _B32_RUNS: Final = _runs(_UPPER + b"234567")
 _HEX_RUNS: Final = _runs(_HEX)
 _MIN_B64: Final = b"x" * 16
@@ -95,7 +96,7 @@ _BASE85: Final = (
 )
 _SIGNS: Final = b"!#$%&'()*+;<>?@^`{|}~"
 _WORD_RUNS: Final = _runs(bytes(range(33, 127)))
-_MIN_WORD: Final = b"x" * 40
+_MIN_WORD: Final = b"x" * 50
 _WORD_LINES: Final = re.compile(rb"[!-~]+(?:\r?\n[!-~]{4,})*")
 
 _LEADING: Final = bytes(range(10, 41))
@@ -120,6 +121,11 @@ _LIST: Final = re.compile(
 def has_text(data: bytes) -> bool:
     """Whether there is a run of printable characters, which hardly any weights have."""
     return _MIN_PRINTABLE in data.translate(_PRINTABLE_RUNS)
+
+
+def has_run(data: bytes, least: int, *, hexadecimal: bool) -> bool:
+    """Whether so many digits of base64 or of hexadecimal numbers follow each other."""
+    return b"x" * least in data.translate(_HEX_RUNS if hexadecimal else _ADDRESS_RUNS)
 
 
 def readings(data: bytes, *, text: bool) -> Iterator[bytes]:

@@ -17,8 +17,9 @@ __all__ = ["handles", "pieces"]
 MAX_FILE: Final = 64 * 1024 * 1024
 """Bytes of a file that is read like this: the largest module of a large environment has 5 MiB."""
 
-_SHORT: Final = re.compile(rb"[zZ\xda\xfa](?=([!-~]))")
-"""A short text (CPython, Python/marshal.c), with or without a reference, and its length."""
+_SHORT: Final = re.compile(rb"[zZ\xda\xfa](?=([0-9A-Za-z]))")
+"""A short text (CPython, Python/marshal.c), with or without a reference, and its length, where that
+looks like a part of a word."""
 
 _LONG: Final = re.compile(rb"(?s)[s\xf3](?=([\x14-\xff]..\0|.[^\0].\0|..[^\0]\0))")
 """Bytes, and how many, of which a file has more than a few."""
