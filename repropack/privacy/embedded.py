@@ -92,7 +92,8 @@ def embedded(text: bytes) -> Iterator[bytes]:
             yield data
     for literal in _LITERAL.findall(text) if any(mark in text for mark in _ESCAPED_MARKS) else ():
         data = _from_literal(literal)
-        if container_for(data[:HEAD], "") is not None:
+        # A program that reads such files has their marks in it.
+        if len(data) >= _SHORTEST and container_for(data[:HEAD], "") is not None:
             yield data
     if b"139," in text or b"80," in text or b"120," in text:
         for match in _NUMBERS.finditer(text):

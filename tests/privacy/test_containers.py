@@ -304,3 +304,9 @@ def test_arrays_of_numbers_and_text_are_clean(content: bytes) -> None:
 def test_a_short_stream_in_the_middle_of_a_text_is_said() -> None:
     found = look(b"text " * 900 + gzip.compress(b"x") + b"text " * 900, "x.txt")
     assert found.unsearched
+
+
+def test_a_mark_in_a_program_is_no_file() -> None:
+    assert not look(
+        b"if magic.startswith(b'PK\\x03\\x04') or x == b'\\x1f\\x8b\\x08':\n", "x.py"
+    ).unsearched
