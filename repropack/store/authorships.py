@@ -154,7 +154,7 @@ def kept_authorship(store: Path, manifest_sha256: str) -> LockedAuthorship | Non
         return msgspec.json.decode(path.read_bytes(), type=LockedAuthorship)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{path}: cannot be read: {error}", advice="restore it from a copy of the store"
         ) from error

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from repropack.comparators import Comparison, comparator_for
 from repropack.comparators.interval import missed
-from repropack.comparators.student_t import can_compute, mean, prediction_half_width
+from repropack.comparators.student_t import is_one_of_them, mean
 from repropack.escaping import show
 from repropack.model import (
     Basis,
@@ -148,15 +148,12 @@ def is_random_evaluation(results: Sequence[ClaimResult]) -> bool:
 
 
 def _is_another_draw(result: ClaimResult) -> bool:
-    """Whether a claimed number is as far from fresh ones as they are from each other.
+    """Whether a claimed number may be one more of the fresh ones, which are not all equal.
 
-    By their 95 % prediction interval, which of two runs is wide. Noise in the last digits excuses
-    no other result.
+    Noise in the last digits excuses no other result.
     """
     fresh = result.runs
-    if len(set(fresh)) < 2 or not can_compute((*fresh, result.claim.expected)):
-        return False
-    return abs(result.claim.expected - mean(fresh)) <= prediction_half_width(fresh, 1, 0.95)
+    return len(set(fresh)) > 1 and is_one_of_them(result.claim.expected, fresh, 0.0)
 
 
 def is_assumed(claim: Claim) -> bool:

@@ -116,6 +116,7 @@ def test_a_stop_stops_both_and_a_continue_continues_both(
     with subprocess.Popen(
         recorder(kept, *counting((), end)), stdout=subprocess.PIPE, process_group=0
     ) as process:
+        assert process.stdout is not None
         command = int(read_line(process.stdout).split()[1])
         for _ in range(2):
             send(process.pid, signal.SIGTSTP)
@@ -123,6 +124,7 @@ def test_a_stop_stops_both_and_a_continue_continues_both(
             send(process.pid, signal.SIGCONT)
             wait_until(lambda: "T" not in (state(process.pid), state(command)))
         end.touch()
+        process.stdout.read()
     assert process.returncode == 0
     assert end_of(kept) == ended(0)
 

@@ -320,8 +320,8 @@ def test_a_wheel_of_another_platform_in_the_bundle_does_not_keep_the_readers_out
         uv, [locked(own, other)], BASE, target, wheels=inside, offline=False, progress=said.append
     )
     assert said[-2:] == [
-        "installing 1 packages from the bundle",
-        "installing 1 packages from the package index",
+        "installing 1 package from the bundle",
+        "installing 1 package from the package index",
     ]
     assert (site_packages(target, HERE) / "thing.py").exists()
 

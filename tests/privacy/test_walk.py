@@ -112,6 +112,12 @@ def test_damage_is_no_crash(kind: str, numbers: random.Random) -> None:
     look(bytes(data), f"x{ending}")
 
 
+def test_a_header_that_is_no_text_is_damage() -> None:
+    header = b'{"\x80":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    found = look(len(header).to_bytes(8, "little") + header + b"x", "x.safetensors")
+    assert [one.reason for one in found.unsearched] == ["safetensors: a damaged header"]
+
+
 def test_a_bomb_is_left_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(walk, "MIN_EXPANDED", 1024 * 1024)
     scanned = look(gzip.compress(bytes(64 * 1024 * 1024)))

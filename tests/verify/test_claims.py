@@ -500,6 +500,8 @@ def test_one_of_many_intervals_may_be_missed_by_chance() -> None:
     ("basis", "fresh", "random_evaluation"),
     [
         (Basis.DEFAULT, [0.8, 0.9], True),
+        # Two draws happen to be near to each other; it is no proof that the third is none.
+        (Basis.DEFAULT, [0.8, 0.81], True),
         (Basis.DEFAULT, [0.8, 0.8], False),
         # Noise in the last digits excuses no other result.
         (Basis.DEFAULT, [0.8, 0.800001], False),

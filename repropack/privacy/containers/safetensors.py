@@ -57,7 +57,7 @@ def pieces(file: BinaryIO, size: int) -> Iterator[Piece]:
             for name, entry in entries.items()
             if name != "__metadata__"
         }
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableError("a damaged header") from error
     end = begin
     for name, tensor in tensors.items():
