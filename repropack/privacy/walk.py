@@ -235,7 +235,7 @@ def _scan_in_processes(parts: Sequence[_Part], how: _How, count: int) -> list[Sc
     from concurrent.futures import ProcessPoolExecutor
 
     # The largest first, each to the share that has least; small shares even out what is slow.
-    shares: list[tuple[int, list[_Part]]] = [(0, []) for _ in range(count * 4)]
+    shares: list[tuple[int, list[_Part]]] = [(0, []) for _ in range(count * 16)]
     for part in sorted(parts, key=lambda x: -x.size):
         number = min(range(len(shares)), key=lambda n: shares[n][0])
         shares[number][1].append(part)

@@ -143,7 +143,7 @@ def test_a_word_that_is_broken_is_one(broken: bytes) -> None:
 )
 def test_tokens_of_a_form_of_their_own_are_found_too(content: bytes) -> None:
     found = look(b"mail:\n" + content + b"\n")
-    assert {leak.rule for leak in found.leaks} == {"github-token"}
+    assert "github-token" in {leak.rule for leak in found.leaks}
     assert TOKEN[8:] not in str(found)
 
 
