@@ -21,6 +21,8 @@ from repropack.model import (
 )
 
 __all__ = [
+    "MODES_OF_A_RELEASE",
+    "MODES_OF_A_RUN",
     "OPEN",
     "OUTPUTS",
     "SIGNERS",
@@ -108,6 +110,20 @@ OPEN: Final = (SignerStatus.UNKNOWN, SignerStatus.REVOKED)
 """Standings that leave it open whose word the release is."""
 
 
+MODES_OF_A_RELEASE: Final = {
+    ClaimMode.EVALUATE: "evaluated again with the packed weights",
+    ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
+    ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
+}
+"""How a fresh number came about, on the page and in the sentences of claims."""
+
+MODES_OF_A_RUN: Final = {
+    ClaimMode.EVALUATE: "run again on the files that it read",
+    ClaimMode.RETRAIN_SAME_SEED: "run again as recorded",
+    ClaimMode.RETRAIN_NEW_SEED: "run again with another seed",
+}
+
+
 class PageWords(Struct, frozen=True, kw_only=True):
     """Words that differ between a release and a recorded run.
 
@@ -137,11 +153,7 @@ _RELEASE: Final = PageWords(
     numbers="Claims",
     number="Claim",
     expected="claimed",
-    modes={
-        ClaimMode.EVALUATE: "evaluated again with the packed weights",
-        ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
-        ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
-    },
+    modes=MODES_OF_A_RELEASE,
     depths={
         "no-run": "bytes and signer only; nothing was executed",
         "evaluate": "the claimed run, repeated on the packed weights",
@@ -156,11 +168,7 @@ _RUN: Final = PageWords(
     numbers="Numbers",
     number="Number",
     expected="recorded",
-    modes={
-        ClaimMode.EVALUATE: "run again on the files that it read",
-        ClaimMode.RETRAIN_SAME_SEED: "run again as recorded",
-        ClaimMode.RETRAIN_NEW_SEED: "run again with another seed",
-    },
+    modes=MODES_OF_A_RUN,
     depths={
         "evaluate": "this run alone, on the files that it read",
         "retrain": "this run and those whose files it read, in order",

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from repropack.model import ClaimMode
+from repropack.reports.page_words import MODES_OF_A_RELEASE, MODES_OF_A_RUN
 
 __all__ = ["OF_A_RELEASE", "OF_A_RUN", "Wording"]
 
@@ -37,11 +38,7 @@ class Wording(Struct, frozen=True, kw_only=True):
 OF_A_RELEASE: Final = Wording(
     rung="claims",
     expected="claimed",
-    modes={
-        ClaimMode.EVALUATE: "evaluated again with the packed weights",
-        ClaimMode.RETRAIN_SAME_SEED: "trained again with the same seed",
-        ClaimMode.RETRAIN_NEW_SEED: "trained again with another seed",
-    },
+    modes=MODES_OF_A_RELEASE,
     all_hold="all {count} claims{checked} hold",
     random="; but the same weights gave another number each time: the evaluation is random, and "
     "the author measured by how much it varies only if she calibrated the claim",
@@ -50,11 +47,7 @@ OF_A_RELEASE: Final = Wording(
 OF_A_RUN: Final = Wording(
     rung="numbers",
     expected="recorded",
-    modes={
-        ClaimMode.EVALUATE: "run again on the files that it read",
-        ClaimMode.RETRAIN_SAME_SEED: "run again as recorded",
-        ClaimMode.RETRAIN_NEW_SEED: "run again with another seed",
-    },
+    modes=MODES_OF_A_RUN,
     all_hold="all {count} numbers came out again",
     random="; but each repetition gave another number: the run is random, and without a tolerance "
     "in repropack.yaml nothing says by how much it may vary",
