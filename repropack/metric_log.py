@@ -22,7 +22,7 @@ _JSON = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 _RANKS = ("RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
-_MARK = 64
+_MARK = 63
 """The signal that our open file would send if it were asked to report what happens to it (it is
 not). No other file of a process has one, and to look costs a tenth of what `fstat` does: where a
 time of a file was looked at, Linux has the next write note a finer one."""

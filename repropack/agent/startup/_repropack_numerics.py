@@ -8,24 +8,22 @@ It is asked when a process ends, and only about libraries that the program has l
 import sys
 
 
-def settings(members, loaders):
+def settings(members, loaders, mapped):
     """By library, its settings by name.
 
     Args:
         members: What a module holds, without waking one that loads itself on the first access.
         loaders: The settings of data loaders that were seen when their workers began.
+        mapped: Paths of the files that are mapped into this process.
     """
-    import warnings
-
+    warnings = sys.modules.get("warnings")
+    if warnings is None:
+        # No library is there that could warn.
+        return _ask(members, loaders, mapped)
     with warnings.catch_warnings():
         # Reading a deprecated setting is our doing, not the program's.
         warnings.simplefilter("ignore")
-        told = _ask(members)
-        # Those of a script are still there; those of a function that has returned are not.
-        note_loaders(list(members(sys.modules.get("__main__")).values()), loaders)
-        for number, found in enumerate(loaders, 1):
-            told["torch.utils.data.DataLoader" + (" %d" % number if number > 1 else "")] = found
-        return told
+        return _ask(members, loaders, mapped)
 
 
 def _flat(text):
@@ -136,17 +134,9 @@ _NUMERIC = (
 _OPENMP = ("libgomp", "libiomp", "libomp")
 
 
-def _numeric_libraries():
+def _numeric_libraries(mapped):
     """Files of loaded libraries that compute or that have threads, each copy once."""
-    found = set()
-    with open("/proc/self/maps", "rb") as maps:
-        for line in maps:
-            fields = line.rstrip(b"\n").split(None, 5)
-            if len(fields) == 6 and fields[5].rpartition(b"/")[2].startswith(
-                tuple(name.encode() for name in _NUMERIC)
-            ):
-                found.add(fields[5].decode("utf-8", "surrogateescape"))
-    return sorted(found)
+    return sorted(path for path in mapped if path.rpartition("/")[2].startswith(_NUMERIC))
 
 
 def _public(path):
@@ -216,7 +206,7 @@ _LIBRARY = {
 }  # fmt: skip
 
 
-def _ask(members):
+def _ask(members, loaders, mapped):
     """Settings that change numbers, of libraries that the program has imported itself."""
     told = {}
 
@@ -345,23 +335,33 @@ def _ask(members):
             "cudnn": lambda m: m.sysconfig.get_build_info().get("cudnn_version"),
         },
     )
-    for path in _numeric_libraries():
+    for path in _numeric_libraries(mapped):
         tell("library " + _public(path), path, _LIBRARY)
-    pools = imported("threadpoolctl")
-    if pools is not None:
-        try:
-            # Each wheel may bring its own copy, and the order of the list is that of no two runs.
-            for pool in sorted(pools.threadpool_info(), key=lambda p: str(p.get("filepath"))):
-                folder = str(pool.get("filepath")).rpartition("/")[0].rpartition("/")[2]
-                owner = " of " + folder[:-5] if folder.endswith(".libs") else ""
-                tell(
-                    "threadpool " + str(pool.get("prefix")) + owner,
-                    pool,
-                    {
-                        key: lambda p, key=key: p.get(key)
-                        for key in ("internal_api", "version", "num_threads", "architecture")
-                    },
-                )
-        except Exception:
-            return told
+    _tell_pools(imported("threadpoolctl"), tell)
+    # Those of a script are still there; those of a function that has returned are not.
+    note_loaders(list(members(sys.modules.get("__main__")).values()), loaders)
+    for number, found in enumerate(loaders, 1):
+        told["torch.utils.data.DataLoader" + (" %d" % number if number > 1 else "")] = found
     return told
+
+
+def _tell_pools(module, tell):
+    """Thread pools as threadpoolctl knows them, where the program has imported it."""
+    if module is None:
+        return
+    try:
+        # Each wheel may bring its own copy, and the order of the list is that of no two runs.
+        pools = sorted(module.threadpool_info(), key=lambda p: str(p.get("filepath")))
+    except Exception:
+        return
+    for pool in pools:
+        folder = str(pool.get("filepath")).rpartition("/")[0].rpartition("/")[2]
+        owner = " of " + folder[:-5] if folder.endswith(".libs") else ""
+        tell(
+            "threadpool " + str(pool.get("prefix")) + owner,
+            pool,
+            {
+                key: lambda p, key=key: p.get(key)
+                for key in ("internal_api", "version", "num_threads", "architecture")
+            },
+        )

@@ -18,9 +18,10 @@ import sys
 _VARIABLE = "REPROPACK_AGENT"
 _FOLDER = __file__.rpartition("/")[0]
 
-_SLOTS = 1 << 22
-"""Size of the table of what was noted: 32 MiB of address space, of which only what is touched
-takes memory. ImageNet has 1.3 million files."""
+_SLOTS = (1 << 14, 1 << 22)
+"""Sizes of the tables of what was noted: the second, 32 MiB of address space of which only what is
+touched takes memory, for what finds no place in the first. To touch a page for the first time takes
+as long as to look at a file. ImageNet has 1.3 million files."""
 
 _PROBES = 8
 
@@ -32,6 +33,11 @@ _WORDS = 1000
 
 _LOWEST_DESCRIPTOR = 200
 """Ours is out of the way of programs that count on getting the lowest free one."""
+
+_MARK = 64
+"""The signal that our open file would send if it were asked to report what happens to it (it is
+not). No other file of a process has one, and to look costs a tenth of what `fstat` does: where a
+time of a file was looked at, Linux has the next write note a finer one."""
 
 
 def _escape(text):
@@ -82,6 +88,7 @@ def _start():
         posix.close, posix.fstat, posix.getcwd, posix.getpid, posix.lstat, posix.open, posix.stat,
         posix.write,
     )  # fmt: skip
+    control, get_mark = fcntl.fcntl, fcntl.F_GETSIG
     crc32, normpath, frame = binascii.crc32, os.path.normpath, sys._getframe
     variables = os.environ
     directory = os.path.abspath(variables[_VARIABLE])
@@ -94,7 +101,6 @@ def _start():
 
     class Log:
         descriptor = -1
-        identity = None
         path = ""
         pid = 0
         lost = 0
@@ -105,7 +111,8 @@ def _start():
             value = getattr(sys.flags, name)
             if isinstance(value, int) and value and not name.startswith(("_", "n_")):
                 flags[name] = int(value)
-        return (
+        fields = (
+            "start",
             str(time.time_ns()),
             str(getpid()),
             str(posix.getppid()),
@@ -117,6 +124,7 @@ def _start():
             _json(flags),
             _json(command_line()),
         )
+        return " ".join(fields)
 
     def command_line():
         told = getattr(sys, "orig_argv", None)
@@ -126,8 +134,8 @@ def _start():
                 told = [os.fsdecode(word) for word in file.read().split(b"\0")[:-1]]
         return [word for word in told if isinstance(word, str)][:_WORDS]
 
-    def send(descriptor, kind, fields):
-        body = " ".join((kind,) + tuple(fields)).encode("ascii")  # noqa: RUF005 - Python 2
+    def send(descriptor, text):
+        body = text.encode("ascii")
         line = b"%08x %s\n" % (crc32(body), body)
         if write(descriptor, line) != len(line):
             raise OSError("short write")
@@ -137,19 +145,15 @@ def _start():
         if Log.descriptor < 0:
             return False
         try:
-            status = fstat(Log.descriptor)
+            return control(Log.descriptor, get_mark) == _MARK
         except OSError as error:
             if not _is_ours(error):
                 raise
             return False
-        return (status.st_dev, status.st_ino) == Log.identity
 
     def open_log():
         fresh = Log.pid != getpid()
         if fresh:
-            if is_open():
-                # A fork: this descriptor is the copy of our parent's.
-                close(Log.descriptor)
             Log.path = "%s/%d-%s.log" % (directory, getpid(), posix.urandom(6).hex())
             Log.pid = getpid()
             Log.lost = 0
@@ -165,23 +169,22 @@ def _start():
             descriptor = low
         else:
             close(low)
-        status = fstat(descriptor)
-        if status.st_size == 0:
-            try:
-                send(descriptor, "start", start_line())
-            except OSError:
-                close(descriptor)
-                raise
-        Log.identity = (status.st_dev, status.st_ino)
+        try:
+            control(descriptor, fcntl.F_SETSIG, _MARK)
+            if fstat(descriptor).st_size == 0:
+                send(descriptor, start_line())
+        except OSError:
+            close(descriptor)
+            raise
         Log.descriptor = descriptor
 
-    def note(kind="", *fields):
-        """Writes a line of escaped fields; without a kind, only the first of this process."""
+    def note(text=""):
+        """Writes a line: a kind and escaped fields. Without one, only the first of this process."""
         try:
-            if Log.pid != getpid() or not is_open():
+            if not is_open():
                 open_log()
-            if kind:
-                send(Log.descriptor, kind, fields)
+            if text:
+                send(Log.descriptor, text)
         except Exception as error:
             if not _is_ours(error):
                 raise
@@ -193,37 +196,40 @@ def _start():
 
     # Shared with forked children: the workers of a data loader, forked anew for each epoch, would
     # otherwise each write the whole data set again. Slots hold hashes; a race costs a second line.
+    first_mask, second_mask = (slots - 1 for slots in _SLOTS)
+    second = _SLOTS[0] + _PROBES
     try:
-        seen = memoryview(mmap.mmap(-1, 8 * _SLOTS)).cast("Q")
+        seen = memoryview(mmap.mmap(-1, 8 * (second + _SLOTS[1] + _PROBES))).cast("Q")
+        tables = ((0, first_mask), (second, second_mask))
     except (OSError, ValueError):
-        seen = memoryview(bytearray(8 << 12)).cast("Q")
-    mask = len(seen) - 1
+        seen = memoryview(bytearray(8 * second)).cast("Q")
+        tables = ((0, first_mask),)
+
+    def key(kind, field):
+        return hash((kind, field)) & 0xFFFFFFFFFFFFFFFF or 1
+
+    def place_of(value):
+        """Where a value is in the tables, or is to be put."""
+        for start, mask in tables:
+            home = start + (value & mask)
+            for slot in range(home, home + _PROBES):
+                held = seen[slot]
+                if held == value or not held:
+                    return slot
+        return home
 
     def note_once(kind, field, describe=None):
         """Notes a path, unless that was done before; `describe` gives more fields, or None."""
-        value = hash((kind, field)) & 0xFFFFFFFFFFFFFFFF or 1
-        home = slot = value & mask
-        for step in range(_PROBES):
-            slot = (home + step) & mask
-            held = seen[slot]
-            if held == value:
-                return
-            if not held:
-                break
-        else:
-            slot = home
-        more = () if describe is None else describe(field)
-        if more is not None and note(kind, _escape(field), *more):
-            seen[slot] = value
+        value = key(kind, field)
+        slot = place_of(value)
+        if seen[slot] != value:
+            more = () if describe is None else describe(field)
+            if more is not None and note(" ".join((kind, _escape(field)) + more)):  # noqa: RUF005 - Python 2
+                seen[slot] = value
 
     def was_noted(kind, field):
-        value = hash((kind, field)) & 0xFFFFFFFFFFFFFFFF or 1
-        home = value & mask
-        for step in range(_PROBES):
-            held = seen[(home + step) & mask]
-            if held == value or not held:
-                return held == value
-        return False
+        value = key(kind, field)
+        return seen[place_of(value)] == value
 
     def content(path):
         """What a file holds; None where it is too large, or is being written just now."""
@@ -291,20 +297,38 @@ def _start():
             return path.decode(sys.getfilesystemencoding(), "surrogateescape")
         return path if isinstance(path, str) else None
 
-    def identity(path):
-        """Which regular file a path leads to; None where it leads to none."""
+    def is_file(path):
+        try:
+            return stat(path).st_mode & 0o170000 == 0o100000
+        except (OSError, ValueError) as error:
+            if not _is_ours(error):
+                raise
+            return False
+
+    def note_read(path):
+        """Notes a file that is there, and which one it is.
+
+        In one piece: a program that opens thousands of files waits for nothing else of ours.
+        """
+        value = key("read", path)
+        slot = value & first_mask
+        held = seen[slot]
+        if held and held != value:
+            slot = place_of(value)
+            held = seen[slot]
+        if held == value:
+            return
         try:
             status = stat(path)
         except (OSError, ValueError) as error:
             if not _is_ours(error):
                 raise
-            return None
-        if status.st_mode & 0o170000 != 0o100000:
-            return None
-        return str(status.st_size), str(status.st_mtime_ns), str(status.st_ino)
-
-    def is_file(path):
-        return identity(path) is not None
+            return
+        # A pipe or a directory is no input.
+        if status.st_mode & 0o170000 == 0o100000 and note(
+            "read %s %d %d %d" % (_escape(path), status.st_size, status.st_mtime_ns, status.st_ino)
+        ):
+            seen[slot] = value
 
     def exists(path):
         try:
@@ -333,21 +357,22 @@ def _start():
                 spread.add(package)
 
     def on_open(arguments):
-        path, mode, flags = arguments
-        path = text(path)
-        if not path:
+        told, mode, flags = arguments
+        if type(told) is not str:
+            told = text(told)
+        if not told:
             return
-        if path.startswith(skipped) and "/.." not in path:
-            if path.endswith((".pyc", ".py")):
-                on_installed(path)
+        if told.startswith(skipped) and "/.." not in told:
+            if told.endswith((".pyc", ".py")):
+                on_installed(told)
             return
-        path = absolute(path)
-        if path.startswith(skipped):
+        path = absolute(told)
+        if path is not told and path.startswith(skipped):
             return
-        folder, cached, name = path.rpartition("/__pycache__/")
-        if cached:
+        if "/__pycache__/" in path:
             # The bytecode of a module: a process that is killed does not tell its modules.
-            note_once("read", folder + "/" + name.partition(".")[0] + ".py", identity)
+            folder, _, name = path.rpartition("/__pycache__/")
+            note_read(folder + "/" + name.partition(".")[0] + ".py")
             return
         # fopen inside the interpreter has a mode and no flags.
         access = flags & os.O_ACCMODE
@@ -357,8 +382,8 @@ def _start():
             note_content(path, reads)
             note_written(path)
         if reads:
-            # The event comes before the open, which may fail; a pipe or a directory is no input.
-            note_once("read", path, identity)
+            # The event comes before the open, which may fail.
+            note_read(path)
 
     def place(path, directory=-1):
         """The absolute path of an argument that is one; None where it is not for us."""
@@ -407,7 +432,7 @@ def _start():
             path = path[2:] if path[:3] == "///" else path
         path = place(path)
         if path:
-            note_once("read", path, identity)
+            note_read(path)
 
     def on_list(arguments):
         path = arguments[0]
@@ -452,7 +477,7 @@ def _start():
             return
         if ignores_environment(program, command) or not is_observed(environment):
             # Each counts, so each has its line.
-            note("blind", _escape(program))
+            note("blind " + _escape(program))
         else:
             note_once("program", program)
 
@@ -496,13 +521,14 @@ def _start():
     def finish(numerics=True):
         events.clear()
         try:
+            mapped = _mapped()
             told = {
                 "modules": _modules(os.path.dirname(os.__file__) + "/", started_in, normpath),
                 "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
-                "numerics": settings(_members, loaders) if numerics else {},
+                "numerics": settings(_members, loaders, mapped) if numerics else {},
                 "mapped": [
                     path
-                    for path in _still_open(posix, fcntl)
+                    for path in _still_open(mapped, posix, fcntl)
                     if not path.startswith(skipped) and path != Log.path and is_file(path)
                 ],
                 "lost": Log.lost,
@@ -510,9 +536,13 @@ def _start():
             line = _json(told)
         except Exception:
             return
-        note("end", line)
+        note("end " + line)
 
     def after_fork():
+        if is_open():
+            # The copy of our parent's.
+            close(Log.descriptor)
+        Log.descriptor = -1
         note()
         # A forked worker of multiprocessing leaves by os._exit, after its finalizers.
         util = sys.modules.get("multiprocessing.util")
@@ -586,8 +616,8 @@ def _modules(standard, started_in, normpath):
     return found
 
 
-def _still_open(posix, fcntl):
-    """Files that are mapped as data or open for reading: native readers leave no other trace."""
+def _mapped():
+    """Files that are mapped, and whether only as data; none where there is no /proc."""
     found = {}
     try:
         with open("/proc/self/maps", "rb") as maps:
@@ -596,17 +626,28 @@ def _still_open(posix, fcntl):
                 if len(fields) == 6 and fields[5][:1] == b"/":
                     path = fields[5].replace(b"\\012", b"\n").decode("utf-8", "surrogateescape")
                     found[path] = found.get(path, True) and b"x" not in fields[1]
+    except OSError:
+        # This evidence is missing, the rest stands.
+        return {}
+    return found
+
+
+def _still_open(mapped, posix, fcntl):
+    """Files that are mapped as data or open for reading: native readers leave no other trace."""
+    found = {path for path, is_data in mapped.items() if is_data}
+    try:
         for number in posix.listdir("/proc/self/fd"):
             try:
                 if fcntl.fcntl(int(number), fcntl.F_GETFL) & 3 != 1:
-                    found.setdefault(posix.readlink("/proc/self/fd/" + number), True)
+                    path = posix.readlink("/proc/self/fd/" + number)
+                    if path[:1] == "/" and path not in mapped:
+                        found.add(path)
             except OSError:
                 # The descriptor of the listing itself is closed by now.
                 continue
     except OSError:
-        # No /proc: this evidence is missing, the rest stands.
         return []
-    return sorted(path for path, is_data in found.items() if is_data and path[:1] == "/")
+    return sorted(found)
 
 
 def _loaded(name):
