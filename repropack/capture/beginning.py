@@ -7,6 +7,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from repropack.capture.gaps import Gaps
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain
 from repropack.capture.request import RunRequest
 from repropack.capture.root_taking import take_submodules
+from repropack.parallel import Alongside
 from repropack.placeholders import Recording, data_placeholder
 from repropack.source.snapshot import find_root, refuse_home, take
 from repropack.store import KnownProduct, Store, now
@@ -54,7 +56,6 @@ def prepare(
     log = run.place / METRIC_LOG
     log.touch(mode=0o600)
     scanned_ns = log.stat().st_mtime_ns
-    before = scan(root)
     console = _console(root)
     products = {
         **{
@@ -64,9 +65,12 @@ def prepare(
         },
         **console,
     }
-    taken = gaps.attempt(
-        "code", lambda: take(root, store.git, versioned=versioned, products=products), None
-    )
+    # A file that changes meanwhile is younger than `scanned_ns`, so that git is asked at the end.
+    with Alongside(partial(scan, root)) as scanning:
+        taken = gaps.attempt(
+            "code", lambda: take(root, store.git, versioned=versioned, products=products), None
+        )
+        before = scanning.result()
     return Prepared(
         root=root,
         store=store,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from repropack import digest, process
-from repropack.capture.parallel import each
+from repropack.parallel import each
 from repropack.process import ProcessFailedError
 from repropack.store import FileStamp, HashedFile
 from repropack.store.contents import stamp_of

@@ -13,10 +13,10 @@ from msgspec import Struct
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.hashing import hash_path
 from repropack.capture.interruption import Interruption
-from repropack.capture.parallel import each
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, recorded_path
 from repropack.model import Product
+from repropack.parallel import each
 from repropack.store import HashedFile
 
 __all__ = ["KeepLimits", "keep_products"]

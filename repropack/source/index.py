@@ -18,8 +18,10 @@ from repropack.source.untracked import STORE_NAME
 
 __all__ = [
     "Dirt",
+    "Listing",
     "changed_paths",
     "compare",
+    "list_entries",
     "make_honest",
     "records",
     "submodules_of",
@@ -41,21 +43,34 @@ class Dirt(Struct, kw_only=True):
     unmerged: set[bytes] = set()
 
 
-def make_honest(git: Git, root: Path) -> tuple[list[bytes], list[bytes], bool, bool]:
-    """Makes the copied index honest: every entry is one that git compares with the disk.
+class Listing(Struct, frozen=True, kw_only=True):
+    """The entries of an index; paths are raw bytes.
 
-    Returns:
-        The paths of the index; tracked files to leave out; whether there are submodules, and
-        files of attributes.
+    Attributes:
+        paths: All of them.
+        dishonest: Those that git does not compare with the disk, for `make_honest`.
+        removals: Tracked files to leave out.
+        gitlinks: Whether there are submodules.
+        attributes: Whether there are files of attributes.
+    """
+
+    paths: list[bytes]
+    dishonest: list[bytes]
+    removals: list[bytes]
+    gitlinks: bool
+    attributes: bool
+
+
+def list_entries(git: Git, root: Path) -> Listing:
+    """What the copied index holds. Nothing is written.
 
     `assume-unchanged` and `skip-worktree` tell git not to look at a file. People set them on files
-    that they keep changed locally: exactly those have to be looked at. An entry without remembered
-    times (`--index-info` makes such) is compared by content.
+    that they keep changed locally: exactly those have to be looked at.
     """
     output = git.call("ls-files", "-z", "-v", "--stage").stdout
     suspicious = STORE_NAME in output
     listed: list[bytes] = []
-    stale: list[bytes] = []
+    dishonest: list[bytes] = []
     removals: list[bytes] = []
     gitlinks = False
     for record in records(output):
@@ -69,10 +84,22 @@ def make_honest(git: Git, root: Path) -> tuple[list[bytes], list[bytes], bool, b
         elif mode == b"160000":
             gitlinks = True
         elif tag == b"h" or (tag in (b"S", b"s") and os.path.lexists(root / os.fsdecode(path))):
-            stale.append(b"%s %s 0\t%s\0" % (mode, oid, path))
-    if stale:
-        git.call("update-index", "-z", "--index-info", stdin=b"".join(stale))
-    return listed, removals, gitlinks, b".gitattributes" in output
+            dishonest.append(b"%s %s 0\t%s\0" % (mode, oid, path))
+    return Listing(
+        paths=listed,
+        dishonest=dishonest,
+        removals=removals,
+        gitlinks=gitlinks,
+        attributes=b".gitattributes" in output,
+    )
+
+
+def make_honest(git: Git, entries: list[bytes]) -> None:
+    """Has git compare these entries with the disk.
+
+    One without remembered times (`--index-info` makes such) is compared by content.
+    """
+    git.call("update-index", "-z", "--index-info", stdin=b"".join(entries))
 
 
 def submodules_of(git: Git) -> list[bytes]:

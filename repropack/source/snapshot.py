@@ -15,12 +15,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
 
 from repropack.errors import RepropackError
 from repropack.model import SourceSnapshot, UncapturedFile
+from repropack.parallel import Alongside
 from repropack.source.conversions import (
     LFS,
     converted_files,
@@ -32,8 +34,10 @@ from repropack.source.conversions import (
 from repropack.source.git import EMPTY_TREES, Git, bare, own
 from repropack.source.index import (
     Dirt,
+    Listing,
     changed_paths,
     compare,
+    list_entries,
     make_honest,
     records,
     submodules_of,
@@ -182,12 +186,8 @@ def take(
         copy_index(place.index if place else base_index(private, root), index)
         git = _session(root, private, index, place)
         excluded: list[UncapturedFile] = []
-        removals: list[bytes] = []
-        gitlinks = attributes = False
-        listed: list[bytes] = []
-        if place:
-            listed, removals, gitlinks, attributes = make_honest(git, root)
-        dirt = compare(git, versioned=versioned)
+        listing, dirt = _look(git, root) if place else (None, compare(git, versioned=False))
+        removals = list(listing.removals) if listing else []
         candidates = dirt.untracked if versioned else dirt.untracked + dirt.modified
         included, refused = choose(root, candidates, products, untracked_limit, before_ns)
         excluded += refused
@@ -208,7 +208,7 @@ def take(
             if head.commit == dirt.base_commit and not (dirt.staged or removals or additions)
             else git.call("write-tree").stdout.decode("ascii").strip()
         )
-        submodules = submodules_of(git) if gitlinks else []
+        submodules = submodules_of(git) if listing and listing.gitlinks else []
         excluded += _not_checked_out(root, submodules)
         changed: list[bytes] = []
         if versioned and (dirt.staged or modified or removals or included):
@@ -234,11 +234,11 @@ def take(
         index=index.name,
         submodules=tuple(os.fsdecode(path) for path in submodules),
         filtered=frozenset(recorded_name(path) for path in held),
-        converts=place is not None and (place.converts or attributes),
+        converts=bool(place and listing and (place.converts or listing.attributes)),
         place=place,
         # Spares `files_of` a call of git.
-        paths=tuple(map(recorded_name, listed))
-        if place and not (removals or additions or dirt.unmerged)
+        paths=tuple(map(recorded_name, listing.paths))
+        if listing and not (removals or additions or dirt.unmerged)
         else None,
     )
 
@@ -393,17 +393,19 @@ def files_of(store: Path, taken: Taken) -> tuple[str, ...]:
 
 def _locate(root: Path) -> tuple[Place, _Head]:
     git = own(root)
-    names, converts = drivers(git)
-    output = git.call(
-        "rev-parse",
-        "--show-object-format",
-        *("--git-path", "index"),
-        *("--git-path", "objects"),
-        *("--git-path", "info/attributes"),
-        *("HEAD", "HEAD^{tree}"),
-        # Before the first commit there is no HEAD; what stands before it is printed all the same.
-        accept=(0, 128),
-    )
+    with Alongside(partial(drivers, git)) as settings:
+        output = git.call(
+            "rev-parse",
+            "--show-object-format",
+            *("--git-path", "index"),
+            *("--git-path", "objects"),
+            *("--git-path", "info/attributes"),
+            *("HEAD", "HEAD^{tree}"),
+            # Before the first commit there is no HEAD; what stands before it is printed all the
+            # same.
+            accept=(0, 128),
+        )
+    names, converts = settings.result()
     lines = output.stdout.removesuffix(b"\n").split(b"\n")
     if len(lines) < 4:
         raise RepropackError(f"git does not say where the parts of {root} are")
@@ -418,6 +420,17 @@ def _locate(root: Path) -> tuple[Place, _Head]:
     if output.status != 0:
         return place, _Head()
     return place, _Head(*(line.decode("ascii") for line in head))
+
+
+def _look(git: Git, root: Path) -> tuple[Listing, Dirt]:
+    """What the copy of an author's index holds, made honest, and what differs from it."""
+    with Alongside(partial(list_entries, git, root)) as listing:
+        dirt = compare(git, versioned=True)
+        found = listing.result()
+    if not found.dishonest:
+        return found, dirt
+    make_honest(git, found.dishonest)
+    return found, compare(git, versioned=True)
 
 
 def _session(root: Path, private: Path, index: Path, place: Place | None) -> Git:
