@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import math
+import re
 from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any, Final, TypeVar
@@ -52,6 +53,8 @@ _SMALL: Final = 32 * 1024
 _MAX_SAFE_INTEGER: Final = 2**53 - 1
 _CONSTANTS: Final = {True: "true", False: "false", None: "null"}
 
+_ASTRAL: Final = re.compile(rb"[\xf0-\xff]")
+
 T = TypeVar("T")
 
 
@@ -81,7 +84,7 @@ def encode(value: object) -> bytes:
         # A manifest of many members. What does not have its type takes the other way.
         with contextlib.suppress(ValueError):
             data = msgspec.json.encode(value, order="sorted")
-            if len(data) > _SMALL and _is_plain(type(value)):
+            if len(data) > _SMALL and _is_plain(type(value)) and _in_basic_plane(data):
                 msgspec.json.decode(data, type=type(value))
                 return data
     pieces: list[str] = []
@@ -122,7 +125,11 @@ def decode_canonical(data: bytes, kind: type[T], *, limit: int = MAX_DOCUMENT) -
     # Writing the value again and comparing also finds repeated keys and odd numbers, so that the
     # fast typed decoder suffices here; it builds nothing that the type does not have.
     value = _decode_typed(data, kind, limit)
-    plain = len(data) > _SMALL and _is_plain(kind)  # type: ignore[arg-type]  # a type[T] is no Hashable
+    plain = (
+        len(data) > _SMALL
+        and _is_plain(kind)  # type: ignore[arg-type]  # a type[T] is no Hashable
+        and _in_basic_plane(data)
+    )
     again = msgspec.json.encode(value, order="sorted") if plain else encode(value)
     if again != data:
         at = next(
@@ -211,8 +218,8 @@ def _decode_typed(data: bytes, kind: type[T], limit: int) -> T:
 def _is_plain(kind: type) -> bool:
     """Whether msgspec's own JSON of decoded values is canonical: a large manifest is read so.
 
-    msgspec and RFC 8785 agree about strings, booleans, null and integers up to 2**53 - 1. They
-    differ about the spelling of other numbers, and about the order of keys beyond the basic plane.
+    msgspec and RFC 8785 agree about strings, booleans, null and integers up to 2**53 - 1, and in a
+    document of the basic plane about the order of keys. They differ about other numbers.
     """
     from msgspec import inspect
 
@@ -226,11 +233,20 @@ def _is_plain(kind: type) -> bool:
                 return low is not None and high is not None and -low <= high <= _MAX_SAFE_INTEGER
             case inspect.VarTupleType(item_type=item) | inspect.Metadata(type=item):
                 return plain(item)
-            case inspect.StructType(fields=fields):
+            case inspect.UnionType(types=types):
+                return all(plain(one) for one in types)
+            case inspect.DictType(key_type=inspect.StrType(), value_type=value):
+                return plain(value)
+            case inspect.StructType(tag=None, fields=fields):
                 return all(field.encode_name.isascii() and plain(field.type) for field in fields)
         return False
 
     return plain(inspect.type_info(kind))
+
+
+def _in_basic_plane(data: bytes) -> bool:
+    """Whether a document in UTF-8 has no character of four bytes, of which UTF-16 makes two."""
+    return data.isascii() or _ASTRAL.search(data) is None
 
 
 def _write(value: Any, out: list[str]) -> None:

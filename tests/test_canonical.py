@@ -26,11 +26,15 @@ from repropack.model import (
     Claim,
     ClaimMode,
     ClaimSet,
+    Invocation,
     Manifest,
     Member,
     MetricSource,
     Relative,
     Role,
+    RunRecord,
+    Series,
+    Tolerance,
 )
 
 # RFC 8785, appendix B: IEEE 754 bits and their one spelling.
@@ -244,9 +248,10 @@ def test_large_integers_are_refused() -> None:
 
 def test_a_large_manifest_is_compared_by_the_fast_writer() -> None:
     assert _is_plain(Manifest)
+    assert _is_plain(RunRecord)
 
 
-@pytest.mark.parametrize("kind", [Claim, Absolute, dict, MetricSource])
+@pytest.mark.parametrize("kind", [Claim, Absolute, dict, Series, Tolerance])
 def test_types_whose_spelling_could_differ_are_not(kind: type) -> None:
     assert not _is_plain(kind)
 
@@ -267,6 +272,20 @@ def test_both_writers_agree(manifest: Manifest) -> None:
     data = encode(manifest)
     assert encode(msgspec.to_builtins(manifest)) == data
     assert decode_canonical(data, Manifest) == manifest
+
+
+@given(st.dictionaries(PATHS, PATHS, max_size=4))
+def test_keys_are_in_one_order_whoever_writes_a_large_document(variables: dict[str, str]) -> None:
+    large = Invocation(argv=("x" * 2**15,), directory="{project}", variables=variables)
+    data = encode(large)
+    assert encode(msgspec.to_builtins(large)) == data
+    assert decode_canonical(data, Invocation) == large
+
+
+def test_keys_beyond_the_basic_plane_are_sorted_by_units_of_utf_16() -> None:
+    variables = {"\uffff": "", "\U0001f600": ""}
+    large = Invocation(argv=("x" * 2**15,), directory="{project}", variables=variables)
+    assert encode(large).endswith('"variables":{"\U0001f600":"","\uffff":""}}'.encode())
 
 
 @pytest.mark.parametrize(("path", "size"), [("a", 2**53), ("\ud800", 1)])

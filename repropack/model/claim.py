@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta
 
-from repropack.model.fields import Record, RunId, SparseRecord
+from repropack.model.fields import Count, Record, RunId, SparseRecord
 from repropack.model.metric import MetricSource
 
 __all__ = [
@@ -170,7 +170,7 @@ class ClaimSet(SparseRecord, frozen=True, kw_only=True):
         seeds: Of all recorded runs whose numbers stand in an interval: a fresh one is another.
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     run: RunId
     claims: tuple[Claim, ...]
     seeds: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from repropack.model.fields import Record, RunId, Sha256, Size
+from repropack.model.fields import Count, Record, RunId, Sha256, Size
 
 __all__ = [
     "FORMAT_VERSION",
@@ -93,7 +93,7 @@ class ReleasePredicate(Record, frozen=True, kw_only=True):
     """
 
     format: str
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     manifest_offset: Size
     manifest_size: Size
     run: RunId

@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from msgspec import Meta
-
-from repropack.model.fields import Record, Sha256, Size, SparseRecord
+from repropack.model.fields import Count, Record, Sha256, Size, SparseRecord
 
 __all__ = ["DataFile", "DataManifest"]
 
@@ -33,7 +29,7 @@ class DataManifest(SparseRecord, frozen=True, kw_only=True):
         included: The member directory that holds the files, where they are in the bundle.
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     name: str
     files: tuple[DataFile, ...]
     recorded_path: str | None = None

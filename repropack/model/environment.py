@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from msgspec import Meta
-
-from repropack.model.fields import Record, Sha256, Size, SparseRecord
+from repropack.model.fields import Count, Record, Sha256, Size, SparseRecord
 
 __all__ = ["CondaPackage", "Distribution", "Environment", "Machine", "Python", "RPackage", "Wheel"]
 
@@ -135,7 +131,7 @@ class Environment(SparseRecord, frozen=True, kw_only=True):
         r: The packages of R that were loaded, where a trace saw it.
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     machine: Machine
     python: Python | None = None
     distributions: tuple[Distribution, ...] = ()

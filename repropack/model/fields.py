@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 __all__ = [
     "RECORD_VERSION",
+    "Count",
     "GitOid",
     "Record",
     "RunId",
@@ -44,6 +45,9 @@ RunId: TypeAlias = Annotated[
 Seed: TypeAlias = Annotated[
     str, Meta(pattern=r"^(0|[1-9][0-9]{0,9})$(?!\n)", description="a seed, in decimal digits")
 ]
+
+
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
 
 Size: TypeAlias = Annotated[int, Meta(ge=0, le=2**53 - 1, description="bytes")]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from repropack.model.fields import Record, SparseRecord
+from repropack.model.fields import Count, Record, SparseRecord
 
 __all__ = ["Metric", "MetricSet", "MetricSource", "Series"]
 
@@ -81,5 +81,5 @@ class Metric(SparseRecord, frozen=True, kw_only=True):
 class MetricSet(Record, frozen=True, kw_only=True):
     """`runs/<n>/metrics.json`."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     metrics: tuple[Metric, ...]

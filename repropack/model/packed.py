@@ -3,11 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from msgspec import Meta
-
-from repropack.model.fields import GitOid, Record, Sha256, SparseRecord
+from repropack.model.fields import Count, GitOid, Record, Sha256, SparseRecord
 from repropack.model.run import RunRecord
 
 __all__ = ["Artifact", "CodeMember", "PackedRun"]
@@ -45,7 +41,7 @@ class PackedRun(SparseRecord, frozen=True, kw_only=True):
         artifacts: Files of this run that the bundle holds: weights, and what a later run read.
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     record: RunRecord
     code: tuple[CodeMember, ...]
     environment: str

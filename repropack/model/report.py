@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from repropack.model.claim import Claim
-from repropack.model.fields import Record, RunId, Seed, Sha256, SparseRecord, Timestamp
+from repropack.model.fields import Count, Record, RunId, Seed, Sha256, SparseRecord, Timestamp
 from repropack.model.metric import Series
 
 __all__ = [
@@ -168,7 +168,7 @@ class CurveComparison(SparseRecord, frozen=True, kw_only=True):
     """
 
     metric: str
-    run: Annotated[int, Meta(ge=1)]
+    run: Count
     path: str
     compared: Annotated[int, Meta(ge=0)]
     only_recorded: Annotated[int, Meta(ge=0)] = 0
@@ -238,7 +238,7 @@ class LineageRun(SparseRecord, frozen=True, kw_only=True):
         repeated: Whether it was repeated in this check.
     """
 
-    number: Annotated[int, Meta(ge=1)]
+    number: Count
     command: str
     reads: tuple[int, ...] = ()
     data: tuple[str, ...] = ()
@@ -256,7 +256,7 @@ class OutputComparison(SparseRecord, frozen=True, kw_only=True):
             None where one of them wrote no such file.
     """
 
-    run: Annotated[int, Meta(ge=1)]
+    run: Count
     path: str
     recorded: Sha256
     fresh: Sha256 | None = None
@@ -292,7 +292,7 @@ class Report(SparseRecord, frozen=True, kw_only=True):
             `verify --seed` trains the same again.
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     bundle: str | None
     manifest_sha256: str | None
     verdict: Verdict

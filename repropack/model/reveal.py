@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from repropack.model.container import Subject
-from repropack.model.fields import Record, RunId, Sha256
+from repropack.model.fields import Count, Record, RunId, Sha256
 
 __all__ = [
     "REVEAL_TYPE",
@@ -36,7 +36,7 @@ class OpenedCommit(Record, frozen=True, kw_only=True):
     """
 
     run: RunId
-    segment: Annotated[int, Meta(ge=1)]
+    segment: Count
     commit: str
     salt: str
 
@@ -74,7 +74,7 @@ class Authorship(Record, frozen=True, kw_only=True):
         commitment: To an `Author` (specification section 19).
     """
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     key: str
     commitment: Sha256
 

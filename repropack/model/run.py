@@ -8,7 +8,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from repropack.model.fields import GitOid, Record, RunId, Sha256, Size, SparseRecord, Timestamp
+from repropack.model.fields import (
+    Count,
+    GitOid,
+    Record,
+    RunId,
+    Sha256,
+    Size,
+    SparseRecord,
+    Timestamp,
+)
 
 __all__ = [
     "CodeRoot",
@@ -109,7 +118,7 @@ class Withheld(SparseRecord, frozen=True, kw_only=True):
     """
 
     tree: GitOid | None = None
-    files: Annotated[int, Meta(ge=1)]
+    files: Count
     patterns: tuple[str, ...]
     paths: tuple[str, ...] = ()
 
@@ -178,7 +187,7 @@ class Invocation(Record, frozen=True, kw_only=True):
 class Outcome(SparseRecord, frozen=True, kw_only=True):
     """How the command ended: an exit status or the name of a signal such as `SIGKILL`."""
 
-    status: int | None = None
+    status: Annotated[int, Meta(ge=0, le=255)] | None = None
     signal: str | None = None
 
 
@@ -243,7 +252,7 @@ class Segment(SparseRecord, frozen=True, kw_only=True):
 class RunRecord(SparseRecord, frozen=True, kw_only=True):
     """One recorded execution of a command."""
 
-    version: Annotated[int, Meta(ge=1)]
+    version: Count
     id: RunId
     name: str | None = None
     segments: Annotated[tuple[Segment, ...], Meta(min_length=1)]
