@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -68,6 +68,21 @@ class Recording(Struct, frozen=True, kw_only=True):
             position = match.end()
         pieces.append(_escape(text[position:]))
         return "".join(pieces)
+
+    def texts_below(self, directory: str, files: Sequence[str]) -> list[str]:
+        """What `text` makes of each file below a directory; nearly always with one search for all.
+
+        Args:
+            directory: An absolute directory.
+            files: Paths relative to it.
+        """
+        head = self.text(f"{directory}/")
+        # In one text, a name after a line's end begins like one after a slash.
+        together = "\n".join(files)
+        inner = any(prefix.startswith(f"{directory}/") for prefix in self.prefixes)
+        if inner or "{" in together or self._pattern().search(together):
+            return [self.text(f"{directory}/{file}") for file in files]
+        return [head + file for file in files]
 
     def _pattern(self) -> re.Pattern[str]:
         return _pattern(tuple(self.prefixes), tuple(self.words))

@@ -100,3 +100,27 @@ def test_the_data_set_of_a_path() -> None:
 )
 def test_places_of_code(path: str, split: tuple[str | None, str] | None) -> None:
     assert split_code(path) == split
+
+
+NAMES = st.text(st.sampled_from("ab-._{}:/\n jo"), min_size=1, max_size=8).filter(
+    lambda name: not name.startswith("/")
+)
+
+
+@given(st.lists(NAMES, max_size=4), st.sampled_from(["/d", "/d/jo", "/d/{project", "/e-"]))
+def test_many_files_of_a_directory_are_called_like_each_alone(
+    files: list[str], directory: str
+) -> None:
+    recording = Recording(
+        prefixes={"/d": "data:d", "/d/a": "code:a", "/b": "home"}, words={"jo": "user"}
+    )
+    one_by_one = [recording.text(f"{directory}/{file}") for file in files]
+    assert recording.texts_below(directory, files) == one_by_one
+
+
+def test_files_below_a_data_set_have_its_placeholder() -> None:
+    recording = Recording(prefixes={"/data/set": "data:set"}, words={"jo": "user"})
+    assert recording.texts_below("/data/set", ["a.png", "b/c.png"]) == [
+        "{data:set}/a.png",
+        "{data:set}/b/c.png",
+    ]

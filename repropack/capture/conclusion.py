@@ -290,8 +290,15 @@ def _look_at_inputs(
         gaps.add("outputs", f"written outside the project, so not kept: {some(sorted(elsewhere))}")
     read = _candidates(ended, observed, changed, around)
     named = {name: str(place) for name, place in ended.request.data.items()}
+    inside: list[Candidate] = []
+    outside: dict[str, tuple[Evidence, ...]] = {}
+    for candidate in read:
+        if is_inside(candidate.path, prepared.root):
+            inside.append(candidate)
+        else:
+            outside[candidate.path] = candidate.evidence
     data = group_data(
-        (c.path for c in read if not is_inside(c.path, prepared.root)),
+        outside,
         named,
         around,
         beside_project(observed.argv[1:], str(ended.directory), around),
@@ -309,14 +316,12 @@ def _look_at_inputs(
         opened_as=opened_as(processes, str(prepared.root)),
         led_elsewhere=led_elsewhere(ended.trace, str(prepared.root)),
     )
-    inside = [c for c in read if is_inside(c.path, prepared.root)]
     others = changed - set(written.paths)
     materials = materials_inside(inside, prepared, changed, others, replaced, hashing)
     if observed.unseen:
         seen = {material.path for material in materials}
         materials += [m for m in present_products(prepared, gaps) if m.path not in seen]
-    evidence = {c.path: c.evidence for c in read}
-    materials += materials_outside(data, evidence, prepared, paths, replaced, hashing)
+    materials += materials_outside(data, outside, prepared, paths, replaced, hashing)
     return _Inputs(
         materials=tuple(sorted(materials, key=lambda m: m.path)),
         paths=paths,

@@ -73,7 +73,9 @@ def hash_files(
 
 def _slices(files: Sequence[tuple[str, int]], workers: int) -> list[Sequence[tuple[str, int]]]:
     """Cuts a list so that every processor has something to do, and none too much at once."""
-    most = min(SLICE_FILES, max(1, -(-len(files) // workers)))
+    # As many for each processor, and equally long ones.
+    rounds = max(1, -(-len(files) // (SLICE_FILES * workers)))
+    most = max(1, -(-len(files) // (rounds * workers)))
     slices = []
     start = size = 0
     for number, (_, length) in enumerate(files):

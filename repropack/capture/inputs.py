@@ -180,7 +180,10 @@ def _with_origins(found: Iterable[_Read], prepared: Prepared, gaps: Gaps) -> lis
     wanted = [(sha256, changed) for sha256, changed in files if sha256 is not None]
     makers = gaps.attempt("lineage", lambda: prepared.store.makers_of(wanted), nothing)
     return [
-        msgspec.structs.replace(one.material, origin=makers.get((sha256 or "", changed)))
+        # Most files were made by nobody known, and a copy of what they are takes time.
+        msgspec.structs.replace(one.material, origin=maker)
+        if (maker := makers.get((sha256 or "", changed))) is not None
+        else one.material
         for one, (sha256, changed) in zip(found, files, strict=True)
     ]
 
@@ -244,28 +247,21 @@ def materials_outside(
 ) -> list[Material]:
     """Files of data sets outside the project, hashed; copies of outputs with their runs."""
     places = [os.path.join(root.directory, file) for root in data for file in root.files]
-    # Every path begins with `/`, so that no text has it replaced.
-    of_top = {
-        f"/{file}": f"{{{data_placeholder(root.name)}}}"
-        for root in data
-        if root.directory == "/"
-        for file in root.files
-    }
-    found = (
-        _Read(
-            Material(
-                path=of_top.get(place, "") + paths.text(plain(place)),
-                size=content.size,
-                sha256=content.sha256,
-                evidence=evidence[place],
-            ),
-            content.changed_ns,
-        )
-        for place, content in zip(
-            places, _hash_all(places, prepared, hashing, replaced), strict=True
-        )
-    )
+    recorded = [path for root in data for path in _recorded_below(root, paths)]
+    held = _hash_all(places, prepared, hashing, replaced)
+    found = [
+        _Read(Material(path=path, size=size, sha256=sha256, evidence=evidence[place]), changed_ns)
+        for path, place, (size, sha256, changed_ns) in zip(recorded, places, held, strict=True)
+    ]
     return _with_origins(found, prepared, hashing.gaps)
+
+
+def _recorded_below(root: DataRoot, paths: Recording) -> list[str]:
+    files = [plain(file) for file in root.files]
+    if root.directory == "/":
+        # Every path begins with `/`, so that no text has it replaced.
+        return [f"{{{data_placeholder(root.name)}}}{paths.text(f'/{file}')}" for file in files]
+    return paths.texts_below(plain(root.directory), files)
 
 
 def _hash_all(

@@ -340,16 +340,18 @@ def group_data(
     chosen = (*sorted(named.values(), key=len, reverse=True), *sorted(whole, key=len))
     groups: dict[str, list[str]] = {}
     given: dict[str, list[str]] = {}
-    roots: dict[str, str] = {}
+    # There are few directories; and a file can be named itself.
+    alone = set(named.values())
+    listed: dict[str, list[str]] = {}
     for path in sorted(paths):
-        place = next((directory for directory in chosen if is_below(path, directory)), None)
+        directory = path if path in alone else path.rpartition("/")[0].rstrip("/") or "/"
+        listed.setdefault(directory, []).append(path)
+    for directory, members in listed.items():
+        place = next((named for named in chosen if is_below(directory, named)), None)
         if place is not None:
-            given.setdefault(place, []).append(path)
-            continue
-        directory = os.path.dirname(path)
-        if directory not in roots:
-            roots[directory] = _above_parts(directory, around)
-        groups.setdefault(roots[directory], []).append(path)
+            given.setdefault(place, []).extend(members)
+        else:
+            groups.setdefault(_above_parts(directory, around), []).extend(members)
     _merge(groups, around)
     names = {directory: name for name, directory in named.items()}
     unnamed = sorted({*groups, *given} - set(names))

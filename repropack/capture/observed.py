@@ -78,20 +78,24 @@ def with_unread(
 
     `written` is what the run changed, relative to the project; None where all was observed.
     """
-    evidence = {candidate.path: set(candidate.evidence) for candidate in read}
+    evidence = {candidate.path: candidate.evidence for candidate in read}
+    declared: list[str] = []
     code = {f"{prepared.root}/{path}" for path in around.code} if request.data else set()
     for place in request.data.values():
         if written is not None or not any(is_inside(path, place) for path in evidence):
-            for path in declared_files(place):
-                if path not in code:
-                    evidence.setdefault(path, set()).add(Evidence.DECLARED)
+            declared += (path for path in declared_files(place) if path not in code)
     if written is not None:
-        for path in named_directories(request.argv[1:], str(directory), prepared, around, gaps):
-            evidence.setdefault(path, set()).add(Evidence.DECLARED)
+        declared += named_directories(request.argv[1:], str(directory), prepared, around, gaps)
+    alone = (Evidence.DECLARED,)
+    for path in declared:
+        seen = evidence.setdefault(path, alone)
+        if Evidence.DECLARED not in seen:
+            evidence[path] = tuple(sorted((*seen, Evidence.DECLARED)))
+    if written is not None:
         for path in present_files(prepared, around, gaps):
             if path not in evidence and os.path.relpath(path, prepared.root) not in written:
-                evidence[path] = {Evidence.PRESENT}
-    return tuple(Candidate(path=p, evidence=tuple(sorted(e))) for p, e in sorted(evidence.items()))
+                evidence[path] = (Evidence.PRESENT,)
+    return tuple(Candidate(path=p, evidence=e) for p, e in sorted(evidence.items()))
 
 
 def with_natively_read(

@@ -34,19 +34,17 @@ def said_of_other_stores(
         own: The project.
     """
     stores: dict[Path, dict[str, str]] = {}
-    # A data set has many files, and few directories.
-    projects: dict[str, Path | None] = {}
+    # A data set has many files, and few directories: by recorded directory, where it lies and in
+    # which other project.
+    projects: dict[str, tuple[str, Path] | None] = {}
     for material in materials:
-        split = split_data(material.path)
-        if split is None or split[0] not in data_roots or material.origin is not None:
-            continue
-        path = os.path.join(data_roots[split[0]], split[1])
-        directory = os.path.dirname(path)
-        if directory not in projects:
-            projects[directory] = _project_above(path)
-        place = projects[directory]
-        if material.sha256 is not None and place is not None and place != own:
-            stores.setdefault(place, {})[path] = material.sha256
+        recorded, _, name = material.path.rpartition("/")
+        if recorded not in projects:
+            projects[recorded] = _other_project(f"{recorded}/", data_roots, own)
+        found = projects[recorded]
+        if found is not None and material.sha256 is not None and material.origin is None:
+            directory, place = found
+            stores.setdefault(place, {})[os.path.join(directory, name)] = material.sha256
     lines = []
     for place, read in stores.items():
         makers = _makers(place, set(read.values()))
@@ -61,8 +59,17 @@ def said_of_other_stores(
     return lines
 
 
-def _project_above(path: str) -> Path | None:
-    return next((p for p in Path(path).parents if (p / STORE_NAME / "runs").is_dir()), None)
+def _other_project(
+    recorded: str, data_roots: Mapping[str, str], own: Path
+) -> tuple[str, Path] | None:
+    """Where a recorded directory of a data set lies, and the project with a store around it."""
+    split = split_data(recorded)
+    if split is None or split[0] not in data_roots:
+        return None
+    directory = os.path.join(data_roots[split[0]], split[1])
+    above = (Path(directory), *Path(directory).parents)
+    place = next((p for p in above if (p / STORE_NAME / "runs").is_dir()), own)
+    return (directory, place) if place != own else None
 
 
 def _makers(project: Path, wanted: Iterable[str]) -> dict[str, str]:

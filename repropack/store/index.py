@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -25,6 +25,9 @@ SCHEMA: Final = 4
 
 WAIT: Final = 10.0
 """Seconds for another recorder to finish its write: twenty of them take less than one."""
+
+_TOGETHER: Final = 999
+"""Values in one question: older SQLite takes no more."""
 
 _TABLES: Final = f"""
 DROP TABLE IF EXISTS digests; DROP TABLE IF EXISTS products; DROP TABLE IF EXISTS runs;
@@ -125,7 +128,7 @@ class Index:
 
         return self._use(read)
 
-    def makers(self, files: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Origin]:
+    def makers(self, files: Collection[tuple[str, int]]) -> dict[tuple[str, int], Origin]:
         """For files, the latest recorded run that has such a product and can have made it.
 
         Args:
@@ -137,8 +140,11 @@ class Index:
 
         def read(index: sqlite3.Connection) -> dict[tuple[str, int], Origin]:
             self._add_missing(index)
+            made = _made_by_some_run(index, {sha256 for sha256, _ in files})
             found = {}
             for sha256, changed in files:
+                if sha256 not in made:
+                    continue
                 row = index.execute(
                     "SELECT run, path FROM products WHERE sha256=? AND began<=?"
                     " ORDER BY finished DESC, segment DESC LIMIT 1",
@@ -238,6 +244,19 @@ class Index:
             connection.execute("COMMIT")
         finally:
             connection.close()
+
+
+def _made_by_some_run(index: sqlite3.Connection, wanted: Collection[str]) -> set[str]:
+    """Of digests those of products; in a few questions, for a data set may have very many files."""
+    found: set[str] = set()
+    listed = list(wanted)
+    for start in range(0, len(listed), _TOGETHER):
+        part = listed[start : start + _TOGETHER]
+        marks = ",".join("?" * len(part))
+        # Not `DISTINCT`, for which it would walk through all products that there are.
+        query = f"SELECT sha256 FROM products WHERE sha256 IN ({marks})"  # noqa: S608  # marks alone
+        found.update(row[0] for row in index.execute(query, part))
+    return found
 
 
 def _insert(
