@@ -46,7 +46,7 @@ class UnfilledError(LookupError):
     """A recorded text names a placeholder for which there is no value here."""
 
 
-class Recording(Struct, frozen=True, kw_only=True):
+class Recording(Struct, frozen=True, kw_only=True, dict=True):
     """What this machine's paths and names are called in records.
 
     Attributes:
@@ -59,12 +59,13 @@ class Recording(Struct, frozen=True, kw_only=True):
 
     def text(self, text: str) -> str:
         """Replaces every directory and word in a text: an argument, a variable, a path."""
+        if "{" not in text:
+            return self._pattern.sub(self._placeholder, text)
         pieces: list[str] = []
         position = 0
-        for match in self._pattern().finditer(text):
+        for match in self._pattern.finditer(text):
             pieces.append(_escape(text[position : match.start()], before_placeholder=True))
-            found = match.group()
-            pieces.append("{" + (self.prefixes.get(found) or self.words[found]) + "}")
+            pieces.append(self._placeholder(match))
             position = match.end()
         pieces.append(_escape(text[position:]))
         return "".join(pieces)
@@ -80,15 +81,20 @@ class Recording(Struct, frozen=True, kw_only=True):
         # In one text, a name after a line's end begins like one after a slash.
         together = "\n".join(files)
         inner = any(prefix.startswith(f"{directory}/") for prefix in self.prefixes)
-        if inner or "{" in together or self._pattern().search(together):
+        if inner or "{" in together or self._pattern.search(together):
             return [self.text(f"{directory}/{file}") for file in files]
         return [head + file for file in files]
 
+    def _placeholder(self, match: re.Match[str]) -> str:
+        found = match.group()
+        return "{" + (self.prefixes.get(found) or self.words[found]) + "}"
+
+    @functools.cached_property
     def _pattern(self) -> re.Pattern[str]:
         return _pattern(tuple(self.prefixes), tuple(self.words))
 
 
-@functools.lru_cache(maxsize=64)  # a run with many files records each of their paths
+@functools.lru_cache(maxsize=64)  # many recordings have the same few
 def _pattern(directories: tuple[str, ...], words: tuple[str, ...]) -> re.Pattern[str]:
     # Each begins with a letter of its own, looked behind afterwards: a search for a letter is fast.
     alternatives = [

@@ -313,8 +313,8 @@ def _look_at_inputs(
         gaps=gaps,
         interruption=ended.interruption,
         tell=ended.tell,
-        opened_as=opened_as(processes, str(prepared.root)),
-        led_elsewhere=led_elsewhere(ended.trace, str(prepared.root)),
+        opened_as=opened_as(processes, around),
+        led_elsewhere=led_elsewhere(ended.trace, around),
     )
     others = changed - set(written.paths)
     materials = materials_inside(inside, prepared, changed, others, replaced, hashing)

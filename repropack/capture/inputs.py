@@ -14,7 +14,7 @@ from repropack.agent.log import Content, Identity, ProcessObservation
 from repropack.capture.gaps import Gaps, some
 from repropack.capture.hashing import hash_files, hash_path
 from repropack.capture.interruption import Interruption
-from repropack.capture.materials import Candidate, DataRoot, settled
+from repropack.capture.materials import Candidate, DataRoot, Surroundings, below
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain, recorded_path
 from repropack.capture.traced_files import TracedFiles
@@ -74,27 +74,26 @@ class _Read(NamedTuple):
 
 
 def opened_as(
-    processes: Iterable[ProcessObservation], project: str
+    processes: Iterable[ProcessObservation], around: Surroundings
 ) -> dict[str, frozenset[Identity]]:
     """By the path of the candidate, which files the agent saw there.
 
     Args:
         processes: What the agent saw.
-        project: The project's directory.
+        around: Where the run stood.
     """
-    settle = settled(project)
-    found: dict[str, set[Identity]] = {}
+    found: dict[str, frozenset[Identity]] = {}
     for process in processes:
         for path, identity in process.opened_as.items():
-            found.setdefault(settle(path), set()).add(identity)
-    return {path: frozenset(identities) for path, identities in found.items()}
+            place = around.settle(path)
+            found[place] = found.get(place, _ANY) | {identity}
+    return found
 
 
-def led_elsewhere(traced: TracedFiles, project: str) -> frozenset[str]:
+def led_elsewhere(traced: TracedFiles, around: Surroundings) -> frozenset[str]:
     """The candidates whose path led to another file when strace saw it being opened."""
-    settle = settled(project)
     moved = (path for path, place in traced.led.items() if os.path.realpath(path) != place)
-    return frozenset(map(settle, (*traced.exchanged, *moved)))
+    return frozenset(map(around.settle, (*traced.exchanged, *moved)))
 
 
 def materials_inside(
@@ -116,11 +115,11 @@ def materials_inside(
         hashing: How contents are hashed.
     """
     gaps = hashing.gaps
-    before = prepared.before.files
+    before, root = prepared.before.files, str(prepared.root)
     unchanged: list[tuple[Candidate, str]] = []
     found: list[_Read] = []
     for candidate in inside:
-        relative = os.path.relpath(candidate.path, prepared.root)
+        relative = below(candidate.path, root)
         stamp = before.get(relative)
         seen = hashing.opened_as.get(candidate.path, _ANY)
         was_new = bool(seen) and (stamp is None or _identity(stamp) not in seen)
@@ -139,7 +138,7 @@ def materials_inside(
     found += [
         _Read(
             Material(
-                path=recorded_path(prepared.root / relative, prepared.paths),
+                path=recorded_path(f"{prepared.root}/{relative}", prepared.paths),
                 size=content.size,
                 sha256=content.sha256,
                 evidence=candidate.evidence,
@@ -164,7 +163,7 @@ def _made_meanwhile(
         hashed = None
         gaps.add("inputs", f"{relative} was overwritten by another run; what it held is not known")
     material = Material(
-        path=recorded_path(prepared.root / relative, prepared.paths),
+        path=recorded_path(f"{prepared.root}/{relative}", prepared.paths),
         size=hashed.size if hashed is not None else next(iter(seen)).size,
         sha256=hashed.sha256 if hashed is not None else None,
         evidence=candidate.evidence,
@@ -197,7 +196,7 @@ def _replaced(
     gaps: Gaps,
 ) -> _Read:
     """A file that was there, was read, and was then written: the material is what it was before."""
-    recorded = recorded_path(prepared.root / relative, prepared.paths)
+    recorded = recorded_path(f"{prepared.root}/{relative}", prepared.paths)
     product = prepared.known.get(recorded)
     content = replaced.get(os.path.realpath(candidate.path))
     sha256 = None

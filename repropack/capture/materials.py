@@ -25,6 +25,7 @@ __all__ = [
     "Candidate",
     "DataRoot",
     "Surroundings",
+    "below",
     "candidates",
     "free_name",
     "group_data",
@@ -36,7 +37,6 @@ __all__ = [
     "loaded_code",
     "outside_code",
     "public_name",
-    "settled",
     "written_outside",
 ]
 
@@ -147,6 +147,11 @@ class Surroundings(Struct, frozen=True, kw_only=True, dict=True):
     code_outside: dict[str, frozenset[str]] = {}
 
     @functools.cached_property
+    def settle(self) -> Callable[[str], str]:
+        """Gives an observed path the form that it has in a `Candidate`."""
+        return _Settle(self.project)
+
+    @functools.cached_property
     def within_interpreters(self) -> tuple[str, ...]:
         """What a path of an interpreter begins with, if `/` is added to the path."""
         # A prefix itself may be the project (a virtual environment made in place): only its parts.
@@ -202,7 +207,7 @@ def candidates(
         traced: What strace saw.
     """
     seen: dict[str, set[Evidence]] = {}
-    settle = _Settle(around.project)
+    settle = around.settle
     own: set[str] = set()
     written: set[str] = set()
     for process in processes:
@@ -263,7 +268,7 @@ def loaded_code(processes: Iterable[ProcessObservation], around: Surroundings) -
     """
     processes = tuple(processes)
     found = set()
-    settle = _Settle(around.project)
+    settle = around.settle
     own = {settle(path) for process in processes for path in process.created}
     for process in processes:
         opened = (path for path in process.opened_read if path.endswith(".py"))
@@ -297,7 +302,7 @@ def written_outside(
     has made and read back is none of its outputs.
     """
     processes = tuple(processes)
-    settle = _Settle(around.project)
+    settle = around.settle
     written = {settle(path) for process in processes for path in process.opened_written}
     created = {settle(path) for process in processes for path in process.created}
     written.update(map(settle, traced.written))
@@ -360,17 +365,16 @@ def group_data(
         DataRoot(
             name=names[directory],
             directory=directory,
-            files=tuple(sorted(_below(f, directory) for f in files)),
+            files=tuple(sorted(below(f, directory) for f in files)),
         )
         for directory, files in sorted({**given, **groups}.items())
     )
 
 
-def _below(path: str, directory: str) -> str:
+def below(path: str, directory: str) -> str:
     """The path of a file relative to a directory that it lies below."""
-    below = path[len(directory.rstrip("/")) + 1 :]
     odd = "//" in path or "/./" in path or "/../" in path
-    return os.path.relpath(path, directory) if odd else below
+    return os.path.relpath(path, directory) if odd else path[len(directory.rstrip("/")) + 1 :]
 
 
 def _above_parts(directory: str, around: Surroundings) -> str:
@@ -432,29 +436,33 @@ def _names(directories: list[str], taken: set[str], around: Surroundings) -> dic
 class _Settle:
     """Gives a file of the project its path there, by whatever links it was reached.
 
-    Other paths stay as they were written: that is how the command names them.
+    Other paths stay as they were written: that is how the command names them. Each is looked at
+    once, for several functions ask about all that a run has read.
     """
 
     def __init__(self, project: str) -> None:
         self._project = project
         self._directories: dict[str, str] = {}
+        self._places: dict[str, str] = {}
 
     def __call__(self, path: str) -> str:
-        directory, name = os.path.split(path)
+        place = self._places.get(path)
+        if place is None:
+            place = self._places[path] = self._look(path)
+        return place
+
+    def _look(self, path: str) -> str:
+        directory, _, name = path.rpartition("/")
         real = self._directories.get(directory)
         if real is None:
-            real = self._directories[directory] = os.path.realpath(directory)
-        place = os.path.join(real, name)
+            real = os.path.realpath(directory or "/").rstrip("/")
+            self._directories[directory] = real
+        place = f"{real}/{name}"
         if os.path.islink(place):
             place = os.path.realpath(place)
         if is_below(place, self._project) or "/../" in path:
             return place
         return path
-
-
-def settled(project: str) -> Callable[[str], str]:
-    """The function that gives an observed path the form that it has in a `Candidate`."""
-    return _Settle(project)
 
 
 def is_data(path: str, around: Surroundings) -> bool:
@@ -463,20 +471,23 @@ def is_data(path: str, around: Surroundings) -> bool:
         # Libraries look there for the state of the code, which is recorded.
         return False
     if is_below(path, around.project):
-        relative = os.path.relpath(path, around.project)
-        first = relative.split("/", 1)[0]
+        relative = below(path, around.project)
         return (
             relative not in around.code
-            and first != ".repropack"
+            and relative.partition("/")[0] != ".repropack"
             and not _belongs_to_interpreter(path, around)
             and "__pycache__" not in relative
         )
     if path.endswith(_CODE_SUFFIXES) or is_system(path, around):
         return False
     for directory, files in around.code_outside.items():
-        if is_below(path, directory) and os.path.relpath(path, directory) in files:
+        if is_below(path, directory) and below(path, directory) in files:
             return False
-    if around.home and os.path.dirname(path) == around.home and "/." in path[len(around.home) :]:
+    if (
+        around.home
+        and path.startswith(f"{around.home}/.")
+        and "/" not in path[len(around.home) + 1 :]
+    ):
         # `.bashrc`, `.gitconfig`: settings and credentials.
         return False
     return not f"{path}/".startswith(around.within_home_state)

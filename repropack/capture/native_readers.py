@@ -140,7 +140,7 @@ class _Found:
         self._prepared = prepared
         self._around = around
         self._seen = set(seen)
-        self._beside = {os.path.dirname(path) for path in self._seen}
+        self._beside = {path.rpartition("/")[0] or "/" for path in self._seen}
         self._read_in: set[str] = set()
         for directory in self._beside:
             parent = directory

@@ -44,7 +44,7 @@ class Prepared(Struct, frozen=True, kw_only=True):
     paths: Recording
 
 
-def recorded_path(path: Path, paths: Recording) -> str:
+def recorded_path(path: str | Path, paths: Recording) -> str:
     """The recorded form of an absolute path."""
     return paths.text(plain(str(path)))
 
