@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from repropack import canonical
 from repropack.errors import UsageError
-from repropack.model import DataManifest
+from repropack.model import DataManifest, RunRecord
+from repropack.placeholders import PROJECT_DATA, split_data
 
 __all__ = [
     "ALGORITHMS",
@@ -31,7 +32,9 @@ __all__ = [
     "by_directory",
     "by_suffix",
     "compare",
+    "data_names",
     "listing_of",
+    "listings_of_run",
     "read_listing",
 ]
 
@@ -180,6 +183,29 @@ def listing_of(manifest: DataManifest) -> DataListing:
         name=manifest.name,
         files={file.path: bytes.fromhex(file.sha256) for file in manifest.files},
     )
+
+
+def listings_of_run(record: RunRecord) -> dict[str, DataListing]:
+    """What a run read, by data set; but in the project what earlier runs had made."""
+    found: dict[str, dict[str, bytes]] = {}
+    # By what stands before the path below: a data set has many files.
+    names: dict[str, str | None] = {}
+    for segment in record.segments:
+        for material in segment.materials:
+            head, _, below = material.path.partition("}/")
+            if head not in names:
+                split = split_data(f"{head}}}/")
+                names[head] = split[0] if split is not None else None
+            name = names[head]
+            if name is not None and (material.origin is None or name != PROJECT_DATA):
+                content = bytes.fromhex(material.sha256) if material.sha256 else b""
+                found.setdefault(name, {})[below] = content
+    return {name: DataListing(name=name, files=files) for name, files in found.items()}
+
+
+def data_names(sets: Iterable[str]) -> str:
+    """Names of data sets, for a message."""
+    return ", ".join(sorted(filter(None, sets))) or "none with a name"
 
 
 def read_listing(path: Path) -> DataListing:

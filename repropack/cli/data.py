@@ -5,20 +5,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 from msgspec import structs
 
 from repropack import canonical, digest
-from repropack.cli.location import (
-    begins_as_bundle,
-    existing_bundle,
-    is_called_bundle,
-    open_named,
-)
-from repropack.cli.places import trust_policy
+from repropack.capture.present_data import present_data
 from repropack.cli.screen import bold, dim, plural, say
 from repropack.data_listing import (
     DataDifference,
@@ -27,17 +20,16 @@ from repropack.data_listing import (
     by_directory,
     by_suffix,
     compare,
-    listing_of,
+    data_names,
+    listings_of_run,
     read_listing,
 )
 from repropack.errors import UsageError
 from repropack.escaping import show
-from repropack.model import DataManifest
 from repropack.model.fields import Record
-from repropack.placeholders import PROJECT_DATA, split_data
-from repropack.store import Store, StoredRun
-from repropack.verify.integrity import read_signed
-from repropack.verify.release import MAX_RECORD
+from repropack.parallel import each
+from repropack.placeholders import PROJECT_DATA
+from repropack.store import Store
 
 __all__ = ["Document", "command"]
 
@@ -54,7 +46,8 @@ class Document(Record, frozen=True, kw_only=True):
     Attributes:
         same: How many files have the same digest.
         unknown: Files of which a digest is not known.
-        unread: Files of the published list that are on the disk, but that the run did not read.
+        unread: Files that are on the disk (with a published list: those of the list), but that the
+            run did not read.
     """
 
     same: int
@@ -83,8 +76,11 @@ def diff(one: str, other: str, name: str | None, show_all: bool, as_json: bool) 
     made. Of a run it is what the run read. The exit status is 0 if nothing differs, 1 if something
     does, and 3 if nothing is seen to differ but some contents are not known.
     """
-    left, right = _sets(one), _sets(other)
-    before, after = _chosen(left, right, name, one), _chosen(right, left, name, other)
+    # Bundles take modules that nobody needs who asks about the disk.
+    from repropack.cli.named_data import chosen_data, named_data
+
+    left, right = named_data(one), named_data(other)
+    before, after = chosen_data(left, right, name, one), chosen_data(right, left, name, other)
     if before.algorithm != after.algorithm:
         raise UsageError(
             f"{one} has {before.algorithm} digests and {other} {after.algorithm}",
@@ -100,31 +96,67 @@ def diff(one: str, other: str, name: str | None, show_all: bool, as_json: bool) 
 @click.option(
     "--against",
     metavar="FILE",
-    required=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The published list: of sha256sum or md5sum, or a data manifest.",
+    help="A published list: of sha256sum or md5sum, or a data manifest.",
 )
 @click.option("--run", "run", metavar="ID", default="last", show_default=True, help="Which run.")
 @click.option("--all", "show_all", is_flag=True, help="List every file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
-def check(name: str, against: Path, run: str, show_all: bool, as_json: bool) -> int:
-    """Compare a data set that a run read with a published list.
+def check(name: str, against: Path | None, run: str, show_all: bool, as_json: bool) -> int:
+    """Compare a data set that a run read with what is on the disk, or with a published list.
 
-    Files of the list that are on the disk but that the run did not read are counted apart. With
-    other digests than SHA-256 the files themselves are read: as far as they are still what the run
-    read. Exit status as for `data diff`.
+    On the disk, a file that the run did not read counts as added if it was put there or touched
+    since the run began; others are counted apart. So are files of a list that are on the disk but
+    that the run did not read. With a list of other digests than SHA-256 the files themselves are
+    read: as far as they are still what the run read. Exit status as for `data diff`.
     """
-    published = read_listing(against)
+    published = read_listing(against) if against is not None else None
     store = Store.find(Path.cwd())
     stored = store.resolve(run)
-    sets = _sets_of_run(store, stored)
+    sets = listings_of_run(store.finished(stored))
     if name not in sets:
         raise UsageError(
-            f"run {stored.id} read no data set {name!r}", advice=f"it read {_names(sets)}"
+            f"run {stored.id} read no data set {name!r}", advice=f"it read {data_names(sets)}"
         )
     listing = sets[name]
-    roots = {PROJECT_DATA: str(store.project), **store.private(stored).data_roots}
+    private = store.private(stored)
+    roots = {PROJECT_DATA: str(store.project), **private.data_roots}
     root = roots.get(name, "")
+    if published is not None:
+        difference, unread = _against_list(listing, published, root)
+    else:
+        difference, unread = _against_disk(listing, root, store, stored.id, private.started_ns)
+    return _report(difference, unread, show_all=show_all, as_json=as_json)
+
+
+# ---------------------------------------------------------------- what is compared
+
+
+def _against_disk(
+    listing: DataListing, root: str, store: Store, run: str, began_ns: int
+) -> tuple[DataDifference, tuple[str, ...]]:
+    """What differs on the disk from what a run read, and what it did not read.
+
+    In the project, whatever git ignores would be new.
+
+    Raises:
+        UsageError: The data set is not where the run read it.
+    """
+    if not os.path.isdir(root):
+        raise UsageError(
+            f"{root or listing.name}: data set {listing.name!r} of run {run} is not there",
+            advice="put it back, or compare the run with a list: --against FILE",
+        )
+    since = None if listing.name == PROJECT_DATA else began_ns
+    present = present_data(root, listing.files, store, since_ns=since)
+    difference = compare(listing.files, present.files)
+    return structs.replace(difference, added=present.new), present.others
+
+
+def _against_list(
+    listing: DataListing, published: DataListing, root: str
+) -> tuple[DataDifference, tuple[str, ...]]:
+    """What a run read differently from a published list, and what of the list it did not read."""
     there = align(listing.files, published.files)
     if published.algorithm != listing.algorithm:
         wanted = [p for p in listing.files if there(p) in published.files]
@@ -140,84 +172,7 @@ def check(name: str, against: Path, run: str, show_all: bool, as_json: bool) -> 
     )
     gone = set(unread)
     removed = tuple(path for path in difference.removed if path not in gone)
-    difference = structs.replace(difference, removed=removed)
-    return _report(difference, unread, show_all=show_all, as_json=as_json)
-
-
-# ---------------------------------------------------------------- what is compared
-
-
-def _sets(text: str) -> dict[str, DataListing]:
-    """The data sets of whatever an argument names, by name."""
-    path = Path(text).expanduser()
-    if path.is_file() and not (is_called_bundle(path) or begins_as_bundle(path)):
-        listing = read_listing(path)
-        return {listing.name: listing}
-    # `os.path.exists` says no to what no file system takes as a name.
-    if "://" in text or os.path.exists(path) or os.path.exists(f"{path}.001"):
-        return _sets_of_bundle(text)
-    store = Store.find(Path.cwd())
-    return _sets_of_run(store, store.resolve(text))
-
-
-def _sets_of_run(store: Store, stored: StoredRun) -> dict[str, DataListing]:
-    """What a run read, but in the project what earlier runs had made."""
-    found: dict[str, dict[str, bytes]] = {}
-    for segment in store.finished(stored).segments:
-        for material in segment.materials:
-            split = split_data(material.path)
-            if split is not None and (material.origin is None or split[0] != PROJECT_DATA):
-                content = bytes.fromhex(material.sha256) if material.sha256 else b""
-                found.setdefault(split[0], {})[split[1]] = content
-    return {name: DataListing(name=name, files=files) for name, files in found.items()}
-
-
-def _sets_of_bundle(text: str) -> dict[str, DataListing]:
-    with open_named(existing_bundle(text), quiet=True) as opened:
-        listed = read_signed(opened, trust_policy(())).listed
-        found = {}
-        for member in listed.manifest.members:
-            if member.path.startswith("data/") and member.path.count("/") == 1:
-                data = listed.read(member.path, limit=MAX_RECORD)
-                try:
-                    manifest = canonical.decode(data, DataManifest)
-                except canonical.NotCanonicalError as error:
-                    raise UsageError(f"{text}: {member.path}: {error}") from error
-                found[manifest.name] = listing_of(manifest)
-        return found
-
-
-def _chosen(
-    sets: dict[str, DataListing], others: dict[str, DataListing], name: str | None, text: str
-) -> DataListing:
-    """The one data set to compare, or all of them under their names."""
-    if name is not None:
-        if name in sets:
-            return sets[name]
-        if len(sets) == 1 and "" in sets:
-            return sets[""]
-        raise UsageError(f"{text} has no data set {name!r}", advice=f"it has {_names(sets)}")
-    if len(sets) == 1 and (len(others) == 1 or set(sets) == {""}):
-        return next(iter(sets.values()))
-    if len(others) == 1 and sets:
-        (only,) = others
-        if only in sets:
-            return sets[only]
-        if only == "":
-            raise UsageError(
-                f"{text} has several data sets: {_names(sets)}", advice="name one with --data NAME"
-            )
-    return DataListing(
-        files={
-            f"{set_name}/{path}": content
-            for set_name, listing in sets.items()
-            for path, content in listing.files.items()
-        }
-    )
-
-
-def _names(sets: dict[str, DataListing]) -> str:
-    return ", ".join(sorted(filter(None, sets))) or "none with a name"
+    return structs.replace(difference, removed=removed), unread
 
 
 def _hashed_again(
@@ -233,8 +188,7 @@ def _hashed_again(
             return b""
         return bytes.fromhex(other) if bytes.fromhex(sha256) == listing.files[path] else b""
 
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        found = dict(zip(paths, pool.map(one, paths), strict=True))
+    found = dict(zip(paths, each(one, paths, workers=len(os.sched_getaffinity(0))), strict=True))
     return DataListing(
         name=listing.name,
         algorithm=algorithm,

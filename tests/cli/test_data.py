@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -129,3 +130,67 @@ def test_wrong_names_are_one_line(project: Project, images: Path) -> None:
         assert done.returncode == 2, arguments
         assert said in done.stderr
         assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_lies_on_the_disk_now_is_compared_with_the_run(project: Project, images: Path) -> None:
+    link = images / "linked"
+    link.symlink_to(images / "val")
+    (images / "train" / "{user}.jpg").write_text("a name like a placeholder")
+    (images / "train" / "caf\udce9.jpg").write_text("a name that is not UTF-8")
+    project.ok("run", "--data", f"imagenet={images}", "--", "python", "read.py", str(images))
+    same = project.repropack("data", "check", "imagenet")
+    assert (same.returncode, same.stdout) == (0, "99 the same\nthe data is the same: 99 files\n")
+
+    kept = (images / "val" / "0.jpg").stat()
+    (images / "val" / "0.jpg").write_text("VAL 0")
+    os.utime(images / "val" / "0.jpg", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    for path in (images / "train").glob("*.png"):
+        path.unlink()
+    (images / "train" / "new.jpg").write_text("new")
+    done = project.repropack("data", "check", "imagenet", "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["changed"] == ["val/0.jpg"]
+    assert document["added"] == ["train/new.jpg"]
+    assert len(document["removed"]) == 37
+    assert document["same"] == 61
+
+
+def test_files_that_a_run_had_no_reason_to_read_are_not_said_to_be_new(
+    project: Project, images: Path
+) -> None:
+    project.ok("run", "--", "python", "read.py", str(images / "val"))
+    project.write("also.py", f"print(open({str(images / 'train' / '1.jpg')!r}).read())\n")
+    project.ok("run", "--", "python", "also.py")
+    done = project.repropack("data", "check", "imagenet")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0] == "1 the same; 96 on the disk that the run did not read"
+
+
+def test_an_unreadable_file_is_not_known_to_be_the_same(project: Project, images: Path) -> None:
+    project.ok("run", "--data", f"imagenet={images}", "--", "python", "read.py", str(images))
+    (images / "val" / "0.jpg").unlink()
+    (images / "val" / "0.jpg").symlink_to("/proc/self/mem")
+    done = project.repropack("data", "check", "imagenet")
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[0] == "1 unknown, 96 the same"
+
+
+def test_ignored_files_of_the_project_are_a_data_set_too(project: Project) -> None:
+    project.write(".gitignore", "train.bin\n")
+    project.write("train.bin", "weights")
+    project.write("read.py", "print(len(open('train.bin').read()))\n")
+    project.ok("run", "--", "python", "read.py")
+    assert project.repropack("data", "check", "project").returncode == 0
+    project.write("train.bin", "cleaned by hand")
+    done = project.repropack("data", "check", "project")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "the data differs: 1 changed")
+
+
+def test_a_data_set_that_is_gone_is_one_line(project: Project, images: Path) -> None:
+    project.ok("run", "--data", f"imagenet={images}", "--", "python", "read.py", str(images))
+    images.rename(images.parent / "elsewhere")
+    done = project.repropack("data", "check", "imagenet")
+    assert done.returncode == 2
+    assert f"{images}: data set 'imagenet' of run" in done.stderr
+    assert "--against FILE" in done.stderr
