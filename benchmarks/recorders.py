@@ -2,10 +2,11 @@
 """What recorders add to four scripts, repropack's and others', against the bare script.
 
 An empty script, one that opens 5,000 files, one that opens 100,000, and a training of 20 s; a
-metric that is logged 2,000 times. Each round runs every recorder once, so that other load meets all
-of them. Recorders that are Python packages get an environment of their own, from the index that uv
-is set up for; REPROPACK_BENCH_PEERS names a directory to keep these in. What cannot be installed,
-or fails, is said in the table.
+metric that is logged 2,000 times. What a script itself takes while it is observed, from the start
+of its process to the end, is said by a command that starts it. Each round runs every recorder once,
+so that other load meets all of them. Recorders that are Python packages get an environment of their
+own, from the index that uv is set up for; REPROPACK_BENCH_PEERS names a directory to keep these in.
+What cannot be installed, or fails, is said in the table.
 """
 
 from __future__ import annotations
@@ -41,6 +42,16 @@ for number in range(count):
         file.read()
 """
 
+TIMING = """\
+import os, sys, time
+started = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+status = os.waitpid(child, 0)[1]
+print("SECONDS", time.perf_counter() - started)
+sys.exit(status != 0)
+"""
+"""A command that says how long another one takes."""
+
 TRAINING = """\
 import sys, time
 def train(steps):
@@ -59,6 +70,13 @@ if sys.argv[1] == "calibrate":
 else:
     open("weights.txt", "w").write(repr(train(int(sys.argv[1]))))
 """
+
+SCRIPTS = {
+    "empty.py": EMPTY,
+    "opening.py": OPENING,
+    "timing.py": TIMING,
+    "training.py": TRAINING,
+}
 
 LOGGING = """\
 import sys, time
@@ -127,6 +145,9 @@ class Recorder(NamedTuple):
 
 
 OWN = "**repropack run**"
+
+OBSERVERS = ("bare", OWN, "repropack run --trace strace", "strace -f", "reprozip trace")
+"""Those that look at what a script opens."""
 
 RECORDERS = {
     "bare": Recorder("{}"),
@@ -213,8 +234,8 @@ class _Place:
         project = self.place_of(name)
         if not project.exists():
             project.mkdir()
-            for file, text in (("empty", EMPTY), ("opening", OPENING), ("training", TRAINING)):
-                (project / f"{file}.py").write_text(text, encoding="ascii")
+            for file, text in SCRIPTS.items():
+                (project / file).write_text(text, encoding="ascii")
             (project / ".gitignore").write_text(".smt\n", encoding="ascii")
             self.shell("git init -q . && git add -A && git commit -q -m scripts", project)
         if recorder.prepare:
@@ -251,9 +272,21 @@ class _Place:
         return done
 
     def times(
-        self, present: Mapping[str, Recorder], command: list[str], rounds: int
+        self,
+        present: Mapping[str, Recorder],
+        command: list[str],
+        rounds: int,
+        *,
+        itself: bool = False,
     ) -> dict[str, float]:
-        """Median seconds of each recorder; one that fails has none, and the reason is kept."""
+        """Median seconds of each recorder; one that fails has none, and the reason is kept.
+
+        Args:
+            present: The recorders.
+            command: What they record.
+            rounds: How often each; where it is more than once, the first time does not count.
+            itself: Whether the command says by itself how long it took.
+        """
         found: dict[str, list[float]] = {name: [] for name in present}
         for number in range(rounds + 1):
             for name, recorder in present.items():
@@ -262,8 +295,10 @@ class _Place:
                 try:
                     project = self.project(name, recorder, command)
                     started = time.perf_counter()
-                    self.shell(self.filled(name, recorder.line, command), project)
+                    said = self.shell(self.filled(name, recorder.line, command), project).stdout
                     spent = time.perf_counter() - started
+                    if itself:
+                        spent = float(said.rpartition("SECONDS")[2].split()[0])
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     self.trouble[name] = f"failed: {error}"
                     continue
@@ -280,6 +315,9 @@ def _scripts(place: _Place, present: Mapping[str, Recorder], python: str, data: 
     empty = place.times(present, [python, "empty.py"], ROUNDS)
     opening = [python, "opening.py", str(data)]
     some = place.times(present, [*opening, str(OPENS)], 1)
+    observers = {name: present[name] for name in OBSERVERS if name in present}
+    timed = [python, "timing.py", *opening, str(OPENS)]
+    itself = place.times(observers, timed, ROUNDS, itself=True)
     quick = {name: recorder for name, recorder in present.items() if not recorder.slow}
     # The data is unchanged since the smaller script: what is new is hashed once.
     place.times({OWN: present[OWN]}, [*opening, str(MANY)], 1)
@@ -296,12 +334,13 @@ def _scripts(place: _Place, present: Mapping[str, Recorder], python: str, data: 
                 f"{1000 * empty[name]:.0f} ms" if name == "bare" else f"{added:+.0f} ms",
                 f"{1000 * some[name]:.0f} ms",
                 f"{some[name] / some['bare']:.2f}",
+                f"{itself[name] / itself['bare']:.2f}" if name in itself else "–",
                 "" if name == "bare" else f"{opened:.0f}",
                 f"{many[name]:.1f} s" if name in many else "–",
             ]
         )
-    header = ("recorder", "empty script", f"{OPENS:,} opens", "of bare", "us an open")
-    return table((*header, f"{MANY:,} opens"), rows)
+    header = ("recorder", "empty script", f"{OPENS:,} opens", "of bare", "script itself, of bare")
+    return table((*header, "us an open", f"{MANY:,} opens"), rows)
 
 
 def _training(place: _Place, present: Mapping[str, Recorder], python: str) -> list[str]:
@@ -335,13 +374,15 @@ def _metrics(place: _Place) -> list[str]:
         line = f"{program} log.py"
         if name == "repropack":
             line = f"git init -q . ; {sys.executable} -m repropack run -- {line}"
+        each, spent = [], []
         try:
-            started = time.perf_counter()
-            said = place.shell(line, project).stdout
-            spent = time.perf_counter() - started
-            each = float(said.rpartition("MICROSECONDS")[2].split()[0])
+            for _ in range(ROUNDS):
+                started = time.perf_counter()
+                said = place.shell(line, project).stdout
+                spent.append(time.perf_counter() - started)
+                each.append(float(said.rpartition("MICROSECONDS")[2].split()[0]))
         except (RuntimeError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
             place.trouble[f"{name} (metrics)"] = f"failed: {error}"
             continue
-        rows.append([name, f"{each:.1f}", f"{spent:.1f} s"])
+        rows.append([name, f"{statistics.median(each):.1f}", f"{statistics.median(spent):.1f} s"])
     return table(("logger", "us a metric", f"whole script, {METRICS:,} metrics"), rows)
