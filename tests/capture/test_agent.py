@@ -217,6 +217,17 @@ for epoch in range(5):
     assert not first.complete
 
 
+def test_however_much_is_noted_nothing_is_noted_twice(bench: Bench) -> None:
+    bench.quiet(
+        "import os\n"
+        "for number in [*range(20000), *range(20000)]:\n"
+        "    try: os.listdir('/nowhere/%d' % number)\n"
+        "    except OSError: pass\n"
+    )
+    (log,) = bench.log.iterdir()
+    assert log.read_bytes().count(b" list /nowhere/") == 20000
+
+
 def test_failed_opens_pipes_and_directories_are_no_inputs(bench: Bench) -> None:
     (bench.work / "later.csv.txt").write_text("x")
     bench.quiet("""
