@@ -13,7 +13,8 @@ from repropack.environment.index import IndexSettings, load_index_settings
 from repropack.environment.installation import site_packages
 from repropack.environment.lock import LockedPackage, select
 from repropack.environment.repacking import repack
-from repropack.environment.uv import Uv, find_uv, find_wheels
+from repropack.environment.uv import Uv, find_uv
+from repropack.environment.wheel_digests import find_wheels
 from repropack.environment.wheels import FetchedWheel, fetch_wheels, installed_wheel
 from repropack.errors import UsageError
 from repropack.export.chain import ChainedRun

@@ -25,7 +25,8 @@ from repropack import process
 from repropack.environment.conda import important, recipe
 from repropack.environment.conda_channels import fetch_archives, load_conda_channels, refusal
 from repropack.environment.installation import entries_of, site_packages
-from repropack.environment.uv import Uv, build_directory
+from repropack.environment.rebuilding import build_directory
+from repropack.environment.uv import Uv
 from repropack.errors import RepropackError
 from repropack.escaping import show
 from repropack.findings import Code, Finding

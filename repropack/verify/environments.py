@@ -19,7 +19,8 @@ from repropack.environment.installation import site_packages
 from repropack.environment.interpreter import find_interpreter, places_of
 from repropack.environment.lock import select
 from repropack.environment.machine import describe_machine
-from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv
+from repropack.environment.rebuilding import EnvironmentNotBuiltError, build
+from repropack.environment.uv import Uv, find_uv
 from repropack.findings import Code, Finding
 from repropack.model import Difference, Distribution, Environment, Machine, Python
 from repropack.sandbox import Sandbox

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from repropack.environment.lock import LockedPackage
-from repropack.environment.uv import EnvironmentNotBuiltError, Uv, find_wheels
+from repropack.environment.rebuilding import EnvironmentNotBuiltError
+from repropack.environment.uv import Uv
+from repropack.environment.wheel_digests import find_wheels
 from repropack.errors import UsageError
 from repropack.escaping import show
 from repropack.findings import Code, Finding

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from repropack.environment.installation import Installation, check_installation, site_packages
-from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build
+from repropack.environment.rebuilding import EnvironmentNotBuiltError, build
+from repropack.environment.uv import Uv
 from repropack.findings import Code
 from repropack.model import Verdict
 from tests.environment.test_uv import BASE, HERE, locked

@@ -22,7 +22,9 @@ from repropack.environment.index import IndexSettings, load_index_settings
 from repropack.environment.installed import installed_distributions
 from repropack.environment.interpreter import find_interpreter
 from repropack.environment.lock import LockedPackage, read_lock, write_lock
-from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build, find_uv, find_wheels
+from repropack.environment.rebuilding import EnvironmentNotBuiltError, build
+from repropack.environment.uv import Uv, find_uv
+from repropack.environment.wheel_digests import find_wheels
 from repropack.findings import Code
 from repropack.model import Distribution, Python, Wheel
 from repropack.sandbox import find_bubblewrap

@@ -20,7 +20,8 @@ import pytest
 from repropack.environment.index import IndexSettings, pip_environment
 from repropack.environment.installation import site_packages
 from repropack.environment.lock import LockedPackage
-from repropack.environment.uv import EnvironmentNotBuiltError, Uv, build
+from repropack.environment.rebuilding import EnvironmentNotBuiltError, build
+from repropack.environment.uv import Uv
 from repropack.environment.wheels import fetch_wheels, installed_wheel
 from repropack.findings import Code
 from repropack.model import Distribution, Machine, Python, Role, Verdict, Wheel
