@@ -92,7 +92,7 @@ def diff(one: str, other: str, name: str | None, show_all: bool, as_json: bool) 
 
 
 @command.command("check")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="[NAME]", required=False)
 @click.option(
     "--against",
     metavar="FILE",
@@ -102,18 +102,26 @@ def diff(one: str, other: str, name: str | None, show_all: bool, as_json: bool) 
 @click.option("--run", "run", metavar="ID", default="last", show_default=True, help="Which run.")
 @click.option("--all", "show_all", is_flag=True, help="List every file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document for programs.")
-def check(name: str, against: Path | None, run: str, show_all: bool, as_json: bool) -> int:
+def check(name: str | None, against: Path | None, run: str, show_all: bool, as_json: bool) -> int:
     """Compare a data set that a run read with what is on the disk, or with a published list.
 
     On the disk, a file that the run did not read counts as added if it was put there or touched
     since the run began; others are counted apart. So are files of a list that are on the disk but
     that the run did not read. With a list of other digests than SHA-256 the files themselves are
-    read: as far as they are still what the run read. Exit status as for `data diff`.
+    read: as far as they are still what the run read. A run that read one data set needs no NAME.
+    Exit status as for `data diff`.
     """
     published = read_listing(against) if against is not None else None
     store = Store.find(Path.cwd())
     stored = store.resolve(run)
     sets = listings_of_run(store.finished(stored))
+    if name is None and len(sets) == 1:
+        (name,) = sets
+    if name is None:
+        raise UsageError(
+            f"run {stored.id} read several data sets or none",
+            advice=f"name one of them: {data_names(sets)}",
+        )
     if name not in sets:
         raise UsageError(
             f"run {stored.id} read no data set {name!r}", advice=f"it read {data_names(sets)}"

@@ -194,3 +194,13 @@ def test_a_data_set_that_is_gone_is_one_line(project: Project, images: Path) -> 
     assert done.returncode == 2
     assert f"{images}: data set 'imagenet' of run" in done.stderr
     assert "--against FILE" in done.stderr
+
+
+def test_the_only_data_set_needs_no_name(project: Project, images: Path) -> None:
+    project.ok("run", "--data", f"imagenet={images}", "--", "python", "read.py", str(images))
+    assert project.repropack("data", "check").returncode == 0
+    project.write("none.py", "print(1)\n")
+    project.ok("run", "--", "python", "none.py")
+    done = project.repropack("data", "check")
+    assert done.returncode == 2
+    assert "read several data sets or none" in done.stderr
