@@ -119,25 +119,21 @@ def build_environments(
             continue
         uv = uv or find_uv(variables, load_index_settings(variables))
         one = _build_one(
-            uv,
+            _Here(
+                uv=uv,
+                variables=variables,
+                machine=here,
+                sandbox=sandbox,
+                offline=offline,
+                tell=tell,
+                findings=findings,
+                differences=differences,
+            ),
             specification,
+            versions,
+            _names_in_code(release, directory),
             target / f"env-{number}",
-            variables,
-            here,
-            sandbox,
-            wheels=unpacked.path(f"{directory}/wheels") if specification.wheels else None,
-            in_code={
-                name
-                for run in release.runs
-                if directory in run.environments
-                for segment in run.packed.record.segments
-                for name in segment.from_code
-            },
-            offline=offline,
-            tell=tell,
-            versions=versions,
-            findings=findings,
-            differences=differences,
+            unpacked.path(f"{directory}/wheels") if specification.wheels else None,
         )
         if one is None:
             return EnvironmentsOutcome(
@@ -151,27 +147,53 @@ def build_environments(
     )
 
 
+def _names_in_code(release: Release, directory: str) -> set[str]:
+    """Packages that runs in an environment had from their code."""
+    return {
+        name
+        for run in release.runs
+        if directory in run.environments
+        for segment in run.packed.record.segments
+        for name in segment.from_code
+    }
+
+
+class _Here(Struct, frozen=True, kw_only=True):
+    """What an environment is built with, whichever it is.
+
+    Attributes:
+        variables: The reader's environment variables.
+        machine: Hers.
+        sandbox: Where packages of conda are linked.
+        offline: Whether nothing may be downloaded.
+        tell: Told in words what is going on.
+        findings: Told what stands in the way.
+        differences: Told what is not as it was recorded.
+    """
+
+    uv: Uv
+    variables: Mapping[str, str]
+    machine: Machine
+    sandbox: Sandbox | None
+    offline: bool
+    tell: Callable[[str], None]
+    findings: list[Finding]
+    differences: list[Difference]
+
+
 def _build_one(
-    uv: Uv,
-    specification: ReleaseEnvironment,
-    target: Path,
-    variables: Mapping[str, str],
-    here: Machine,
-    sandbox: Sandbox | None,
-    *,
-    wheels: Path | None,
-    in_code: Set[str],
-    offline: bool,
-    tell: Callable[[str], None],
+    here: _Here,
+    recorded: ReleaseEnvironment,
     versions: Mapping[str, str],
-    findings: list[Finding],
-    differences: list[Difference],
+    in_code: Set[str],
+    target: Path,
+    wheels: Path | None,
 ) -> BuiltEnvironment | None:
-    python = specification.environment.python
+    python = recorded.environment.python
     assert python is not None
     if not _VERSION.fullmatch(python.version):
         # Also because the version becomes part of a command that the reader is told to type.
-        findings.append(
+        here.findings.append(
             Finding(
                 code=Code.PYTHON_MISSING,
                 subject=f"Python {python.version}",
@@ -180,61 +202,73 @@ def _build_one(
             )
         )
         return None
-    recorded = specification.environment
     try:
-        specification, chosen = with_versions(uv, specification, versions)
+        specification, chosen = with_versions(here.uv, recorded, versions)
+        here.differences.extend(chosen)
+        if not _is_locked(here, specification, in_code):
+            return None
+        by_conda = needs_conda(specification.environment)
+        built = (_by_conda if by_conda else _by_uv)(here, specification, target, wheels)
     except EnvironmentNotBuiltError as error:
-        findings.append(_not_built(error))
+        here.findings.append(_not_built(error))
         return None
-    differences.extend(chosen)
+    return built and replace(built, recorded=recorded.environment)
+
+
+def _is_locked(here: _Here, specification: ReleaseEnvironment, in_code: Set[str]) -> bool:
+    """Whether all that the run imported has a digest; says what has none."""
     unlocked = _unlocked(specification, in_code)
     shown = unlocked[:MAX_UNLOCKED_SHOWN]
     # The most important one last: that is the one that a verdict names.
-    findings.extend(_unlocked_finding(one, len(unlocked)) for one in reversed(shown))
-    differences.extend(
+    here.findings.extend(_unlocked_finding(one, len(unlocked)) for one in reversed(shown))
+    here.differences.extend(
         Difference(subject=one.name, recorded=one.version, present=NOT_INSTALLED) for one in shown
     )
-    if unlocked and unlocked[0].imported:
-        return None
-    if needs_conda(specification.environment):
-        # It loads our network client, which most checks do without.
-        from repropack.verify.conda import build_conda
+    return not (unlocked and unlocked[0].imported)
 
-        try:
-            made = build_conda(
-                uv,
-                specification,
-                target,
-                variables,
-                here,
-                sandbox,
-                wheels=wheels,
-                offline=offline,
-                tell=tell,
-            )
-        except EnvironmentNotBuiltError as error:
-            findings.append(_not_built(error))
-            return None
-        findings += made.findings
-        if made.directory is None:
-            return None
-        return BuiltEnvironment(
-            directory=made.directory,
-            interpreter=(),
-            recorded=recorded,
-        )
+
+def _by_conda(
+    here: _Here, specification: ReleaseEnvironment, target: Path, wheels: Path | None
+) -> BuiltEnvironment | None:
+    # It loads our network client, which most checks do without.
+    from repropack.verify.conda import build_conda
+
+    made = build_conda(
+        here.uv,
+        specification,
+        target,
+        here.variables,
+        here.machine,
+        here.sandbox,
+        wheels=wheels,
+        offline=here.offline,
+        tell=here.tell,
+    )
+    here.findings.extend(made.findings)
+    if made.directory is None:
+        return None
+    return BuiltEnvironment(
+        directory=made.directory, interpreter=(), recorded=specification.environment
+    )
+
+
+def _by_uv(
+    here: _Here, specification: ReleaseEnvironment, target: Path, wheels: Path | None
+) -> BuiltEnvironment | None:
+    python = specification.environment.python
+    assert python is not None
     if any(one.origin == "conda" for one in specification.environment.distributions):
         # What the run imported is from elsewhere.
-        differences.append(
+        here.differences.append(
             Difference(
                 subject="packages of conda",
                 recorded=str(len(specification.environment.conda)),
                 present="not installed: the run imported none of them",
             )
         )
-    interpreter = find_interpreter(uv, python, variables)
+    interpreter = find_interpreter(here.uv, python, here.variables)
     if interpreter is None:
-        findings.append(
+        here.findings.append(
             Finding(
                 code=Code.PYTHON_MISSING,
                 subject=f"Python {python.version}",
@@ -244,34 +278,30 @@ def _build_one(
         )
         return None
     if interpreter.version != python.version:
-        findings.append(
+        here.findings.append(
             Finding(code=Code.PYTHON_PATCH, found=interpreter.version, expected=python.version)
         )
-        differences.append(
+        here.differences.append(
             Difference(subject="Python", recorded=python.version, present=interpreter.version)
         )
-    try:
-        own = build(
-            uv,
-            specification.locked,
-            interpreter.path,
-            target,
-            wheels=wheels,
-            offline=offline,
-            progress=tell,
-        )
-    except EnvironmentNotBuiltError as error:
-        findings.append(_not_built(error))
-        return None
+    own = build(
+        here.uv,
+        specification.locked,
+        interpreter.path,
+        target,
+        wheels=wheels,
+        offline=here.offline,
+        progress=here.tell,
+    )
     site = site_packages(target, python)
     said, altered = check_packages(target, site, specification.locked, own)
-    findings += said
+    here.findings.extend(said)
     if altered:
         return None
     return BuiltEnvironment(
         directory=target,
-        interpreter=places_of(interpreter, variables.get("HOME")),
-        recorded=recorded,
+        interpreter=places_of(interpreter, here.variables.get("HOME")),
+        recorded=specification.environment,
     )
 
 
