@@ -13,13 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-__all__ = ["DIRECTORY", "VARIABLE", "with_agent", "without_agent"]
+__all__ = ["BEGAN", "DIRECTORY", "VARIABLE", "with_agent", "without_agent"]
 
 DIRECTORY: Final = Path(__file__).with_name("startup")
 """What goes first on the path of Python."""
 
 VARIABLE: Final = "REPROPACK_AGENT"
 """Names the directory that the agent writes to."""
+
+
+BEGAN: Final = "began"
+"""A file in that directory, made when the run begins: what is older was there before. Without it
+the agent hashes nothing that the same process has not read."""
 
 
 def with_agent(

@@ -33,11 +33,17 @@ _UNKNOWN_START: Final = 2**63
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file held just before the program replaced it; the time is of its last change."""
+    """What a file held just before the program replaced it.
+
+    Attributes:
+        mtime_ns: The time of its last change.
+        is_old: Whether it is known that it was there, and the same, when the run began.
+    """
 
     size: int
     mtime_ns: int
     sha256: str
+    is_old: bool = False
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +74,8 @@ class ProcessObservation(msgspec.Struct, frozen=True, kw_only=True):
         opened_as: Which files those were, just before they were opened for the first time.
         opened_written: Files that were opened for writing, or that another was renamed to.
         created: Those of them that were not there before.
-        replaced: What those held that were read before they were written, renamed or removed.
+        replaced: What those held that were written, renamed or removed, after the process had read
+            them or another process of the run may have done so.
         listed: Directories that were listed.
         packages: Files of installed packages that were loaded as modules: the first one of each
             package, and of each direct member of a namespace package.
@@ -199,8 +206,8 @@ def _read(path: Path, pid: int) -> tuple[int, ProcessObservation]:
                 seen[kind][_unescape(fields[0])] = None
                 if kind == b"create":
                     seen[b"write"][_unescape(fields[0])] = None
-            elif kind == b"was":
-                place, content = _parse_content(fields)
+            elif kind in (b"was", b"old"):
+                place, content = _parse_content(fields, is_old=kind == b"old")
                 replaced.setdefault(place, content)
             elif kind == b"blind" and len(fields) == 1:
                 program = _unescape(fields[0])
@@ -269,7 +276,7 @@ def _parse_start(fields: list[bytes]) -> _Start:
     )
 
 
-def _parse_content(fields: list[bytes]) -> tuple[str, Content]:
+def _parse_content(fields: list[bytes], *, is_old: bool) -> tuple[str, Content]:
     """Parses what a file held.
 
     Raises:
@@ -278,8 +285,10 @@ def _parse_content(fields: list[bytes]) -> tuple[str, Content]:
     path, size, mtime_ns, sha256 = fields
     if not _SHA256.fullmatch(sha256):
         raise ValueError("no SHA-256")
-    content = Content(size=int(size), mtime_ns=int(mtime_ns), sha256=sha256.decode("ascii"))
-    return _unescape(path), content
+    held = Content(
+        size=int(size), mtime_ns=int(mtime_ns), sha256=sha256.decode("ascii"), is_old=is_old
+    )
+    return _unescape(path), held
 
 
 def _parse_end(fields: list[bytes]) -> _End:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from repropack.agent import BEGAN
 from repropack.capture.gaps import Gaps
 from repropack.capture.preparation import Prepared, is_inside, place_on_disk, plain
 from repropack.capture.request import RunRequest
@@ -71,6 +72,7 @@ def prepare(
             "code", lambda: take(root, store.git, versioned=versioned, products=products), None
         )
         before = scanning.result()
+    (run.place / "agent" / BEGAN).touch(mode=0o600)
     return Prepared(
         root=root,
         store=store,

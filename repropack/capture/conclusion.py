@@ -304,10 +304,11 @@ def _look_at_inputs(
         beside_project(observed.argv[1:], str(ended.directory), around),
     )
     paths = _with_places(prepared.paths, data, code, observed.told)
+    # Several processes may have replaced it, one after the other: the oldest is of before the run.
+    contents = (held for process in processes for held in process.replaced.items())
     replaced = {
         os.path.realpath(path): content
-        for process in reversed(processes)
-        for path, content in process.replaced.items()
+        for path, content in sorted(contents, key=lambda held: held[1].mtime_ns, reverse=True)
     }
     hashing = Hashing(
         gaps=gaps,

@@ -209,6 +209,7 @@ def candidates(
     seen: dict[str, set[Evidence]] = {}
     settle = around.settle
     own: set[str] = set()
+    old: set[str] = set()
     written: set[str] = set()
     for process in processes:
         for path in process.opened_read:
@@ -221,6 +222,10 @@ def candidates(
                 seen.setdefault(path, set()).add(Evidence.PYTHON_OPEN)
         own.update(map(settle, process.created))
         written.update(map(settle, process.opened_written))
+        there = (path for path, content in process.replaced.items() if content.is_old)
+        old.update(map(settle, there))
+    # One process removes what another has read, and a third one makes it anew.
+    own -= old
     own.update(map(settle, traced.created))
     written.update(map(settle, traced.written))
     for path in map(settle, traced.read):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from repropack.agent.log import read_agent_logs
 from repropack.capture.hashing import hash_path
 from tests.project import Project
 
@@ -462,6 +463,70 @@ def test_what_native_code_wrote_and_python_read_back_is_no_output_of_an_earlier_
     (material,) = project.segment()["materials"]
     assert material["sha256"] == hashlib.sha256(b"second").hexdigest()
     assert material["origin"]["run"] != project.show()["run"]["id"]
+
+
+@pytest.mark.parametrize("shell", [False, True])
+def test_what_one_process_reads_and_another_replaces_is_recorded_as_it_was(
+    project: Project, tmp_path: Path, shell: bool
+) -> None:
+    project.write(".gitignore", "*.pt\n")
+    project.write("score.py", "import sys\nfor p in sys.argv[1:]: open(p).read()\n")
+    outside = tmp_path / "pool" / "shared.pt"
+    outside.parent.mkdir()
+    for replace in (
+        "open(p, 'w').write('new')",
+        "open(p + '.tmp', 'w').write('new'); os.replace(p + '.tmp', p)",
+        "os.remove(p); open(p, 'w').write('new')",
+        "os.replace(p, p + '.old'); open(p, 'w').write('new')",
+        "os.truncate(p, 0)",
+        "os.remove(p)",
+    ):
+        old = project.write("in.pt", f"downloaded {replace}").read_bytes()
+        outside.write_bytes(old)
+        project.write("learn.py", f"import os, sys\nfor p in sys.argv[1:]:\n    {replace}\n")
+        project.write(
+            "go.sh", 'python score.py "$@"; python learn.py "$@"; python score.py in.pt\n'
+        )
+        project.write(
+            "go.py",
+            "import subprocess, sys\n"
+            "for name in ('score.py', 'learn.py', 'learn.py'):\n"
+            "    subprocess.run([sys.executable, name, *sys.argv[1:]], stderr=-3)\n",
+        )
+        command = ["sh", "go.sh"] if shell else ["python", "go.py"]
+        project.repropack("run", "--", *command, "in.pt", str(outside))
+        materials = project.segment()["materials"]
+        assert [m["path"] for m in materials] == ["{data:pool}/shared.pt", "{project}/in.pt"]
+        for material in materials:
+            assert material.get("sha256") == hashlib.sha256(old).hexdigest(), replace
+            assert material["size"] == len(old)
+
+
+def test_what_only_one_process_could_have_read_costs_no_hashing(project: Project) -> None:
+    project.write(".gitignore", "*.pt\n")
+    project.write("model.pt", "of before")
+    project.ok("run", "--", "python", "-c", "open('model.pt', 'w').write('new')")
+    (agent,) = (project.root / ".repropack/runs").glob("*/agent")
+    assert not any(process.replaced for process in read_agent_logs(agent))
+
+
+def test_hashing_for_another_process_has_a_limit(project: Project) -> None:
+    project.write(".gitignore", "*.pt\n")
+    sizes = {"a.pt": 200 << 20, "b.pt": 100 << 20, "c.pt": 3}
+    for name, size in sizes.items():
+        os.truncate(project.write(name, ""), size)
+    script = (
+        "import os, subprocess, sys; names = ('a.pt', 'b.pt', 'c.pt'); "
+        "r = 'import sys; [open(n) for n in sys.argv[1:]]'; "
+        "subprocess.run([sys.executable, '-c', r, *names]); [os.remove(n) for n in names]"
+    )
+    done = project.repropack("run", "--", "python", "-W", "ignore", "-c", script)
+    assert done.returncode == 0
+    known = {m["path"]: m["sha256"] is not None for m in project.segment()["materials"]}
+    assert known == {"{project}/a.pt": True, "{project}/b.pt": False, "{project}/c.pt": True}
+    (told,) = (line for line in done.stderr.splitlines() if "is not known" in line)
+    assert "b.pt" in told
+    assert "c.pt" not in told
 
 
 def test_what_another_run_writes_meanwhile_is_an_input_of_the_run_that_reads_it(

@@ -28,6 +28,13 @@ _PROBES = 8
 _OVERWRITTEN_LIMIT = 256 << 20
 """Bytes of a file that is hashed before the program replaces it: about 0.15 s, once."""
 
+_OLD_LIMIT = 256 << 20
+"""Bytes that a process hashes in all of files that it replaces without having read them, because
+another process of the run may have done so: about 0.15 s."""
+
+_BEGAN = "began"
+"""The file beside the logs that is as old as the run."""
+
 _WORDS = 1000
 """Of a command line: what is longer is a list of files."""
 
@@ -231,7 +238,7 @@ def _start():
         value = key(kind, field)
         return seen[place_of(value)] == value
 
-    def content(path):
+    def content(path, limit=_OVERWRITTEN_LIMIT):
         """What a file holds; None where it is too large, or is being written just now."""
         try:
             descriptor = open_(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -241,7 +248,7 @@ def _start():
             return None
         try:
             status = fstat(descriptor)
-            if status.st_mode & 0o170000 != 0o100000 or status.st_size > _OVERWRITTEN_LIMIT:
+            if status.st_mode & 0o170000 != 0o100000 or status.st_size > limit:
                 return None
             running = _sha256()
             while True:
@@ -256,20 +263,59 @@ def _start():
             return None
         return str(status.st_size), str(status.st_mtime_ns), running.hexdigest()
 
+    class Others:
+        """What other processes of the run may have read before this one replaces it."""
+
+        began = None
+        looked = None
+        seen = False
+        left = _OLD_LIMIT
+
+    def may_have_been_read(path):
+        """Whether it is a file of before the run, and a process that is not of ours was there.
+
+        A program of one process pays a look at a file for this, and hashes nothing.
+        """
+        try:
+            status = stat(path)
+            if Others.began is None:
+                Others.began = stat(directory + "/" + _BEGAN).st_mtime_ns
+            if not max(status.st_mtime_ns, status.st_ctime_ns) < Others.began:
+                return False
+            if not Others.seen:
+                changed = stat(directory).st_mtime_ns
+                if changed != Others.looked:
+                    logs = [name for name in posix.listdir(directory) if name.endswith(".log")]
+                    Others.looked, Others.seen = changed, len(logs) > 1
+            return Others.seen
+        except (OSError, ValueError) as error:
+            if not _is_ours(error):
+                raise
+            return False
+
+    def old_content(path):
+        found = content(path, Others.left)
+        if found is not None:
+            Others.left -= int(found[0])
+        return found
+
     def note_content(path, reads=False):
-        """Notes what a file holds that the program reads and is about to replace or remove.
+        """Notes what a file holds that the run reads and the program is about to replace or remove.
 
         A checkpoint that a training resumes from and then overwrites: the event comes before the
         call, so the content is still there. What it has written itself is no input.
         """
-        if (reads or was_noted("read", path)) and not (
-            was_noted("write", path) or was_noted("create", path)
-        ):
+        if was_noted("write", path) or was_noted("create", path):
+            return
+        if reads or was_noted("read", path):
             note_once("was", path, content)
+        elif may_have_been_read(path):
+            note_once("old", path, old_content)
 
     def note_written(path):
-        # What was read and then removed is none of the run's own files, although it makes it anew.
-        is_old = exists(path) or was_noted("read", path)
+        # What was read, or was of before the run, and then removed is none of the run's own files,
+        # although it makes it anew.
+        is_old = exists(path) or was_noted("read", path) or was_noted("old", path)
         note_once("write" if is_old else "create", path)
 
     # ------------------------------------------------------------------ events
