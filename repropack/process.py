@@ -21,6 +21,7 @@ __all__ = [
     "Completed",
     "ProcessFailedError",
     "are_ends_ignored",
+    "callers_environment",
     "find_program",
     "learn_ends",
     "run",
@@ -66,6 +67,33 @@ def learn_ends() -> None:
 def are_ends_ignored() -> bool:
     """Whether our caller ignores SIGCHLD, which a recorded command inherits."""
     return signal.getsignal(signal.SIGCHLD) in (signal.SIG_IGN, _learn_end)
+
+
+def callers_environment() -> dict[str, str]:
+    """The environment that our caller gave us, which a recorded command inherits.
+
+    Where the locale is C (containers, cron, `env -i`), Python starts with `LC_CTYPE=C.UTF-8` in its
+    own environment (PEP 538): with it `sort`, `ls` or R would do something else than without us.
+    """
+    environment = dict(os.environ)
+    if "LC_CTYPE" in environment:
+        given = _first_environment()
+        if given is not None:
+            prefix = b"LC_CTYPE="
+            value = next((e.removeprefix(prefix) for e in given if e.startswith(prefix)), None)
+            del environment["LC_CTYPE"]
+            if value is not None:
+                environment["LC_CTYPE"] = os.fsdecode(value)
+    return environment
+
+
+def _first_environment() -> list[bytes] | None:
+    """What the kernel was given when we started; None where nobody can read it."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            return file.read().split(b"\0")
+    except OSError:
+        return None
 
 
 def _learn_end(number: int, frame: FrameType | None) -> None:

@@ -82,6 +82,7 @@ def command(
     from repropack.capture.outputs import KEEP_FILE_LIMIT, KEEP_RUN_LIMIT, KeepLimits
     from repropack.capture.recorder import RunRequest, record
     from repropack.capture.tracing import TraceMode
+    from repropack.process import callers_environment
 
     directory = _working_directory()
     assigned, words = assignments(argv)
@@ -102,7 +103,7 @@ def command(
         recorded = record(
             request,
             directory=directory,
-            environment={**os.environ, **assigned},
+            environment={**callers_environment(), **assigned},
             warn=lambda text: tell(f"repropack: {text}"),
         )
     except CommandNotStartedError as error:

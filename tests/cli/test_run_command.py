@@ -349,6 +349,24 @@ def test_the_status_is_known_where_the_caller_ignores_the_ends_of_children(
     assert source["dirty"] is False
 
 
+def test_a_command_in_the_c_locale_gets_the_variables_of_its_caller_alone(
+    project: Project,
+) -> None:
+    # Python sets LC_CTYPE in itself there (PEP 538), and what it starts would inherit it.
+    caller = {n: v for n, v in project.environment.items() if n not in ("LANG", "LC_ALL")}
+    for given in ({}, {"LC_CTYPE": "C"}, {"LC_CTYPE": "C.UTF-8"}):
+        done = subprocess.run(
+            [sys.executable, "-m", "repropack", "run", "--", "env"],
+            cwd=project.root,
+            env={**caller, **given},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        seen = [line for line in done.stdout.splitlines() if line.startswith("LC_CTYPE")]
+        assert seen == [f"{name}={value}" for name, value in given.items()]
+
+
 def test_the_two_dashes_may_be_left_out(project: Project) -> None:
     done = project.ok("run", "--name", "short", "python", "-c", "print('x')", "--name", "y")
     assert done == "x\n"
