@@ -32,7 +32,12 @@ MAX_NAMES: Final = 1_000
 # Every repetition is possessive, and a name starts where a word starts: matching takes linear time
 # whatever is printed.
 _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-?]*+[ -/]*+[@-~]|\][^\x07\x1b]*+(?:\x07|\x1b\\)|[@-_])")
-_WORD: Final = r"[^\W\d][\w@/\-]*+(?:\.[\w@/\-]++)*+"
+# `mAP@0.5:0.95 = 0.45`, `mAP@[.5:.95]: 0.45`: at which thresholds is a part of the name.
+_THRESHOLDS: Final = (
+    r"(?:(?<=@)\.[0-9]++)?+(?:(?<=[0-9]):[0-9]*+\.[0-9]++(?=[ \t]*+[:=])|(?<=@)\[[0-9.:]{1,20}\])?+"
+)
+# `valid_0's auc: 0.95` (LightGBM): without the owner two data sets would be one series.
+_WORD: Final = rf"[^\W\d][\w@/\-]*+(?:\.[\w@/\-]++)*+{_THRESHOLDS}(?:'s(?=[ \t]))?+"
 _NAME: Final = rf"(?<![\w@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})"
 _EXPONENT: Final = r"(?:[eE][-+]?[0-9]++)?+"
 _FRACTION: Final = rf"[-+]?[0-9]*+\.[0-9]++{_EXPONENT}"
@@ -65,6 +70,13 @@ _WHOLE_LINE: Final = re.compile(
 )
 """`RMSE 12.3` alone on its line. Without a sign between them only a fraction counts: `resumed at
 3` is a sentence."""
+
+_COCO: Final = re.compile(
+    r"[ \t]*+(?P<name>Average[ ](?:Precision|Recall)[ \t]++\(A[PR]\)[ \t]++"
+    r"@\[[^\]=]*+=[^\]]{1,80}+\])"
+    rf"[ \t]*+=[ \t]*+(?P<number>{NUMBER})[ \t]*+"
+)
+"""What pycocotools prints: the name says for which overlap, size and number of objects."""
 
 _LOG_WORDS: Final = frozenset(
     ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "root",
@@ -175,9 +187,9 @@ def _all(text: str) -> Iterator[tuple[Printed, Mapping[str, float]]]:
         # A progress bar rewrites its line with carriage returns; each version counts.
         for piece in line.split("\r"):
             counters: Mapping[str, float] | None = None
-            for written, spelled, value, unit in _found(piece):
+            for name, spelled, value, unit in _found(piece):
                 counters = _counters(piece) if counters is None else counters
-                yield Printed(_short(written), spelled, value, unit, number, None), counters
+                yield Printed(name, spelled, value, unit, number, None), counters
 
 
 def _counters(line: str) -> dict[str, float]:
@@ -194,16 +206,21 @@ def _found(line: str) -> Iterator[tuple[str, str, float, str]]:
     """Name, number as it is written, its value and unit of each metric in a line."""
     whole = _WHOLE_LINE.fullmatch(line)
     if whole:
-        yield whole["name"], whole["number"], float(whole["number"]), _unit(whole)
+        yield _short(whole["name"]), whole["number"], float(whole["number"]), _unit(whole)
+        return
+    coco = _COCO.fullmatch(line)
+    if coco:
+        name = " ".join(coco["name"].replace("=", "= ").split()).replace("= ", "=")
+        yield name, coco["number"], float(coco["number"]), ""
         return
     for match in _PAIR.finditer(line):
         if match["share"]:
-            yield match["name"], *_exact_share(match), "%"
+            yield _short(match["name"]), *_exact_share(match), "%"
         else:
             number = match["number"] or match["scalar"]
-            yield match["name"], number, float(number), _unit(match)
+            yield _short(match["name"]), number, float(number), _unit(match)
     for match in _AT_RANK.finditer(line):
-        yield match["name"], match["number"], float(match["number"]), _unit(match)
+        yield _short(match["name"]), match["number"], float(match["number"]), _unit(match)
 
 
 def _unit(match: re.Match[str]) -> str:

@@ -53,6 +53,7 @@ _REPORT_ROW: Final = re.compile(r"\s*(\S[^\n]{0,80}?)\s{2,}([0-9.]+(?:\s+[0-9.]+
 def tables(lines: Sequence[str]) -> Iterator[Printed]:
     """The metrics in the tables of a text, from top to bottom."""
     header: list[str] | None = None
+    owner = ""
     report = False
     for number, line in enumerate(lines, 1):
         if report:
@@ -74,6 +75,11 @@ def tables(lines: Sequence[str]) -> Iterator[Printed]:
             continue
         if not any(_CELL.fullmatch(cell) for cell in cells):
             header = cells
+            continue
+        if header is not None and len(header) == len(cells) > 2 and _is_long(header):
+            # A task is named once, and its further rows leave the cell empty.
+            owner = cells[0] or owner
+            yield from _long_row(header, [owner, *cells[1:]], number)
             continue
         yield from _row(header, cells, number)
 
@@ -107,6 +113,25 @@ def _row(header: list[str] | None, cells: list[str], line: int) -> Iterator[Prin
         if name and name.lower() not in STEP_NAMES:
             whole = f"{label} {name}" if label and counted is None else name
             yield from _cell(whole, cell, line, step)
+
+
+def _is_long(header: list[str]) -> bool:
+    """Whether each row of a table has one metric, whose name is a cell: lm-evaluation-harness."""
+    lowered = [name.lower() for name in header]
+    return "metric" in lowered[1:] and "value" in lowered[lowered.index("metric", 1) :]
+
+
+def _long_row(header: list[str], cells: list[str], line: int) -> Iterator[Printed]:
+    lowered = [name.lower() for name in header]
+    place = lowered.index("metric", 1)
+    at = lowered.index("value", place)
+    # Of what stands before the metric, words tell rows apart; numbers are versions and settings.
+    words = [cell for cell in cells[: place + 1] if cell and not _CELL.fullmatch(cell)]
+    name = " ".join(words)
+    yield from _cell(name, cells[at], line, None)
+    for other, cell in list(zip(header, cells, strict=True))[at + 1 :]:
+        if other:
+            yield from _cell(f"{name} {other}", cell, line, None)
 
 
 def _cell(name: str, cell: str, line: int, step: float | None) -> Iterator[Printed]:

@@ -9,6 +9,7 @@ line of a run that was killed may be cut off, and then it is left out and said.
 
 from __future__ import annotations
 
+import codecs
 import math
 from typing import Final
 
@@ -37,6 +38,8 @@ def read(data: bytes, path: str) -> Reading:
         NotMetricsError: It holds more than `MAX_METRICS` numbers with a name of their own.
         UnreadableMetricsError: It is not JSON.
     """
+    # RFC 8259, section 8.1: a reader may ignore the mark that editors of Windows put first.
+    data = data.removeprefix(codecs.BOM_UTF8)
     metrics: list[Metric] = []
     remarks: tuple[str, ...] = ()
     if path.lower().endswith(_LINES):

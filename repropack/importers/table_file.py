@@ -7,7 +7,9 @@ metric. With a single row it is a result: each number is a metric. Any other tab
 the predictions for each sample, where the last row means nothing.
 
 Cells may be empty (Lightning's CSV logger leaves a column empty where another was logged). A
-percent sign is the unit of its column. A decimal comma is no number here.
+percent sign is the unit of its column. A decimal comma is no number here, and that is said. Of two
+columns of one name nobody knows which is meant; the others are read. Comments (`#`) may stand above
+the header. The last line of a run that was killed may be cut off.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import csv
 import io
 import math
-from typing import Final
+import re
+from typing import Final, NamedTuple
 
 from repropack.importers import NotMetricsError, Reading
 from repropack.importers.series import STEP_NAMES, Sample, metric
@@ -30,6 +33,17 @@ MAX_COLUMNS: Final = 1_000
 """Columns of a log, or rows of a table with one metric a row; what is larger is data."""
 
 
+_AMBIGUOUS: Final = re.compile(r"[-+]?[0-9]+(?:,[0-9]+)+(?:\.[0-9]+)?[ ]?%?")
+"""`0,5` and `1,234.5`: a decimal comma, or one between thousands."""
+
+
+class _Row(NamedTuple):
+    """The cells of a row, and the line in which it starts, from 1."""
+
+    line: int
+    cells: list[str]
+
+
 def handles(path: str) -> bool:
     """Files that end in `.csv` or `.tsv`."""
     return path.lower().endswith((".csv", ".tsv"))
@@ -39,39 +53,75 @@ def read(data: bytes, path: str) -> Reading:
     """The metrics in a table.
 
     Raises:
-        NotMetricsError: It is not UTF-8, has no header of distinct names, or is too wide.
+        NotMetricsError: It is not UTF-8, has no header, or is too wide.
     """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotMetricsError(f"not UTF-8 at byte {error.start}") from error
-    header_line = text.partition("\n")[0]
+    start = 0
+    while text.startswith("#", start) and "\n" in text[start:]:
+        start = text.index("\n", start) + 1
+    header_line = text[start:].partition("\n")[0]
     delimiter = "\t" if "\t" in header_line else ";" if ";" in header_line else ","
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
-        header = [name.strip() for name in next(rows, [])]
-        if not header or len(set(header)) != len(header) or any(_number(n) for n in header):
-            raise NotMetricsError("no header line with distinct names")
-        if len(header) > MAX_COLUMNS:
-            raise NotMetricsError(f"more than {MAX_COLUMNS} columns")
-        return Reading(metrics=_metrics(header, list(rows), path))
+        rows = _rows(text[start:], delimiter, text.count("\n", 0, start))
     except csv.Error as error:
         raise NotMetricsError(f"not a table: {error}") from error
+    header = [name.strip() for name in rows[0].cells] if rows else []
+    if not header or any(_number(name) for name in header):
+        raise NotMetricsError("no header line")
+    if len(header) > MAX_COLUMNS:
+        raise NotMetricsError(f"more than {MAX_COLUMNS} columns")
+    return _reading(header, rows[1:], path, ended=text.endswith(("\n", "\r")))
 
 
-def _metrics(header: list[str], rows: list[list[str]], path: str) -> tuple[Metric, ...]:
+def _rows(text: str, delimiter: str, line: int) -> list[_Row]:
+    """The rows of a table.
+
+    Args:
+        text: The table.
+        delimiter: Between its cells.
+        line: How many lines of the file stand above it.
+
+    Raises:
+        csv.Error: It is no table.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows = []
+    before = 0
+    for cells in reader:
+        rows.append(_Row(line + before + 1, cells))
+        # A quoted cell may go over several lines.
+        before = reader.line_num
+    return rows
+
+
+def _reading(header: list[str], rows: list[_Row], path: str, *, ended: bool) -> Reading:
     lowered = [name.lower() for name in header]
     if len(lowered) == 2 and lowered[0] in _NAME_COLUMNS and lowered[1] == "value":
-        return _named_rows(rows, path)
+        return Reading(metrics=_named_rows(rows, path))
     step_column = next((lowered.index(name) for name in STEP_NAMES if name in lowered), None)
-    if step_column is None and sum(any(map(str.strip, row)) for row in rows) != 1:
-        return ()
-    return _columns(header, rows, step_column, path)
+    if step_column is None and sum(any(map(str.strip, row.cells)) for row in rows) != 1:
+        return Reading()
+    remarks = []
+    if step_column is not None and not ended and len(rows) > 1 and _is_cut(header, rows[-1]):
+        remarks.append(f"line {rows[-1].line} is cut off and was left out")
+        rows = rows[:-1]
+    metrics, said = _columns(header, rows, step_column, path)
+    return Reading(metrics=metrics, remarks=(*remarks, *said))
 
 
-def _named_rows(rows: list[list[str]], path: str) -> tuple[Metric, ...]:
+def _is_cut(header: list[str], row: _Row) -> bool:
+    """Whether a row stops where no row of this table would."""
+    last = row.cells[-1].strip() if row.cells else ""
+    started = re.fullmatch(r"[-+]?[0-9.]*(?:[eE][-+]?)?", last) is not None
+    return len(row.cells) < len(header) or (started and not last[-1:].isdigit() and last != "")
+
+
+def _named_rows(rows: list[_Row], path: str) -> tuple[Metric, ...]:
     metrics: dict[str, Metric] = {}
-    for number, row in enumerate(rows):
+    for line, row in rows:
         name = row[0].strip() if len(row) == 2 else ""
         cell = row[1].strip() if name else ""
         value = _number(cell)
@@ -79,35 +129,45 @@ def _named_rows(rows: list[list[str]], path: str) -> tuple[Metric, ...]:
             continue
         if name in metrics or len(metrics) >= MAX_COLUMNS:
             return ()
-        metrics[name] = _metric(name, [(None, value[0])], path, number + 2, cell)
+        metrics[name] = _metric(name, [(None, value[0])], path, line, cell)
     return tuple(metrics.values())
 
 
 def _columns(
-    header: list[str], rows: list[list[str]], step_column: int | None, path: str
-) -> tuple[Metric, ...]:
+    header: list[str], rows: list[_Row], step_column: int | None, path: str
+) -> tuple[tuple[Metric, ...], list[str]]:
+    """The metrics of a log or a result, and what could not be read of it."""
     metrics = []
+    remarks = {}
     for column, name in enumerate(header):
         if not name or name.lower() in STEP_NAMES:
             continue
+        if header.count(name) > 1:
+            remarks[name] = f"more than one column is called {name}; none of them was read"
+            continue
         samples: list[Sample] = []
         units = set()
-        text, line = "", 0
-        for number, row in enumerate(rows):
+        text, last = "", 0
+        for number, (line, row) in enumerate(rows):
             cell = row[column].strip() if column < len(row) else ""
             if not cell:
                 continue
             value = _number(cell)
             if value is None:
+                if _AMBIGUOUS.fullmatch(cell):
+                    remarks[name] = (
+                        f"{name} was not read: {cell} in line {line} may be a decimal comma or one "
+                        "between thousands"
+                    )
                 break
             step = _step(row, step_column)
             samples.append((float(number) if step is None else step, value[0]))
-            text, line = cell, number + 2
+            text, last = cell, line
             units.add(cell.endswith("%"))
         else:
             if len(units) == 1:
-                metrics.append(_metric(name, samples, path, line, text))
-    return tuple(metrics)
+                metrics.append(_metric(name, samples, path, last, text))
+    return tuple(metrics), list(remarks.values())
 
 
 def _metric(name: str, samples: list[Sample], path: str, line: int, cell: str) -> Metric:

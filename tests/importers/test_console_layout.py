@@ -44,6 +44,45 @@ def _values(text: str) -> dict[str, float | None]:
         ("{'eval_loss': 0.4, 'eval_accuracy':\n 0.88, 'epoch': 1}\n",
          {"eval_loss": 0.4, "eval_accuracy": 0.88, "epoch": 1}),
         ("Results:\n3 files were read\n", {}),
+        # LightGBM: the data sets of one metric are told apart.
+        (
+            "[1]\tvalid_0's auc: 0.91\tvalid_1's auc: 0.82\n"
+            "[2]\tvalid_0's auc: 0.95\tvalid_1's auc: 0.85\n",
+            {"valid_0's auc": 0.95, "valid_1's auc": 0.85},
+        ),
+        ("It's loss: 0.5\n", {"It's loss": 0.5}),
+        # Detection: the thresholds are a part of the name.
+        ("mAP@0.5:0.95 = 0.451\n", {"mAP@0.5:0.95": 0.451}),
+        ("mAP@0.5: 0.61, mAP@.5:.95: 0.45\n", {"mAP@0.5": 0.61, "mAP@.5:.95": 0.45}),
+        ("mAP@[0.5:0.95]: 0.451\n", {"mAP@[0.5:0.95]": 0.451}),
+        ("x: 0.5:0.95 = 3\nratio: 0.5 = 1/2\n", {"ratio": 0.5}),
+        # pycocotools
+        (
+            " Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.377\n"
+            " Average Precision  (AP) @[ IoU=0.50      | area=   all | maxDets=100 ] = 0.581\n"
+            " Average Recall     (AR) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = -1.000\n",
+            {
+                "Average Precision (AP) @[ IoU=0.50:0.95 | area=all | maxDets=100 ]": 0.377,
+                "Average Precision (AP) @[ IoU=0.50 | area=all | maxDets=100 ]": 0.581,
+                "Average Recall (AR) @[ IoU=0.50:0.95 | area=small | maxDets=100 ]": -1,
+            },
+        ),
+        # lm-evaluation-harness: a row is a metric, and belongs to the task above it.
+        (
+            "|  Tasks  |Version|Filter|n-shot| Metric |   |Value |   |Stderr|\n"
+            "|---------|------:|------|-----:|--------|---|-----:|---|-----:|\n"
+            "|hellaswag|      1|none  |     0|acc     |↑  |0.5012|±  |0.0050|\n"
+            "|         |       |none  |     0|acc_norm|↑  |0.6812|±  |0.0047|\n"
+            "|arc      |      1|none  |     0|acc     |↑  |0.3012|±  |   N/A|\n",
+            {
+                "hellaswag none acc": 0.5012,
+                "hellaswag none acc Stderr": 0.005,
+                "hellaswag none acc_norm": 0.6812,
+                "hellaswag none acc_norm Stderr": 0.0047,
+                "arc none acc": 0.3012,
+            },
+        ),
+        ("| Metric | Value |\n|---|---|\n| auc | 0.9 |\n| f1 | 0.8 |\n", {"auc": 0.9, "f1": 0.8}),
     ],
 )  # fmt: skip
 def test_lines_of_real_programs(text: str, found: dict[str, float]) -> None:

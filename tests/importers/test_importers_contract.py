@@ -201,7 +201,7 @@ def test_tables_of_other_programs() -> None:
     loss = _read("table", table)["loss"]
     assert (loss.value, loss.source.line) == (0.5, 2)
     assert "note" not in _read("table", table)
-    for bad in (b"", b"a,a\n1,2\n", b"1,2\n3,4\n", b"\xff", b'a,"b\n1' + b"x" * 200_000):
+    for bad in (b"", b"1,2\n3,4\n", b"\xff", b'a,"b\n1' + b"x" * 200_000):
         with pytest.raises(NotMetricsError):
             _read("table", bad)
 
@@ -226,6 +226,39 @@ def test_tables_of_other_programs() -> None:
 def test_which_tables_are_logs_or_results(table: str, found: dict[str, float]) -> None:
     metrics = _read("table", table.encode())
     assert {name: m.value for name, m in metrics.items()} == found
+
+
+@pytest.mark.parametrize(
+    ("table", "found", "remark"),
+    [
+        ("epoch,acc,acc,loss\n1,0.1,0.2,3\n2,0.3,0.4,2\n", {"loss": (2, 3)},
+         "more than one column is called acc; none of them was read"),
+        ("epoch;acc;loss\n1;0,5;1\n2;0,75;0.5\n", {"loss": (0.5, 3)},
+         "acc was not read: 0,5 in line 2 may be a decimal comma or one between thousands"),
+        ('epoch,reward\n1,"1,234.5"\n', {},
+         "reward was not read: 1,234.5 in line 2 may be a decimal comma or one between thousands"),
+        # Killed in the middle of a number, of a row, of an exponent.
+        ("epoch,acc\n1,0.5\n2,0.", {"acc": (0.5, 2)}, "line 3 is cut off and was left out"),
+        ("epoch,acc,loss\n1,0.5,3\n2,0.7", {"acc": (0.5, 2), "loss": (3, 2)},
+         "line 3 is cut off and was left out"),
+        ("epoch,acc\n1,0.5\n2,3e-", {"acc": (0.5, 2)}, "line 3 is cut off and was left out"),
+        ("epoch,acc\n1,0.5\n2,0.75", {"acc": (0.75, 3)}, ""),
+        ("# seed 3\n# lr 0.1\nepoch,acc\n1,0.5\n2,0.75\n", {"acc": (0.75, 5)}, ""),
+        ('epoch,note,acc\n1,"a\nb",0.5\n2,"c\nd",0.75\n', {"acc": (0.75, 4)}, ""),
+    ],
+)  # fmt: skip
+def test_what_of_a_table_cannot_be_read_is_said_and_costs_nothing_else(
+    table: str, found: dict[str, tuple[float, int]], remark: str
+) -> None:
+    reading = importer("table").read(table.encode(), "{project}/m.csv")
+    assert {m.name: (m.value, m.source.line) for m in reading.metrics} == found
+    assert reading.remarks == ((remark,) if remark else ())
+
+
+def test_the_mark_that_editors_of_windows_put_first_is_no_damage() -> None:
+    assert _read("json", b'\xef\xbb\xbf{"acc": 0.5}')["acc"].value == 0.5
+    rows = importer("json").read(b'\xef\xbb\xbf{"step":1,"acc":0.5}\n', "{project}/m.jsonl")
+    assert [m.value for m in rows.metrics] == [0.5]
 
 
 def test_a_table_of_names_says_the_line() -> None:
