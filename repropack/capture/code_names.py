@@ -3,7 +3,7 @@
 
 `lightgbm.Dataset("/data/train.csv")` leaves no trace in Python but this line. Text is searched, not
 parsed: the observed interpreter may have another grammar than ours. A literal that names nothing
-on the disk costs a look-up and does no harm.
+on the disk costs a look-up and does no harm. The code of a notebook is in its cells.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from typing import Final
 
 from msgspec import Struct
 
+from repropack import canonical
+
 __all__ = ["CodeNames", "named_places", "read_code", "readers_below"]
 
 FILES: Final = 300
 FILE_LIMIT: Final = 512 * 1024
 TOTAL_LIMIT: Final = 4 * 1024 * 1024
 """Files of code, bytes of each and of all: some ten milliseconds. Larger ones are generated."""
+
+NOTEBOOK_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of a notebook, which holds its outputs too: pictures, above all."""
 
 LITERALS: Final = 4_000
 """String literals that are looked up."""
@@ -74,17 +79,16 @@ class CodeNames(Struct, frozen=True, kw_only=True):
 
 
 def read_code(paths: Iterable[str]) -> CodeNames:
-    """Searches files of Python code, within limits; what cannot be read is passed over."""
+    """Searches Python files and notebooks, within limits; what cannot be read is passed over."""
     literals: dict[str, None] = {}
     readers: set[str] = set()
     reads = False
     left = TOTAL_LIMIT
     for path in itertools.islice(paths, FILES):
         try:
-            with open(path, encoding="utf-8", errors="surrogateescape") as file:
-                text = file.read(FILE_LIMIT)
-        except OSError:
-            # It was removed or replaced by a directory meanwhile.
+            text = _code_of(path)
+        except (OSError, canonical.NotCanonicalError):
+            # It was removed or replaced by a directory meanwhile, or is no notebook.
             continue
         left -= len(text)
         if left < 0:
@@ -101,6 +105,23 @@ def read_code(paths: Iterable[str]) -> CodeNames:
         readers=frozenset(readers),
         reads=reads,
     )
+
+
+def _code_of(path: str) -> str:
+    if not path.endswith(".ipynb"):
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(FILE_LIMIT)
+    with open(path, "rb") as file:
+        notebook = canonical.decode_foreign(file.read(NOTEBOOK_LIMIT))
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    sources = [
+        cell.get("source")
+        for cell in (cells if isinstance(cells, list) else ())
+        if isinstance(cell, dict) and cell.get("cell_type") == "code"
+    ]
+    # nbformat 4: a text, or its lines, each with its end.
+    texts = ("".join(map(str, one)) if isinstance(one, list) else str(one) for one in sources)
+    return "\n".join(texts)[:FILE_LIMIT]
 
 
 def readers_below(names: CodeNames) -> str:

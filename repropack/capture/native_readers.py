@@ -82,14 +82,20 @@ def natively_read(
     for place in named:
         if os.path.isfile(place):
             found.add_file(place, Evidence.CONFIGURATION)
+    opened = {path for process in processes for path in process.opened_read}
+    file_named = False
     for argument in arguments:
         for text in {argument, argument.partition("=")[2]} - {""}:
             if not text.startswith("-"):
                 place = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
                 found.add_tree(place, Evidence.ARGUMENT)
+                # A file that is named and that Python did not open is most likely what was read.
+                file_named |= (
+                    place not in opened and os.path.isfile(place) and is_data(place, around)
+                )
     for place in named:
         found.add_tree(place, Evidence.CONFIGURATION)
-    names = read_code(loaded_code(processes, around))
+    names = read_code((*loaded_code(processes, around), *_notebooks(processes, around)))
     if names.readers:
         bases = (directory, str(prepared.root))
         trees, files = [], []
@@ -115,7 +121,12 @@ def natively_read(
             f"{found.full} and what was named or listed after it hold more files than are recorded "
             "without having been seen; record with --trace strace, or name it with --data NAME=DIR",
         )
-    elif names.readers and names.reads and not found.files and not found.seen_mapped(processes):
+    elif (
+        names.readers
+        and names.reads
+        and not (found.files or file_named)
+        and not found.seen_mapped(processes)
+    ):
         gaps.add(
             "inputs",
             f"the code reads files by {readers_below(names)}, below Python, where no agent sees "
@@ -239,6 +250,18 @@ class _Found:
 
     def _is_old(self, status: os.stat_result) -> bool:
         return max(status.st_mtime_ns, status.st_ctime_ns) < self._prepared.started_ns
+
+
+def _notebooks(processes: Sequence[ProcessObservation], around: Surroundings) -> tuple[str, ...]:
+    """Notebooks that were read and that the run has not made: it most likely executed them."""
+    made = {around.settle(path) for process in processes for path in process.created}
+    read = {
+        around.settle(path)
+        for process in processes
+        for path in process.opened_read
+        if path.endswith(".ipynb")
+    }
+    return tuple(sorted(read - made))
 
 
 def _regular(path: str) -> os.stat_result | None:

@@ -170,6 +170,34 @@ def test_names_in_the_code_that_ran(project: Project, data: Path) -> None:
     }
 
 
+def test_names_in_the_cells_of_a_notebook(project: Project, data: Path) -> None:
+    """Jupyter's kernel gets the code over a socket: no Python file holds it."""
+    cell = f'import os\nread(os.path.join("{data}", "a.col"))'
+    cells = [
+        {"cell_type": "markdown", "source": f'"{data}/b.col" is not read'},
+        {"cell_type": "code", "source": cell.splitlines(keepends=True)},
+        {"cell_type": "code", "source": f'read("{data}/part/c.col")'},
+    ]
+    project.write("train.ipynb", json.dumps({"cells": cells, "nbformat": 4}))
+    _run(
+        project,
+        "import json\n"
+        "for cell in json.load(open('train.ipynb'))['cells']:\n"
+        "    if cell['cell_type'] == 'code': exec(''.join(cell['source']))\n",
+    )
+    assert _read(project) == {
+        "{data:table}/a.col": ["code"],
+        "{data:table}/part/c.col": ["code"],
+    }
+    project.write("train.ipynb", "no notebook")
+    assert (
+        "repropack: recorded"
+        in project.repropack(
+            "run", "--", "python", "-c", "import ctypes; open('train.ipynb').read()"
+        ).stderr
+    )
+
+
 def test_addresses_patterns_and_variables_in_the_code(project: Project, data: Path) -> None:
     _run(project, f"SQL = \"SELECT * FROM '{data}/b*.col'\"\nread('{data}' + '/b.col')\n")
     assert _read(project) == {"{data:table}/b.col": ["code"]}
@@ -195,3 +223,11 @@ def test_a_native_reader_of_which_nothing_is_known_is_said(project: Project, dat
     said = project.repropack("run", "--", "python", "native.py").stderr
     assert "the code reads files by ctypes, below Python" in said
     assert _read(project) == {}
+
+
+def test_a_file_that_the_command_line_names_is_known(project: Project, data: Path) -> None:
+    script = "cv2 = type('cv2', (), {'imread': staticmethod(read)})\ncv2.imread(sys.argv[1])\n"
+    project.write("native.py", NATIVE + script)
+    said = project.repropack("run", "--", "python", "native.py", str(data / "a.col")).stderr
+    assert _read(project) == {"{data:table}/a.col": ["argument"]}
+    assert "nothing names them" not in said
