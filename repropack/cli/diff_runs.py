@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 import click
@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from repropack import canonical
 from repropack.cli.executions import Execution, named_execution
+from repropack.cli.paired_environments import named_alike, sum_of
 from repropack.cli.screen import bold, dim, plural, say
 from repropack.errors import RepropackError
 from repropack.escaping import show
-from repropack.model import Cause, CurveComparison, SignerReport
+from repropack.model import Cause, CurveComparison, Environment, SignerReport
 from repropack.placeholders import split_data
 from repropack.reports.text import describe_cause, describe_curve
 from repropack.source.private import changed_files, private_repository
@@ -39,6 +40,9 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     Attributes:
         command: Under an empty name, as for `directory` and `ended`.
         code: Trees: under an empty name that of the project, else of further code by its place.
+        package: Versions by name; of a further environment as `NAME in ENVIRONMENT`, which is where
+            it lies in the project, or what ran in it. `machine` has its Python and settings so.
+        environment: Further environments that only one of the two used.
         read: Digests of the files, their first 16 digits, as for `wrote`.
         curves: How recorded series part, where they do.
         causes: Why the metrics may differ, the likeliest first.
@@ -51,6 +55,7 @@ class Document(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     code: Changes = {}
     package: Changes = {}
     machine: Changes = {}
+    environment: Changes = {}
     read: Changes = {}
     wrote: Changes = {}
     metric: Changes = {}
@@ -76,11 +81,13 @@ def command(one: str, other: str, as_json: bool) -> int:
     The exit status is 0 if nothing differs and 1 otherwise, as with diff(1).
     """
     first, second = (named_execution(text, quiet=as_json) for text in (one, other))
-    left, right = _facts(first), _facts(second)
+    further = named_alike(first.further, second.further)
+    left = _facts(first, further[0], further[1])
+    right = _facts(second, further[1], further[0])
     changed = {
         topic: _changes(left[topic], right[topic]) for topic in left if left[topic] != right[topic]
     }
-    curves, causes = _diagnosis(first, second)
+    curves, causes = _diagnosis(first, second, further)
     if as_json:
         signers = {one.argument: one.signer for one in (first, second) if one.signer is not None}
         document = Document(**changed, curves=curves, causes=causes, signers=signers)
@@ -124,7 +131,7 @@ def _without_sets(
 
 
 def _diagnosis(
-    first: Execution, second: Execution
+    first: Execution, second: Execution, further: Sequence[Mapping[str, Environment]]
 ) -> tuple[tuple[CurveComparison, ...], tuple[Cause, ...]]:
     """How the curves part, and why; nothing where every number is the same."""
     then, now = first.metrics, second.metrics
@@ -136,7 +143,10 @@ def _diagnosis(
     finals = [{m.source.identity: m.text for m in metrics} for metrics in (then, now)]
     if not curves and finals[0] == finals[1]:
         return (), ()
-    facts = [facts_of(one.record, one.environments) for one in (first, second)]
+    facts = [
+        facts_of(one.record, one.environments, further=others)
+        for one, others in zip((first, second), further, strict=True)
+    ]
     store = first.store or second.store
     if store is not None:
         _name_code_files(store, *facts)
@@ -191,7 +201,9 @@ def _say_why(
             say(f"{show(path)} was made by other runs: {bold(f'repropack diff {then} {now}')}")
 
 
-def _facts(one: Execution) -> dict[str, dict[str, str]]:
+def _facts(
+    one: Execution, further: Mapping[str, Environment], counterparts: Mapping[str, Environment]
+) -> dict[str, dict[str, str]]:
     segment = one.record.segments[-1]
     environment = one.environments.get(segment.environment or "")
     facts = {
@@ -204,6 +216,7 @@ def _facts(one: Execution) -> dict[str, dict[str, str]]:
         },
         "package": {d.name: d.version for d in environment.distributions} if environment else {},
         "machine": {},
+        "environment": {},
         "read": {m.path: (m.sha256 or "unknown")[:16] for m in segment.materials},
         "wrote": {p.path: p.sha256[:16] for p in segment.products},
         "metric": {f"{m.name} ({m.source.path})": m.text for m in one.metrics},
@@ -215,14 +228,27 @@ def _facts(one: Execution) -> dict[str, dict[str, str]]:
             "processor": machine.cpu,
             "processors": str(machine.cpu_count),
             "distribution": machine.distribution,
-            "python": environment.python.version if environment.python else "",
-            **{
-                f"{library} {name}": value
-                for library, settings in environment.numerics.items()
-                for name, value in settings.items()
-            },
+            **_software(environment),
         }
+    for name, other in further.items():
+        if name in counterparts:
+            versions = {d.name: d.version for d in other.distributions}
+            for topic, told in (("package", versions), ("machine", _software(other))):
+                facts[topic].update({f"{subject} in {name}": v for subject, v in told.items()})
+        else:
+            facts["environment"][name] = sum_of(other)
     return facts
+
+
+def _software(environment: Environment) -> dict[str, str]:
+    return {
+        "python": environment.python.version if environment.python else "",
+        **{
+            f"{library} {name}": value
+            for library, settings in environment.numerics.items()
+            for name, value in settings.items()
+        },
+    }
 
 
 def _changes(left: Mapping[str, str], right: Mapping[str, str]) -> Changes:

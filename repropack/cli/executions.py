@@ -14,6 +14,7 @@ from repropack.cli.location import (
     is_called_bundle,
     open_named,
 )
+from repropack.cli.paired_environments import Used
 from repropack.cli.places import trust_policy
 from repropack.cli.progress import byte_progress
 from repropack.escaping import show
@@ -33,7 +34,8 @@ class Execution(Struct, frozen=True, kw_only=True):
     Attributes:
         name: What it is called on the screen: an id, or the bundle's name and its signer.
         argument: What the user typed.
-        environments: By digest, as the segments of the record name them.
+        environments: By digest, as the segments of the record name them: of each its main one.
+        further: The others of the last segment.
         store: Where the run was recorded; None for a bundle.
         signer: Who signed the bundle; None for a recorded run.
     """
@@ -43,6 +45,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     record: RunRecord
     environments: dict[str, Environment]
     metrics: tuple[Metric, ...]
+    further: tuple[Used, ...] = ()
     store: Store | None = None
     signer: SignerReport | None = None
 
@@ -70,6 +73,10 @@ def named_execution(text: str, *, quiet: bool) -> Execution:
         record=record,
         environments={each: store.environment(each) for each in needed if each is not None},
         metrics=store.metrics(stored).metrics,
+        further=tuple(
+            (used, store.environment(used.environment))
+            for used in record.segments[-1].environments[1:]
+        ),
         store=store,
     )
 
@@ -99,11 +106,14 @@ def _of_bundle(text: str, *, quiet: bool) -> Execution:
     # Of a run with several segments the environment of the last is packed.
     last = run.packed.record.segments[-1].environment
     there = release.environments[run.packed.environment].environment
+    others = (release.environments[one].environment for one in run.packed.environments[1:])
+    used = run.packed.record.segments[-1].environments[1:]
     return Execution(
         name=f"{show(text, limit=200)} (signed by {describe_signer(signed.signer)})",
         argument=text,
         record=run.packed.record,
         environments={} if last is None else {last: there},
         metrics=run.metrics.metrics,
+        further=tuple(zip(used, others, strict=True)),
         signer=signed.signer,
     )

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from packaging.version import InvalidVersion, Version
 
 from repropack.escaping import show
@@ -122,6 +123,9 @@ _SEED: Final = re.compile(r"(?i).*(?:seed|random[_-]?state)")
 _MEMBER: Final = re.compile(r"-{1,2}([A-Za-z][\w.-]*)=(.*)|([A-Za-z][\w./-]*)=(.*)", re.DOTALL)
 
 
+_IN: Final = " in "
+"""Between a package or a setting and the further environment that it is of."""
+
 _Size: TypeAlias = Callable[[str, str, str], float]
 """Subject, recorded and present value to the share of the kind's prior; 0 for no cause."""
 
@@ -177,7 +181,11 @@ class Signature(Struct, frozen=True, kw_only=True):
 
 
 def facts_of(
-    record: RunRecord, environments: Mapping[str, Environment], *, machine: Machine | None = None
+    record: RunRecord,
+    environments: Mapping[str, Environment],
+    *,
+    machine: Machine | None = None,
+    further: Mapping[str, Environment] = MappingProxyType({}),
 ) -> Facts:
     """What a record says.
 
@@ -185,6 +193,8 @@ def facts_of(
         record: The run.
         environments: By digest, as its segments name them.
         machine: Another machine than the recorded one.
+        further: Other environments of the last segment, by a name: their packages and settings are
+            subjects of their own.
     """
     facts = Facts()
     written = {product.path for segment in record.segments for product in segment.products}
@@ -198,7 +208,35 @@ def facts_of(
     environment = environments.get(record.segments[-1].environment or "")
     if environment is not None:
         facts = _with_environment(facts, environment, machine or environment.machine)
+    for name, other in further.items():
+        facts = _with_further(facts, name, other)
     return facts
+
+
+def _with_further(facts: Facts, place: str, environment: Environment) -> Facts:
+    """Adds what a further environment has; the machine is that of the first."""
+    nowhere = Machine(system="", architecture="")
+    alone = _with_environment(Facts(), environment, nowhere)
+    bare = _with_environment(Facts(), structs.replace(environment, numerics={}), nowhere)
+
+    def placed(values: Mapping[str, str]) -> dict[str, str]:
+        return {f"{subject}{_IN}{place}": value for subject, value in values.items()}
+
+    def settings(values: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+        return placed({name: value for name, value in values.items() if name not in others})
+
+    imported = frozenset(f"{name}{_IN}{place}" for name in alone.imported or ())
+    return structs.replace(
+        facts,
+        settings={**facts.settings, **placed(alone.settings)},
+        packages={**facts.packages, **placed(alone.packages)},
+        builds={**facts.builds, **placed(alone.builds)},
+        wheels={**facts.wheels, **placed(alone.wheels)},
+        imported=None if facts.imported is None else facts.imported | imported,
+        devices={**facts.devices, **settings(alone.devices, bare.devices)},
+        kernels={**facts.kernels, **settings(alone.kernels, bare.kernels)},
+        platform={**facts.platform, **placed({"Python": alone.platform["Python"]})},
+    )
 
 
 def _artefacts(segment: Segment, written: set[str], facts: Facts) -> None:
@@ -428,6 +466,7 @@ def _artefact_size(subject: str, then: str, now: str) -> float:
 
 
 def _setting_size(subject: str, then: str, now: str) -> float:
+    subject = subject.partition(_IN)[0]
     if subject.endswith(" initial_seed"):
         # What came of the seed that was given, if one was.
         return 0.98 if then and now else 0.0
@@ -467,12 +506,13 @@ def _packages(recorded: Facts, present: Facts, imported: frozenset[str] | None) 
             if other is None:
                 continue
             then, now = f"{then} ({other[0]})", f"{now} ({other[1]})"
-        numeric = name in NUMERICS
+        package = name.partition(_IN)[0]
+        numeric = package in NUMERICS
         kind = CauseKind.NUMERICS if numeric else CauseKind.OTHER
         part, size = _version_size(then, now)
         weight = PRIORS[kind] * size
         if numeric:
-            weight *= 1 - 0.1 * NUMERICS.index(name) / len(NUMERICS)
+            weight *= 1 - 0.1 * NUMERICS.index(package) / len(NUMERICS)
         if imported is not None and name not in imported:
             weight *= UNUSED
             part = "never imported"

@@ -17,28 +17,14 @@ from repropack.capture.interpreter import used_environments
 from repropack.model import Environment
 from repropack.store import Store
 from tests.project import Project
+from tests.toy_environment import toy_environment
 
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
 
 
 @pytest.fixture
 def toys(tmp_path: Path) -> Path:
-    """A virtual environment with two packages and a namespace package."""
-    place = tmp_path / "env"
-    (place / "bin").mkdir(parents=True)
-    (place / "bin/python").symlink_to(Path(sys.executable).resolve())
-    home = Path(sys.executable).resolve().parent
-    (place / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    packages = place / "lib" / version / "site-packages"
-    for name, module in (("toy", "toy"), ("other", "other"), ("part-of", "space/part")):
-        (packages / module).mkdir(parents=True)
-        (packages / module / "__init__.py").write_text("x = 1\n")
-        info = packages / f"{name.replace('-', '_')}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n\n")
-        (info / "RECORD").write_text(f"{module}/__init__.py,,\n")
-    return place
+    return toy_environment(tmp_path / "env")
 
 
 def _used(project: Project) -> dict[str, Any]:

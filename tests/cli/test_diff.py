@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.project import Project
+from tests.toy_environment import toy_environment
 
 
 @pytest.fixture
@@ -75,3 +77,44 @@ def test_the_diff_of_hostile_records_shows_nothing_raw(released: Project) -> Non
     done = released.repropack("diff", "one.rpk", "odd.rpk")
     assert done.returncode == 1
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_each_environment_of_a_run_is_compared_with_its_counterpart(
+    project: Project, tmp_path: Path
+) -> None:
+    """A training in the main environment, and further ones inside and outside the project."""
+    project.write(".gitignore", "tools/\n")
+    project.write("step.py", "import toy, random; print('score:', random.random())\n")
+    project.write("late.py", "import toy\n")
+    for name, inside, outside in (("a", "1.0", "1.0"), ("b", "2.0", "1.0"), ("c", "2.0", "3.0")):
+        shutil.rmtree(project.root / "tools", ignore_errors=True)
+        toy_environment(project.root / "tools", inside)
+        away = toy_environment(tmp_path / name, outside)
+        lines = (f"subprocess.run([{p!r}, {s!r}])" for p, s in _steps(away))
+        project.write("all.py", "import subprocess\n" + "\n".join(lines))
+        assert project.repropack("run", "--name", name, "--", "python", "all.py").returncode == 0
+    done = project.repropack("diff", "a", "b")
+    assert done.returncode == 1
+    assert "package toy in {project}/tools  1.0 → 2.0\n" in done.stdout
+    assert "of late.py" not in done.stdout
+    _, causes = done.stdout.split("most likely cause of the other numbers:")
+    assert "toy in {project}/tools: 1.0 → 2.0 (another major version)" in causes
+    facts = json.loads(project.repropack("diff", "b", "c", "--json").stdout)
+    assert facts["package"] == {
+        f"{name} in the environment of late.py": ["1.0", "3.0"]
+        for name in ("other", "part-of", "toy")
+    }
+    # One that only one of them used is one difference, and not as many as it has packages.
+    project.write("all.py", "print('score: 1')\n")
+    project.ok("run", "--name", "d", "--", "python", "all.py")
+    python = ".".join(map(str, sys.version_info[:3]))
+    facts = json.loads(project.repropack("diff", "c", "d", "--json").stdout)
+    assert "package" not in facts
+    assert facts["environment"] == {
+        "{project}/tools": [f"Python {python}, 3 packages", None],
+        "the environment of late.py": [f"Python {python}, 3 packages", None],
+    }
+
+
+def _steps(away: Path) -> tuple[tuple[str, str], ...]:
+    return ("tools/bin/python", "step.py"), (f"{away}/bin/python", "late.py")

@@ -113,6 +113,19 @@ def test_two_inside_the_project_are_recorded_each_with_its_packages(inside: Proj
         ]
 
 
+def test_a_bundle_has_each_environment_to_compare(
+    inside: Project, author: tuple[Project, Path, Path]
+) -> None:
+    assert inside.ok("diff", "both", "inside.rpk").endswith("nothing differs\n")
+    _, one, _ = author
+    inside.write("same.sh", f"env1/bin/python prepare.py && {one} evaluate.py\n")
+    inside.ok("run", "--name", "same", "--", "sh", "same.sh")
+    for pair in (("inside.rpk", "same"), ("both", "same")):
+        done = json.loads(inside.repropack("diff", *pair, "--json").stdout)
+        assert done["package"] == {"plain in {project}/tools/env2": ["2.0", "1.0"]}
+        assert "environment" not in done
+
+
 @pytest.mark.parametrize("options", [("--retrain",), ("--evaluate", "--no-sandbox")])
 def test_two_inside_the_project_are_rebuilt_each_at_its_place(
     inside: Project, options: tuple[str, ...]
