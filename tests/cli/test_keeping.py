@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.project import Project
+from tests.toy_environment import toy_environment
 
 
 def _train(project: Project, seed: int, name: str | None = None) -> str:
@@ -135,6 +136,44 @@ def test_old_runs_go_but_for_named_ones_and_ancestors(project: Project) -> None:
     project.ok("gc", "--keep-last", "0", "--named")
     assert _ids(project) == []
     assert not any(p.is_file() for p in (project.root / ".repropack/objects").rglob("*"))
+
+
+def _environments(project: Project, run: str) -> set[str]:
+    """The environment records that the segments of a run name."""
+    segments = project.show(run)["run"]["segments"]
+    further = {used["environment"] for s in segments for used in s.get("environments", ())}
+    return further | {s["environment"] for s in segments}
+
+
+def test_environment_records_stay_with_the_runs_that_have_them(
+    project: Project, tmp_path: Path
+) -> None:
+    """Two segments, each with a further environment; another run shares its main one alone."""
+    project.write(".gitignore", "*.txt\n")
+    project.write("step.py", "import toy\n")
+    for number, name in enumerate(("first", "second", "third")):
+        toy_environment(tmp_path / name, f"{number}.0")
+    steps = "import subprocess, sys; subprocess.run([sys.argv[1], 'step.py'])"
+
+    def command(name: str) -> tuple[str, ...]:
+        return ("--", "python", "-c", steps, f"{tmp_path / name}/bin/python")
+
+    project.repropack("run", "--name", "kept", *command("first"))
+    project.repropack("run", "--resume", "kept", *command("second"))
+    project.repropack("run", *command("third"))
+    going = _ids(project)[-1]
+    stay, go = _environments(project, "kept"), _environments(project, going)
+    assert (len(stay), len(go), len(go - stay)) == (3, 2, 1)
+    store = project.root / ".repropack/objects"
+    before = {path for path in store.rglob("*") if path.is_file()}
+    assert "would remove 1 run and 1 kept file" in project.ok("gc", "--keep-last", "0", "--dry-run")
+    assert {path for path in store.rglob("*") if path.is_file()} == before
+    project.ok("gc", "--keep-last", "0")
+    left = {path.parent.name + path.name for path in store.rglob("*") if path.is_file()}
+    assert stay <= left
+    assert not left & (go - stay)
+    assert _ids(project) == [project.show("kept")["run"]["id"]]
+    assert "step.py" in project.ok("show", "kept")
 
 
 def test_what_a_removed_run_made_has_no_maker_any_more(project: Project) -> None:
