@@ -53,9 +53,11 @@ _CALL: Final = (
 _SHARE: Final = (
     rf"(?P<part>[0-9]{{1,15}}+)/(?P<whole>[0-9]{{1,15}}+)[ ]?\([ ]*+(?P<share>{NUMBER})[ ]?%\)"
 )
+# `{'loss': '0.6939', 'epoch': '0.25'}`: Hugging Face's Trainer prints what it has rounded.
+_QUOTED: Final = rf"(?P<quote>['\"])(?P<quoted>{NUMBER})(?P=quote)(?=[ \t]*+[,}}])"
 _PAIR: Final = re.compile(
     rf"{_NAME}['\"]?+[ \t]*+[:=\uff1a][ \t]*+"
-    rf"(?:{_SHARE}|{_CALL}|(?P<number>{NUMBER})(?:(?P<unit>[ ]?%){_NO_BAR})?{_END})",
+    rf"(?:{_SHARE}|{_CALL}|{_QUOTED}|(?P<number>{NUMBER})(?:(?P<unit>[ ]?%){_NO_BAR})?{_END})",
     re.IGNORECASE,
 )
 _AT_RANK: Final = re.compile(
@@ -97,7 +99,7 @@ _COUNTERS: Final = {
 
 _COUNTER: Final = re.compile(
     rf"(?<![\w@/.\-])(?P<name>{'|'.join(sorted(_COUNTERS, key=len, reverse=True))})['\"]?+"
-    rf"[ \t]*+[:=#]?[ \t]*+[\[(]?[ \t]*+(?P<number>{NUMBER})(?![\w.%])",
+    rf"[ \t]*+[:=#]?[ \t]*+[\[(]?[ \t]*+['\"]?(?P<number>{NUMBER})(?![\w.%])",
     re.IGNORECASE,
 )
 """`Epoch 3`, `epoch [3/10]`, `step=7`, `'epoch': 1.5`."""
@@ -217,7 +219,7 @@ def _found(line: str) -> Iterator[tuple[str, str, float, str]]:
         if match["share"]:
             yield _short(match["name"]), *_exact_share(match), "%"
         else:
-            number = match["number"] or match["scalar"]
+            number = match["number"] or match["scalar"] or match["quoted"]
             yield _short(match["name"]), number, float(number), _unit(match)
     for match in _AT_RANK.finditer(line):
         yield _short(match["name"]), match["number"], float(match["number"]), _unit(match)

@@ -44,6 +44,12 @@ def _values(text: str) -> dict[str, float | None]:
         ("{'eval_loss': 0.4, 'eval_accuracy':\n 0.88, 'epoch': 1}\n",
          {"eval_loss": 0.4, "eval_accuracy": 0.88, "epoch": 1}),
         ("Results:\n3 files were read\n", {}),
+        # transformers 5
+        (
+            "{'eval_loss': '0.6933', 'eval_accuracy': '4.375e-01', 'epoch': '1'}\n",
+            {"eval_loss": 0.6933, "eval_accuracy": 0.4375, "epoch": 1},
+        ),
+        ("name: '3'\npath: '0.5/x', '7'\n", {}),
         # LightGBM: the data sets of one metric are told apart.
         (
             "[1]\tvalid_0's auc: 0.91\tvalid_1's auc: 0.82\n"
@@ -87,6 +93,13 @@ def _values(text: str) -> dict[str, float | None]:
 )  # fmt: skip
 def test_lines_of_real_programs(text: str, found: dict[str, float]) -> None:
     assert _values(text) == found
+
+
+def test_numbers_that_are_printed_as_text_have_their_steps() -> None:
+    found = _read("{'loss': '0.7', 'epoch': '0.25'}\n{'loss': '0.6', 'epoch': '0.5'}\n")
+    series = found["loss"].series
+    assert series is not None
+    assert list(points(series)) == [(0.25, 0.7), (0.5, 0.6)]
 
 
 def test_counts_say_the_share_exactly() -> None:
