@@ -2,11 +2,14 @@
 """What recorders add to four scripts, repropack's and others', against the bare script.
 
 An empty script, one that opens 5,000 files, one that opens 100,000, and a training of 20 s; a
-metric that is logged 2,000 times. What a script itself takes while it is observed, from the start
-of its process to the end, is said by a command that starts it. Each round runs every recorder once,
-so that other load meets all of them. Recorders that are Python packages get an environment of their
-own, from the index that uv is set up for; REPROPACK_BENCH_PEERS names a directory to keep these in.
-What cannot be installed, or fails, is said in the table.
+metric that is logged 2,000 times. Each round runs every recorder once, so that other load meets all
+of them. Of metrics the middle hundred counts: whatever else runs takes a processor away for longer
+than all of them need. What a script itself takes while it is observed, from the start of its
+process to the end, is said by a command that starts it.
+
+Recorders that are Python packages get an environment of their own, from the index that uv is set up
+for; REPROPACK_BENCH_PEERS names a directory to keep these in. What cannot be installed, or fails,
+is said in the table.
 """
 
 from __future__ import annotations
@@ -81,10 +84,13 @@ SCRIPTS = {
 LOGGING = """\
 import sys, time
 {setup}
-started = time.perf_counter()
-for step in range({count}):
-    {call}
-spent = time.perf_counter() - started
+parts = []
+for part in range(0, {count}, 100):
+    started = time.perf_counter()
+    for step in range(part, part + 100):
+        {call}
+    parts.append(time.perf_counter() - started)
+spent = sorted(parts)[len(parts) // 2] * len(parts)
 {end}
 print("MICROSECONDS", 1e6 * spent / {count})
 """
