@@ -323,7 +323,8 @@ def _scripts(place: _Place, present: Mapping[str, Recorder], python: str, data: 
     some = place.times(present, [*opening, str(OPENS)], 1)
     observers = {name: present[name] for name in OBSERVERS if name in present}
     timed = [python, "timing.py", *opening, str(OPENS)]
-    itself = place.times(observers, timed, ROUNDS, itself=True)
+    # So short a time needs more of them.
+    itself = place.times(observers, timed, 3 * ROUNDS, itself=True)
     quick = {name: recorder for name, recorder in present.items() if not recorder.slow}
     # The data is unchanged since the smaller script: what is new is hashed once.
     place.times({OWN: present[OWN]}, [*opening, str(MANY)], 1)
