@@ -755,6 +755,74 @@ def test_data_loaders_are_told_as_they_were(bench: Bench, python: str, real: boo
     assert "generator_seed" not in validation
 
 
+SEEDING = """
+import sys
+import random
+random.seed(7)
+drawn = random.random()
+random.Random(11).shuffle([1, 2])
+random.seed("/home/ann/secret")
+class Own(random.Random):
+    def seed(self, a=None, version=2): super().seed(5)
+Own(12)
+for seed in (7, 1.5, None): random.seed(seed)
+import pickle
+assert pickle.loads(pickle.dumps(random.Random.seed)) is random.Random.seed
+assert random.seed.__func__ is random.Random.seed
+print(drawn, random.Random.seed.__code__.co_code.hex(), sys.gettrace(), sys.getprofile())
+def deep(): random.seed(deep)
+try: random.seed([1])
+except TypeError as error: print(error, error.__traceback__.tb_next.tb_lineno)
+except Exception: raise
+else: print("hashed")
+"""
+
+
+@each_interpreter
+def test_seeds_of_the_random_module(bench: Bench, python: str) -> None:
+    seeded = bench.run(SEEDING, python=python)
+    bare = bench.run(SEEDING, python=python, REPROPACK_AGENT="")
+    assert (seeded.stdout, seeded.returncode, seeded.stderr) == (bare.stdout, 0, bare.stderr)
+    (process,) = bench.seen
+    told = process.numerics["python"]
+    if tuple(map(int, process.version.split(".")[:2])) < (3, 12):
+        # Before `sys.monitoring` nothing could tell it unseen.
+        assert not any("seed" in name for name in told)
+        return
+    assert told["random_seed"] == "7, a str, 1.5, a list"
+    assert told["random_generator_seed"] == "11, 5"
+
+
+@each_interpreter
+def test_many_seeds_are_not_all_told(bench: Bench, python: str) -> None:
+    script = "import random\nfor n in range(100): random.seed(n); random.Random(n)"
+    bench.quiet(script, python=python)
+    (process,) = bench.seen
+    if tuple(map(int, process.version.split(".")[:2])) >= (3, 12):
+        for name in ("random_seed", "random_generator_seed"):
+            assert process.numerics["python"][name] == "0, 1, 2, 3, 4, 5, 6, 7 and more"
+
+
+@each_interpreter
+def test_tools_that_watch_functions_have_their_places(bench: Bench, python: str) -> None:
+    take = "if hasattr(sys, 'monitoring'): [sys.monitoring.use_tool_id(n, 'x') for n in range(%d)]"
+    # With a callback of its own for the same function, which is called too.
+    watch = """
+if hasattr(sys, "monitoring"):
+    called = []
+    event = sys.monitoring.events.PY_START
+    sys.monitoring.register_callback(0, event, lambda *given: called.append(1))
+    sys.monitoring.set_local_events(0, random.Random.seed.__code__, event)
+    random.seed(4)
+    assert called
+"""
+    for script in (
+        f"import sys, random\n{take % 5}\n{watch}",
+        f"import sys\n{take % 6}\nimport random; random.seed(3)\n{watch}",
+    ):
+        bench.quiet(script, python=python)
+
+
 def test_whether_the_global_generator_of_numpy_was_seeded(bench: Bench) -> None:
     pytest.importorskip("numpy")
     for script, told in (

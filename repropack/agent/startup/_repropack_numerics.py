@@ -8,22 +8,23 @@ It is asked when a process ends, and only about libraries that the program has l
 import sys
 
 
-def settings(members, loaders, mapped):
+def settings(members, loaders, mapped, seeds):
     """By library, its settings by name.
 
     Args:
         members: What a module holds, without waking one that loads itself on the first access.
         loaders: The settings of data loaders that were seen when their workers began.
         mapped: Paths of the files that are mapped into this process.
+        seeds: By name, the seeds that Python's own generators were given, as far as was seen.
     """
     warnings = sys.modules.get("warnings")
     if warnings is None:
         # No library is there that could warn.
-        return _ask(members, loaders, mapped)
+        return _ask(members, loaders, mapped, seeds)
     with warnings.catch_warnings():
         # Reading a deprecated setting is our doing, not the program's.
         warnings.simplefilter("ignore")
-        return _ask(members, loaders, mapped)
+        return _ask(members, loaders, mapped, seeds)
 
 
 def _flat(text):
@@ -206,7 +207,7 @@ _LIBRARY = {
 }  # fmt: skip
 
 
-def _ask(members, loaders, mapped):
+def _ask(members, loaders, mapped, seeds):
     """Settings that change numbers, of libraries that the program has imported itself."""
     told = {}
 
@@ -236,6 +237,9 @@ def _ask(members, loaders, mapped):
             "start_method": lambda m: m.modules["multiprocessing"].get_start_method(True),
         },
     )
+    for name, found in seeds.items():
+        words = ", ".join(word for word in found if word)
+        told["python"][name] = words if "" not in found else words + " and more"
     version = {"version": lambda m: m.__version__}
     tell(
         "numpy",

@@ -35,6 +35,12 @@ another process of the run may have done so: about 0.15 s."""
 _BEGAN = "began"
 """The file beside the logs that is as old as the run."""
 
+_SEEDS = 8
+"""Seeds of each kind that are told: who sets one for each step sets thousands."""
+
+_SEED_DIGITS = 40
+"""Of a seed: those of 128 bits are told whole, a key of thousands is not."""
+
 _WORDS = 1000
 """Of a command line: what is longer is a list of files."""
 
@@ -530,6 +536,50 @@ def _start():
         program, command, _working_directory, environment = arguments
         on_program(program, command, environment)
 
+    # ------------------------------------------------------------------ seeds of `random`
+
+    # Where the interpreter itself can report the calls of one function (3.12), nothing of the
+    # program is replaced, and other functions run as before.
+    monitoring = getattr(sys, "monitoring", None)
+    seeds = {}
+
+    def on_seed(_code, _offset):
+        try:
+            given = frame(1).f_locals
+            seed = given.get("a")
+            if seed is None:
+                return
+            is_global = given.get("self") is _members(sys.modules["random"]).get("_inst")
+            found = seeds.setdefault("random_seed" if is_global else "random_generator_seed", [])
+            # Other values may be texts of any meaning.
+            known = type(seed) in (int, float)
+            word = str(seed)[:_SEED_DIGITS] if known else "a " + type(seed).__name__
+            if word not in found and len(found) <= _SEEDS:
+                found.append(word if len(found) < _SEEDS else "")
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+        return
+
+    def watch(function):
+        """Has calls of a function of Python's reported, unless another tool is in that place."""
+        events.pop("exec", None)
+        # Debuggers and profilers have places of their own, and makers of others take the free ones.
+        number = monitoring.OPTIMIZER_ID
+        if monitoring.get_tool(number) is None:
+            monitoring.use_tool_id(number, "repropack")
+            started = monitoring.events.PY_START
+            monitoring.register_callback(number, started, on_seed)
+            monitoring.set_local_events(number, function, started)
+
+    def on_exec(arguments):
+        """A module is about to be executed: its functions will have the code that is in it."""
+        module = arguments[0]
+        if getattr(module, "co_filename", None) == random_file:
+            watch(_code_within(module, ("Random", "seed")))
+
+    random_file = os.path.dirname(os.__file__) + "/random.py"
+
     loaders = []
 
     def on_fork(_arguments):
@@ -550,6 +600,12 @@ def _start():
         "os.posix_spawn": lambda arguments: on_program(*arguments),
         "os.system": lambda _: on_program("/bin/sh", (), None),
     }
+    if monitoring is not None:
+        loaded = sys.modules.get("random")
+        if loaded is None:
+            events["exec"] = on_exec
+        else:
+            watch(loaded.Random.seed.__code__)
     get = events.get
 
     def hook(event, arguments):
@@ -570,7 +626,7 @@ def _start():
             told = {
                 "modules": _modules(os.path.dirname(os.__file__) + "/", started_in, normpath),
                 "sys_path": [entry for entry in sys.path if isinstance(entry, str)],
-                "numerics": settings(_members, loaders, mapped) if numerics else {},
+                "numerics": settings(_members, loaders, mapped, seeds) if numerics else {},
                 "mapped": [
                     path
                     for path in _still_open(mapped, posix, fcntl)
@@ -629,6 +685,13 @@ def _members(module):
         return object.__getattribute__(module, "__dict__")
     except AttributeError:
         return {}
+
+
+def _code_within(module, names):
+    """The code of a function in the code of a module, by the names of what it stands in."""
+    for name in names:
+        module = next(c for c in module.co_consts if getattr(c, "co_name", None) == name)
+    return module
 
 
 def _modules(standard, started_in, normpath):
