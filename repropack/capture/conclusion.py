@@ -463,10 +463,10 @@ def _seen_resumes(
     request: RunRequest, prepared: Prepared, materials: Iterable[Material]
 ) -> list[str]:
     """Says where a command went on with what an earlier run of it had written."""
-    origins = {m.origin.run: m.path for m in materials if m.origin is not None}
+    origins = {m.origin.run: m for m in materials if m.origin is not None}
     argv = tuple(prepared.paths.text(plain(argument)) for argument in request.argv)
     told = []
-    for run_id, path in origins.items():
+    for run_id, material in origins.items():
         if run_id == prepared.run.id:
             continue
         try:
@@ -475,8 +475,13 @@ def _seen_resumes(
             # Somebody has removed it; the link by digest stays.
             continue
         if continues(earlier.started.argv, argv):
+            # Of what nobody saw being read it is known only that it was there.
+            seen = not {Evidence.PRESENT, Evidence.LISTED, Evidence.DECLARED}.issuperset(
+                material.evidence
+            )
             told.append(
-                f"it read {path.removeprefix('{project}/')} of run {run_id}, which had the same "
+                f"it {'read' if seen else 'may have read'} "
+                f"{material.path.removeprefix('{project}/')} of run {run_id}, which had the same "
                 f"command: the runs are linked; `repropack run --resume {run_id} -- …` would make "
                 "it a segment of that run"
             )

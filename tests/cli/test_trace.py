@@ -81,6 +81,19 @@ def test_a_checkpoint_that_is_read_and_then_replaced_is_the_old_one(project: Pro
     assert material["origin"]["path"] == "{project}/ckpt"
 
 
+def test_that_a_command_read_a_file_is_claimed_only_where_it_was_seen(project: Project) -> None:
+    (project.root / "out").mkdir()
+    blind = ("run", "--trace", "python", "--", "sh", "-c", "echo 1 > out/new.txt")
+    project.ok(*blind)
+    told = project.repropack(*blind).stderr
+    assert "it may have read out/new.txt of run" in told
+    assert "it read out" not in told
+    seen = ("run", "--", "sh", "-c", "cat out/log.txt; echo 1 >> out/log.txt")
+    project.ok("run", "--", "sh", "-c", "echo 0 > out/log.txt")
+    project.ok(*seen)
+    assert "it read out/log.txt of run" in project.repropack(*seen).stderr
+
+
 def test_what_the_command_made_itself_is_no_input(project: Project, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
