@@ -689,7 +689,7 @@ validation = DataLoader(data, batch_size=8)
 
 # What torch has of this, by the same names, for machines without it.
 LOADER = """
-import os
+import multiprocessing, os
 class Generator:
     def manual_seed(self, seed): self.seed = seed
     def initial_seed(self): return self.seed
@@ -699,17 +699,25 @@ class SequentialSampler: pass
 class BatchSampler: pass
 class DataLoader:
     def __init__(self, data, batch_size=1, shuffle=False, num_workers=0, generator=None,
-                 worker_init_fn=None):
+                 worker_init_fn=None, multiprocessing_context=None):
         self.batch_size, self.num_workers, self.generator = batch_size, num_workers, generator
         self.drop_last = self.persistent_workers = False
         self.prefetch_factor = 2 if num_workers else None
-        self.worker_init_fn, self.multiprocessing_context = worker_init_fn, None
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context and multiprocessing.get_context(
+            multiprocessing_context
+        )
         self.sampler = RandomSampler(generator) if shuffle else SequentialSampler()
         self.batch_sampler = BatchSampler()
     def __iter__(self):
         return start(self)
 def start(loader):
     for _ in range(loader.num_workers):
+        if loader.multiprocessing_context:
+            child = loader.multiprocessing_context.Process(target=os.getpid)
+            child.start()
+            child.join()
+            continue
         child = os.fork()
         if child == 0:
             os._exit(0)
@@ -718,22 +726,29 @@ def start(loader):
 """
 
 
-@pytest.mark.parametrize("real", [True, False], ids=["torch", "its names"])
-@each_interpreter
-def test_data_loaders_are_told_as_they_were(bench: Bench, python: str, real: bool) -> None:
+def _have_torch(bench: Bench, python: str, *, real: bool) -> None:
     if real:
         found = subprocess.run([python, "-c", "import torch"], capture_output=True)
         if found.returncode:
             pytest.skip("no torch there")
-    else:
-        place = bench.work / "torch/utils/data"
-        place.mkdir(parents=True)
-        (place / "dataloader.py").write_text(LOADER)
-        (place / "__init__.py").write_text("from torch.utils.data.dataloader import DataLoader")
-        (place.parent / "__init__.py").write_text("")
-        (place.parents[1] / "__init__.py").write_text(
-            "from torch.utils.data.dataloader import Generator"
-        )
+        return
+    place = bench.work / "torch/utils/data"
+    place.mkdir(parents=True)
+    (place / "dataloader.py").write_text(LOADER)
+    (place / "__init__.py").write_text("from torch.utils.data.dataloader import DataLoader")
+    (place.parent / "__init__.py").write_text("")
+    (place.parents[1] / "__init__.py").write_text(
+        "from torch.utils.data.dataloader import Generator"
+    )
+
+
+real_or_not = pytest.mark.parametrize("real", [True, False], ids=["torch", "its names"])
+
+
+@real_or_not
+@each_interpreter
+def test_data_loaders_are_told_as_they_were(bench: Bench, python: str, real: bool) -> None:
+    _have_torch(bench, python, real=real)
     done = bench.run(LOADING, python=python)
     assert (done.returncode, done.stderr) == (0, "")
     main = next(p for p in bench.seen if "python" in p.numerics)
@@ -753,6 +768,38 @@ def test_data_loaders_are_told_as_they_were(bench: Bench, python: str, real: boo
     assert (validation["batch_size"], validation["num_workers"]) == ("8", "0")
     assert validation["sampler"] == "SequentialSampler"
     assert "generator_seed" not in validation
+
+
+WITHIN = """
+from torch.utils.data import DataLoader
+def train(**how):
+    for _ in range(2):
+        assert len(list(DataLoader(list(range(8)), batch_size=4, **how))) == 2
+if __name__ == "__main__":
+    train(**({"num_workers": 2, "multiprocessing_context": METHOD} if METHOD else {}))
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", None])
+@real_or_not
+@each_interpreter
+def test_a_data_loader_of_a_function_that_has_returned(
+    bench: Bench, python: str, real: bool, method: str | None
+) -> None:
+    _have_torch(bench, python, real=real)
+    done = bench.run(WITHIN.replace("METHOD", repr(method)), python=python)
+    assert (done.returncode, done.stderr) == (0, "")
+    main = next(p for p in bench.seen if p.ppid == os.getpid())
+    loaders = [v for k, v in main.numerics.items() if k.startswith("torch.utils.data.DataLoader")]
+    if method is None and tuple(map(int, main.version.split(".")[:2])) < (3, 12):
+        # It starts nothing that could be seen.
+        assert loaders == []
+        return
+    (told,) = loaders
+    assert (told["batch_size"], told["sampler"]) == ("4", "SequentialSampler")
+    assert (told["num_workers"], told.get("start_method")) == (
+        ("2", method) if method else ("0", None)
+    )
 
 
 SEEDING = """

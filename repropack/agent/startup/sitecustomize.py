@@ -38,6 +38,8 @@ _BEGAN = "began"
 _SEEDS = 8
 """Seeds of each kind that are told: who sets one for each step sets thousands."""
 
+_TOOL = "repropack"
+
 _SEED_DIGITS = 40
 """Of a seed: those of 128 bits are told whole, a key of thousands is not."""
 
@@ -412,6 +414,9 @@ def _start():
         if type(told) is not str:
             told = text(told)
         if not told:
+            if frame(2).f_globals.get("__name__", "").startswith("multiprocessing.popen_"):
+                # What a worker that is not forked is to do goes to it through a descriptor.
+                loaders_of(frame(2), loaders)
             return
         if told.startswith(skipped) and "/.." not in told:
             if told.endswith((".pyc", ".py")):
@@ -536,7 +541,7 @@ def _start():
         program, command, _working_directory, environment = arguments
         on_program(program, command, environment)
 
-    # ------------------------------------------------------------------ seeds of `random`
+    # ------------------------------------------------------------------ calls that are reported
 
     # Where the interpreter itself can report the calls of one function (3.12), nothing of the
     # program is replaced, and other functions run as before.
@@ -561,26 +566,43 @@ def _start():
                 raise
         return
 
+    loaders = []
+
+    def on_iteration(_code, _offset):
+        try:
+            note_loaders((frame(1).f_locals.get("self"),), loaders)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+
+    reported = {"seed": on_seed, "__iter__": on_iteration}
+
+    def on_call(code, offset):
+        return reported[code.co_name](code, offset)
+
     def watch(function):
-        """Has calls of a function of Python's reported, unless another tool is in that place."""
-        events.pop("exec", None)
+        """Has calls of a function reported, unless another tool is in that place."""
         # Debuggers and profilers have places of their own, and makers of others take the free ones.
-        number = monitoring.OPTIMIZER_ID
+        number, started = monitoring.OPTIMIZER_ID, monitoring.events.PY_START
         if monitoring.get_tool(number) is None:
-            monitoring.use_tool_id(number, "repropack")
-            started = monitoring.events.PY_START
-            monitoring.register_callback(number, started, on_seed)
+            monitoring.use_tool_id(number, _TOOL)
+            monitoring.register_callback(number, started, on_call)
+        if monitoring.get_tool(number) == _TOOL:
             monitoring.set_local_events(number, function, started)
+
+    watched = {
+        os.path.dirname(os.__file__) + "/random.py": ("Random", "seed"),
+        "dataloader.py": ("DataLoader", "__iter__"),
+    }
 
     def on_exec(arguments):
         """A module is about to be executed: its functions will have the code that is in it."""
         module = arguments[0]
-        if getattr(module, "co_filename", None) == random_file:
-            watch(_code_within(module, ("Random", "seed")))
-
-    random_file = os.path.dirname(os.__file__) + "/random.py"
-
-    loaders = []
+        path = getattr(module, "co_filename", "")
+        if path.endswith("/torch/utils/data/dataloader.py"):
+            path = "dataloader.py"
+        if path in watched:
+            watch(_code_within(module, watched.pop(path)))
 
     def on_fork(_arguments):
         # The frames: this, the hook, the caller.
@@ -601,11 +623,9 @@ def _start():
         "os.system": lambda _: on_program("/bin/sh", (), None),
     }
     if monitoring is not None:
-        loaded = sys.modules.get("random")
-        if loaded is None:
-            events["exec"] = on_exec
-        else:
-            watch(loaded.Random.seed.__code__)
+        events["exec"] = on_exec
+        if "random" in sys.modules:
+            watch(sys.modules["random"].Random.seed.__code__)
     get = events.get
 
     def hook(event, arguments):
@@ -658,6 +678,7 @@ def _start():
     # Now, for at the end the program may be in another root, or another user.
     numerical = _loaded("_repropack_numerics")
     settings, loaders_of = numerical["settings"], numerical["loaders_of"]
+    note_loaders = numerical["note_loaders"]
     note()
     sys.addaudithook(hook)
     os.register_at_fork(after_in_child=after_fork)
