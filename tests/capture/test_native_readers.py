@@ -170,6 +170,28 @@ def test_names_in_the_code_that_ran(project: Project, data: Path) -> None:
     }
 
 
+def test_a_named_directory_adds_nothing_to_what_python_was_seen_reading(
+    project: Project, data: Path
+) -> None:
+    """Also where the code uses a native reader; and without one a name alone is no evidence."""
+    script = f"import os\nDATA = '{data}'\n[open(os.path.join(DATA, n + 'ol')) for n in ('a.c',)]\n"
+    for native in (True, False):
+        project.write("native.py", (NATIVE if native else "") + script)
+        project.ok("run", "--", "python", "-W", "ignore", "native.py")
+        assert _read(project) == {"{data:table}/a.col": ["python-open"]}
+
+
+def test_a_named_directory_that_is_as_wide_as_the_home_is_no_data(
+    project: Project, data: Path
+) -> None:
+    home = Path(project.environment["HOME"])
+    for place in (home, home.parent, Path("/"), project.root):
+        (place / "unrelated.col").write_text("1") if place == home else None
+        done = _run(project, f"import os\nPLACE = '{place}'\nread('{data}' + '/a.col')\n")
+        assert done == ""
+        assert _read(project) == {"{data:table}/a.col": ["code"]}, place
+
+
 def test_names_in_the_cells_of_a_notebook(project: Project, data: Path) -> None:
     """Jupyter's kernel gets the code over a socket: no Python file holds it."""
     cell = f'import os\nread(os.path.join("{data}", "a.col"))'
