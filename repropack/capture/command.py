@@ -8,27 +8,33 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Protocol
+from typing import Final, NoReturn, Protocol
 
 from msgspec import Struct
 
-from repropack.capture.relay import Relay
+from repropack.capture.relay import CommandNotWatchedError, Relay
 from repropack.errors import RepropackError
-from repropack.process import find_program
+from repropack.process import are_ends_ignored, find_program
 
 __all__ = [
     "Command",
     "CommandNotStartedError",
     "Follower",
+    "become",
     "hand_over",
     "join",
     "not_started",
+    "spare_threads",
     "start",
     "start_threads",
 ]
+
+
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+"""Errors of a start that tell of our means, and not of the program."""
 
 
 class CommandNotStartedError(RepropackError):
@@ -112,8 +118,33 @@ def start(
         return popen(("/bin/sh", found, *command.argv[1:]))
 
 
-def not_started(command: Command, number: int) -> CommandNotStartedError:
+def become(argv: Sequence[str], environment: Mapping[str, str], directory: Path) -> NoReturn:
+    """Goes on as the command: where it cannot be watched, it runs as if we had never been.
+
+    Raises:
+        CommandNotStartedError: It cannot be executed.
+    """
+    # Python ignores these itself; what the caller did with them is not known (see `streams`).
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    if are_ends_ignored():
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    command = Command(tuple(argv), dict(environment), directory, ())
+    os.chdir(directory)
+    try:
+        os.execvpe(argv[0], command.argv, command.environment)  # noqa: S606 - what the user typed
+    except OSError as error:
+        found = argv[0] if "/" in argv[0] else find_program(argv[0], environment.get("PATH"))
+        if error.errno == errno.ENOEXEC and found is not None:
+            shell = ("/bin/sh", found, *argv[1:])
+            os.execve(shell[0], shell, command.environment)  # noqa: S606 - as above
+        raise not_started(command, error.errno or 0) from error
+
+
+def not_started(command: Command, number: int) -> RepropackError:
     """What a shell would say and return, from the error number of the start."""
+    if number in _EXHAUSTED:
+        return CommandNotWatchedError(os.strerror(number))
     program = command.argv[0]
     if number not in (errno.ENOENT, errno.ENOTDIR):
         return CommandNotStartedError(
@@ -125,6 +156,25 @@ def not_started(command: Command, number: int) -> CommandNotStartedError:
             status=126,
         )
     return CommandNotStartedError(f"{program}: command not found", status=127)
+
+
+def spare_threads(count: int) -> None:
+    """Makes sure that so many threads can be started, before there is a command to be watched.
+
+    Raises:
+        CommandNotWatchedError: They cannot, for want of memory or by a limit.
+    """
+    go = threading.Event()
+    threads = [threading.Thread(target=go.wait, daemon=True) for _ in range(count)]
+    try:
+        start_threads(*threads)
+    except RuntimeError as error:
+        raise CommandNotWatchedError(str(error)) from error
+    finally:
+        go.set()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
 
 
 def start_threads(*threads: threading.Thread) -> None:

@@ -18,7 +18,15 @@ from io import FileIO
 from types import FrameType
 from typing import Final, NoReturn
 
-from repropack.capture.command import Command, hand_over, join, not_started, start, start_threads
+from repropack.capture.command import (
+    Command,
+    hand_over,
+    join,
+    not_started,
+    spare_threads,
+    start,
+    start_threads,
+)
 from repropack.capture.relay import SILENCE, Log, Relay, open_pipe, open_relays, wait_ready
 from repropack.capture.signals import (
     FORWARDED,
@@ -60,12 +68,14 @@ def run_in_own_terminal(command: Command, logs: tuple[Log, Log]) -> tuple[int, i
 
     Raises:
         CommandNotStartedError: It cannot be started.
+        CommandNotWatchedError: There are no descriptors, threads or processes left.
         NoTerminalError: There is no pseudo terminal.
     """
     with ExitStack() as resources:
         running, ended = open_pipe(resources)
         notices, tell = open_pipe(resources)
         relays, outputs = open_relays(logs, running, resources, processed=True)
+        spare_threads(len(relays) + 1 + len(command.followers))
         terminal, slave = relays[0].source, outputs[0]
         if not terminal.isatty():
             raise NoTerminalError
@@ -77,7 +87,10 @@ def run_in_own_terminal(command: Command, logs: tuple[Log, Log]) -> tuple[int, i
         handlers: dict[int, Handler] = dict.fromkeys((*FORWARDED, signal.SIGTSTP), forward)
         handlers[signal.SIGWINCH] = handlers[signal.SIGCONT] = ours.handle
         with handling(handlers) as awake, ours:
-            leader = os.fork()
+            try:
+                leader = os.fork()
+            except OSError as error:
+                raise not_started(command, error.errno or 0) from error
             if leader == 0:
                 foreign = (*(relay.source for relay in relays), notices)
                 _lead_session(command, outputs, tell, foreign)

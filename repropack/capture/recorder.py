@@ -25,6 +25,7 @@ from repropack.capture.interruption import Interruption
 from repropack.capture.patience import Patience
 from repropack.capture.preloading import Preloading
 from repropack.capture.preparation import Prepared
+from repropack.capture.relay import CommandNotWatchedError
 from repropack.capture.request import RunRequest
 from repropack.capture.streams import ProcessEnd, run_command
 from repropack.capture.traced_files import UNTRACED, TracedFiles
@@ -78,6 +79,7 @@ def record(
 
     Raises:
         CommandNotStartedError: The command does not exist or cannot be executed.
+        CommandNotWatchedError: Descriptors, threads or processes are exhausted; it was not started.
         UsageError: strace was asked for and cannot trace here; nothing was started.
     """
     environment = without_agent(environment)
@@ -120,7 +122,7 @@ def record(
                 stderr_log=prepared.run.place / "stderr.log",
                 followers=(Preloading(), *((reader,) if reader else ())),
             )
-        except CommandNotStartedError:
+        except (CommandNotStartedError, CommandNotWatchedError):
             gaps.attempt("start", lambda: prepared.store.discard(prepared.run), None)
             raise
         ended = now()

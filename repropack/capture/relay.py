@@ -15,7 +15,19 @@ from io import FileIO
 from pathlib import Path
 from typing import Final, NoReturn
 
-__all__ = ["SILENCE", "STDERR", "STDOUT", "Log", "Relay", "open_pipe", "open_relays", "wait_ready"]
+from repropack.errors import RepropackError
+
+__all__ = [
+    "SILENCE",
+    "STDERR",
+    "STDOUT",
+    "CommandNotWatchedError",
+    "Log",
+    "Relay",
+    "open_pipe",
+    "open_relays",
+    "wait_ready",
+]
 
 STDOUT: Final = 1
 STDERR: Final = 2
@@ -35,6 +47,13 @@ LINGER: Final = 2.0
 
 UNTOUCHED_BY: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM)
 """Signals to our process group, which a background process may have chosen to survive."""
+
+
+class CommandNotWatchedError(RepropackError):
+    """What is needed to watch the command is not to be had: descriptors, threads, a process.
+
+    The command was not started. It may well run without us, who need more than it does.
+    """
 
 
 class Log:
@@ -201,8 +220,15 @@ class Relay(threading.Thread):
 
 
 def open_pipe(resources: ExitStack) -> tuple[FileIO, FileIO]:
-    """The end to read from and the end to write to; `resources` closes both."""
-    reading, writing = os.pipe()
+    """The end to read from and the end to write to; `resources` closes both.
+
+    Raises:
+        CommandNotWatchedError: There is none.
+    """
+    try:
+        reading, writing = os.pipe()
+    except OSError as error:
+        raise CommandNotWatchedError(str(error.strerror)) from error
     return (
         resources.enter_context(FileIO(reading, "r")),
         resources.enter_context(FileIO(writing, "w")),
@@ -225,14 +251,18 @@ def open_relays(
 
     Returns:
         The relays, not started, and the standard output and standard error for the command.
+
+    Raises:
+        CommandNotWatchedError: There are no descriptors for them.
     """
     source, stdout = _open_channel(STDOUT, resources, processed=processed)
     relay = Relay(source, STDOUT, logs[0], running)
     if _go_to_same_place(STDOUT, STDERR):
-        return (relay,), (
-            stdout,
-            resources.enter_context(FileIO(os.dup(stdout.fileno()), "w")),
-        )
+        try:
+            copy = os.dup(stdout.fileno())
+        except OSError as error:
+            raise CommandNotWatchedError(str(error.strerror)) from error
+        return (relay,), (stdout, resources.enter_context(FileIO(copy, "w")))
     source, stderr = _open_channel(STDERR, resources, processed=processed)
     return (relay, Relay(source, STDERR, logs[1], running)), (stdout, stderr)
 

@@ -34,6 +34,7 @@ from repropack.capture.command import (
     hand_over,
     join,
     not_started,
+    spare_threads,
     start,
     start_threads,
 )
@@ -92,6 +93,7 @@ def run_command(
 
     Raises:
         CommandNotStartedError: It does not exist or cannot be executed.
+        CommandNotWatchedError: We have not the means to watch it; it was not started.
     """
     command = Command(tuple(argv), dict(environment), directory, followers)
     if not directory.is_dir():
@@ -122,10 +124,13 @@ def _run_in_place(command: Command, logs: tuple[Log, Log]) -> int:
 
     Raises:
         CommandNotStartedError: It cannot be started.
+        CommandNotWatchedError: There are no descriptors, threads or processes left.
     """
     with ExitStack() as resources:
         running, ended = open_pipe(resources)
+        exit_seen, see_exit = open_pipe(resources)
         relays, outputs = open_relays(logs, running, resources, processed=False)
+        spare_threads(len(relays) + 1 + len(command.followers))
         forward = Forwarder()
 
         def follow_size(number: int, frame: FrameType | None) -> None:
@@ -152,7 +157,6 @@ def _run_in_place(command: Command, logs: tuple[Log, Log]) -> int:
             forward.aim(process.pid, witness)
             for output in outputs:
                 output.close()
-            exit_seen, see_exit = open_pipe(resources)
             watch = threading.Thread(target=_watch_exit, args=(process.pid, see_exit), daemon=True)
             start_threads(*relays, watch, *(f.thread for f in command.followers))
             wait_for(exit_seen, awake)

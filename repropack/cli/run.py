@@ -77,10 +77,12 @@ def command(
 
     Nothing in the command has to change: `repropack run -- python train.py --lr 0.1`.
     """
-    from repropack.capture.command import CommandNotStartedError
+    from repropack.agent import without_agent
+    from repropack.capture.command import CommandNotStartedError, become
     from repropack.capture.launchers import assignments
     from repropack.capture.outputs import KEEP_FILE_LIMIT, KEEP_RUN_LIMIT, KeepLimits
     from repropack.capture.recorder import RunRequest, record
+    from repropack.capture.relay import CommandNotWatchedError
     from repropack.capture.tracing import TraceMode
     from repropack.process import callers_environment
 
@@ -99,13 +101,18 @@ def command(
             excluded=no_keep,
         ),
     )
+    environment = {**callers_environment(), **assigned}
     try:
-        recorded = record(
-            request,
-            directory=directory,
-            environment={**callers_environment(), **assigned},
-            warn=lambda text: tell(f"repropack: {text}"),
-        )
+        try:
+            recorded = record(
+                request,
+                directory=directory,
+                environment=environment,
+                warn=lambda text: tell(f"repropack: {text}"),
+            )
+        except CommandNotWatchedError as error:
+            tell(f"repropack: this run is not recorded: {error}")
+            become(words, without_agent(environment), directory)
     except CommandNotStartedError as error:
         tell(f"repropack: {error}")
         return error.status

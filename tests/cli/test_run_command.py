@@ -367,6 +367,39 @@ def test_a_command_in_the_c_locale_gets_the_variables_of_its_caller_alone(
         assert seen == [f"{name}={value}" for name, value in given.items()]
 
 
+@pytest.mark.parametrize(
+    "limit",
+    [
+        *(f"resource.RLIMIT_NOFILE, ({count}, {count})" for count in range(6, 24, 2)),
+        # The stack of a thread is as large as this: no memory holds one.
+        "resource.RLIMIT_STACK, (100 << 40, 100 << 40)",
+    ],
+)
+def test_where_nothing_is_left_to_watch_the_command_it_runs_all_the_same(
+    project: Project, limit: str
+) -> None:
+    caller = (
+        f"import os, resource, sys; resource.setrlimit({limit});"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    for end, status in (("exit 7", 7), ("kill -KILL $$", -signal.SIGKILL)):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", caller, "-m", "repropack", "run", "--trace", "python"),
+                *("--", "/bin/sh", "-c", f"echo out; {end}"),
+            ],
+            cwd=project.root,
+            env=project.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert (done.stdout, done.returncode) == ("out\n", status), done.stderr
+        assert ("this run is not recorded" in done.stderr) != ("recorded run" in done.stderr)
+        assert "defect" not in done.stderr
+
+
 def test_the_two_dashes_may_be_left_out(project: Project) -> None:
     done = project.ok("run", "--name", "short", "python", "-c", "print('x')", "--name", "y")
     assert done == "x\n"
