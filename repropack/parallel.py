@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 class Alongside(Generic[_Result]):
     """Calls a function in a thread, while the block of a `with` waits for something else.
 
-    It has ended when the block is left.
+    It has ended when the block is left; but nobody waits for it after Ctrl-C.
     """
 
     def __init__(self, function: Callable[[], _Result]) -> None:
@@ -36,7 +36,8 @@ class Alongside(Generic[_Result]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._thread.join()
+        if kind is None or issubclass(kind, Exception):
+            self._thread.join()
 
     def _call(self) -> None:
         try:

@@ -39,6 +39,19 @@ def test_it_has_ended_when_the_block_is_left_by_an_error() -> None:
         time.sleep(0.05)
         ended.set()
 
+    with pytest.raises(FileNotFoundError), Alongside(work):
+        raise FileNotFoundError
+    assert ended.is_set()
+
+
+def test_an_interruption_does_not_wait_for_it() -> None:
+    answered, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        answered.wait(10)
+        ended.set()
+
     with pytest.raises(KeyboardInterrupt), Alongside(work):
         raise KeyboardInterrupt
-    assert ended.is_set()
+    assert not ended.is_set()
+    answered.set()
