@@ -59,6 +59,11 @@ def _overwrite(path: Path) -> None:
     path.write_bytes(b"this is no database" * 100)
 
 
+def _maker(store: Store, sha256: str) -> str:
+    (maker,) = store.makers_of([(sha256, NOW, "{data:x}/y")]).values()
+    return maker.run
+
+
 def _truncate(path: Path) -> None:
     os.truncate(path, 0)
 
@@ -78,7 +83,7 @@ def test_lineage_survives_what_happens_to_the_index(
     store.products_on_disk()
     damage(store.directory / "index.sqlite")
     sha256 = store.put(b"weights")
-    assert store.makers_of([(sha256, NOW)])[sha256, NOW].run == maker.id
+    assert _maker(store, sha256) == maker.id
     assert store.products_on_disk()["{project}/m.pt"].run == maker.id
 
 
@@ -91,7 +96,7 @@ def test_a_run_that_was_never_indexed_is_found(store: Store) -> None:
     store.products_on_disk()
     (store.directory / "index.sqlite").write_bytes(index)
     sha256 = store.put(b"2")
-    assert store.makers_of([(sha256, NOW)])[sha256, NOW].run == late.id
+    assert _maker(store, sha256) == late.id
 
 
 def test_a_locked_index_is_an_error_and_not_an_empty_one(

@@ -35,6 +35,10 @@ __all__ = [
 
 _ANY: Final[frozenset[Identity]] = frozenset()
 
+TELLING: Final = 8
+"""Bytes from which on equal content says that one file is a copy of another: `{}` and `0.0` are
+written by many programs, independently."""
+
 COARSEST_CLOCK: Final = 2_000_000_000
 """Nanoseconds: FAT keeps every second second; NFS of version 2 and ext3 whole ones."""
 
@@ -174,16 +178,17 @@ def _made_meanwhile(
 def _with_origins(found: Iterable[_Read], prepared: Prepared, gaps: Gaps) -> list[Material]:
     """The materials, each with the earlier run whose output it is, or a copy of its output."""
     found = list(found)
-    nothing: dict[tuple[str, int], Origin] = {}
-    files = [(one.material.sha256, one.changed_ns) for one in found]
-    wanted = [(sha256, changed) for sha256, changed in files if sha256 is not None]
+    nothing: dict[tuple[str, int, str], Origin] = {}
+    files = [(one.material.sha256 or "", one.changed_ns, one.material.path) for one in found]
+    wanted = [file for file in files if file[0]]
     makers = gaps.attempt("lineage", lambda: prepared.store.makers_of(wanted), nothing)
     return [
         # Most files were made by nobody known, and a copy of what they are takes time.
         msgspec.structs.replace(one.material, origin=maker)
-        if (maker := makers.get((sha256 or "", changed))) is not None
+        if (maker := makers.get(file)) is not None
+        and (one.material.size >= TELLING or maker.path == one.material.path)
         else one.material
-        for one, (sha256, changed) in zip(found, files, strict=True)
+        for one, file in zip(found, files, strict=True)
     ]
 
 

@@ -528,21 +528,26 @@ class Store:
                 # Next time it costs more than a stat.
                 self._index.remember(old)
 
-    def makers_of(self, files: Iterable[tuple[str, int]]) -> dict[tuple[str, int], Origin]:
-        """For files, the latest recorded run that has such a product and can have made it.
+    def makers_of(
+        self, files: Iterable[tuple[str, int, str]]
+    ) -> dict[tuple[str, int, str], Origin]:
+        """For files, the recorded run that has such a product and can have made it.
+
+        The latest of those that wrote it at the path where it lies, else the latest of all.
 
         A file that was last changed before a run began is no copy of what that run wrote, whatever
         it holds: copying, moving and linking all set the time of change (`st_ctime`), and nobody
         can set it back, as the time of modification can be.
 
         Args:
-            files: The digest of each, and when it was last changed, in nanoseconds.
+            files: The digest of each, when it was last changed, in nanoseconds, and its recorded
+                path.
 
         Raises:
             RepropackError: The index cannot be used.
         """
         # Every empty file has the same digest: it says nothing about lineage.
-        wanted = {(sha256, changed) for sha256, changed in files if sha256 != _EMPTY}
+        wanted = {file for file in files if file[0] != _EMPTY}
         return self._index.makers(wanted) if wanted else {}
 
     def products_on_disk(self) -> dict[str, KnownProduct]:

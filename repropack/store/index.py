@@ -128,30 +128,33 @@ class Index:
 
         return self._use(read)
 
-    def makers(self, files: Collection[tuple[str, int]]) -> dict[tuple[str, int], Origin]:
-        """For files, the latest recorded run that has such a product and can have made it.
+    def makers(self, files: Collection[tuple[str, int, str]]) -> dict[tuple[str, int, str], Origin]:
+        """For files, the recorded run that has such a product and can have made it.
+
+        The latest of those that wrote it at the path where it lies, else the latest of all.
 
         Args:
-            files: The digest of each, and when it was last changed, in nanoseconds.
+            files: The digest of each, when it was last changed, in nanoseconds, and its recorded
+                path.
 
         Raises:
             RepropackError: As `products`.
         """
 
-        def read(index: sqlite3.Connection) -> dict[tuple[str, int], Origin]:
+        def read(index: sqlite3.Connection) -> dict[tuple[str, int, str], Origin]:
             self._add_missing(index)
-            made = _made_by_some_run(index, {sha256 for sha256, _ in files})
+            made = _made_by_some_run(index, {sha256 for sha256, _, _ in files})
             found = {}
-            for sha256, changed in files:
+            for sha256, changed, path in files:
                 if sha256 not in made:
                     continue
                 row = index.execute(
                     "SELECT run, path FROM products WHERE sha256=? AND began<=?"
-                    " ORDER BY finished DESC, segment DESC LIMIT 1",
-                    (sha256, changed),
+                    " ORDER BY path=? DESC, finished DESC, segment DESC LIMIT 1",
+                    (sha256, changed, path),
                 ).fetchone()
                 if row is not None:
-                    found[sha256, changed] = Origin(run=row[0], path=row[1])
+                    found[sha256, changed, path] = Origin(run=row[0], path=row[1])
             return found
 
         return self._use(read)

@@ -95,6 +95,33 @@ def test_of_equal_outputs_a_copy_is_of_the_one_that_was_there(project: Project) 
     assert origin["run"] == second
 
 
+def test_equal_outputs_are_told_apart_by_where_they_lie(project: Project) -> None:
+    project.write(".gitignore", "*.bin\n")
+    ids = {}
+    for name in ("a.bin", "b.bin"):
+        project.ok("run", "--", "python", "-c", f"open('{name}', 'w').write('the same weights')")
+        ids[name] = project.show()["run"]["id"]
+    for name in ("a.bin", "b.bin"):
+        origin = _origin(project, project.root / name)
+        assert origin == {"run": ids[name], "path": f"{{project}}/{name}"}
+
+
+@pytest.mark.parametrize("text", ["{}", "[]\n", "0.0"])
+def test_what_any_program_may_have_written_is_no_copy(project: Project, text: str) -> None:
+    project.write(".gitignore", "*.json\n")
+    project.ok("run", "--", "python", "-c", f"open('state.json', 'w').write({text!r})")
+    run = project.show()["run"]["id"]
+    other = project.root.parent / "data/options.json"
+    other.parent.mkdir()
+    other.write_text(text)
+    assert _origin(project, other) is None
+    # Where the run wrote it, it is what the run wrote.
+    assert _origin(project, project.root / "state.json") == {
+        "run": run,
+        "path": "{project}/state.json",
+    }
+
+
 def test_weights_of_another_project_are_data_and_their_run_is_named_once(
     project: Project,
 ) -> None:
