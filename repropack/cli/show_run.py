@@ -103,15 +103,15 @@ def _siblings(store: Store, run_id: str) -> tuple[SeededRun, ...]:
 
 def _draw(store: Store, run_id: str, destination: str) -> int:
     from repropack import durable
-    from repropack.lineage import svg, text, trace
+    from repropack.cli.wider_lineage import traced_further
+    from repropack.lineage import svg, text
 
     if destination != "-" and not destination.endswith(".svg"):
         raise UsageError(
             f"--graph {destination}: expected a file that ends with .svg",
             advice="the run comes before the option: repropack show ID --graph",
         )
-    records = {run.id: run.record for run in store.runs() if run.record is not None}
-    found = trace(records, run_id)
+    found = traced_further(store, run_id)
     if destination == "-":
         for line in text.draw(found):
             say(line)

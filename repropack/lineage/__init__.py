@@ -7,7 +7,7 @@ Pure: it is found from the records alone, by the origins of materials. `text` an
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -56,11 +56,13 @@ class Node(Struct, frozen=True, kw_only=True):
     Attributes:
         record: None where the store does not have it any more.
         depth: The length of the longest way to it from a run that descends from none.
+        elsewhere: Whether another project has it in its store.
     """
 
     run: str
     record: RunRecord | None
     depth: int
+    elsewhere: bool = False
 
 
 class Graph(Struct, frozen=True, kw_only=True):
@@ -77,12 +79,15 @@ class Graph(Struct, frozen=True, kw_only=True):
     links: tuple[Link, ...]
 
 
-def trace(records: Mapping[str, RunRecord], target: str) -> Graph:
+def trace(
+    records: Mapping[str, RunRecord], target: str, elsewhere: Container[str] = frozenset()
+) -> Graph:
     """The graph around a run.
 
     Args:
         records: All runs, by id, the oldest first.
         target: Which of them.
+        elsewhere: Those of other projects.
     """
     links = {run_id: _links(record) for run_id, record in records.items()}
     makers = {run_id: {link.maker for link in found} for run_id, found in links.items()}
@@ -99,7 +104,13 @@ def trace(records: Mapping[str, RunRecord], target: str) -> Graph:
     return Graph(
         target=target,
         nodes=tuple(
-            Node(run=run_id, record=records.get(run_id), depth=depths[run_id]) for run_id in nodes
+            Node(
+                run=run_id,
+                record=records.get(run_id),
+                depth=depths[run_id],
+                elsewhere=run_id in elsewhere,
+            )
+            for run_id in nodes
         ),
         links=tuple(
             link for run_id in nodes for link in links.get(run_id, ()) if link.maker in members

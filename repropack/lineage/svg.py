@@ -121,6 +121,8 @@ def _lines(node: Node, graph: Graph) -> tuple[tuple[str, str], ...]:
         return ("title", f"run {node.run}"), ("faint", "not in the store any more")
     name = f" [{node.record.name}]" if node.record.name else ""
     lines = [("title", f"run {node.record.id}{name}")]
+    if node.elsewhere:
+        lines.append(("faint", "in another project"))
     several = len(node.record.segments) > 1
     for number, segment in enumerate(node.record.segments, 1):
         which = f"{number}: " if several else ""

@@ -27,7 +27,7 @@ def _run(node: Node, graph: Graph) -> list[str]:
     if node.record is None:
         return [f"{mark} run {show(node.run)}  not in the store any more"]
     name = f" [{show(node.record.name)}]" if node.record.name else ""
-    lines = [f"{mark} run {node.record.id}{name}"]
+    lines = [f"{mark} run {node.record.id}{name}{'  in another project' * node.elsewhere}"]
     segments = node.record.segments
     for number, segment in enumerate(segments, 1):
         which = f"segment {number}  " if len(segments) > 1 else ""

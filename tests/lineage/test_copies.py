@@ -137,6 +137,20 @@ def test_weights_of_another_project_are_data_and_their_run_is_named_once(
     # It would tie an anonymous release to that project.
     assert made not in json.dumps(project.show())
     assert sorted(str(p) for p in other.root.rglob("*")) == before
+    # On this machine the graph may lead there, and says so; a place is not in it.
+    drawing = project.root.parent / "graph.svg"
+    project.ok("show", "last", "--graph", str(drawing))
+    for drawn in (project.ok("show", "last", "--graph"), drawing.read_text()):
+        assert f"run {made} [train]" in drawn
+        assert "in another project" in drawn
+        assert str(other.root) not in drawn
+    assert f"of run {made}" in project.ok("show", "last", "--graph")
+    # Also once that file was overwritten; not once the project is gone.
+    other.ok("run", "--name", "again", "--", "python", "train.py", "--seed", "2")
+    assert f"run {made} [train]" in project.ok("show", "last", "--graph")
+    (other.root / ".repropack").rename(other.root / "gone")
+    assert made not in project.ok("show", "last", "--graph")
+    (other.root / "gone").rename(other.root / ".repropack")
     (other.root / "mine.txt").write_text("of no run")
     done = project.repropack("run", "--", *READ, str(other.root / "mine.txt"))
     assert "has the content" not in done.stderr
