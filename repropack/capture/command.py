@@ -195,12 +195,19 @@ def join(command: Command, *threads: threading.Thread) -> None:
         thread.join()
 
 
-def hand_over(command: Command, *relays: Relay) -> None:
-    """Leaves streams that descendants of the ended command hold to a process of their own."""
+def hand_over(command: Command, *relays: Relay) -> bool:
+    """Leaves streams that descendants of the ended command hold to a process of their own.
+
+    Returns:
+        Whether there is such a stream, and so a descendant that goes on.
+    """
+    held = False
     for relay in relays:
         if not relay.source.closed and any(
             follower.holds_alone(relay.source.fileno()) for follower in command.followers
         ):
             relay.source.close()
         else:
+            held = held or not relay.source.closed
             relay.hand_over()
+    return held

@@ -57,14 +57,15 @@ class NoTerminalError(Exception):
     """The system has no pseudo terminal left, or none at all (a container without /dev/pts)."""
 
 
-def run_in_own_terminal(command: Command, logs: tuple[Log, Log]) -> tuple[int, int]:
+def run_in_own_terminal(command: Command, logs: tuple[Log, Log]) -> tuple[int, int, bool]:
     """Runs the command in a new session with a pty as its controlling terminal.
 
     Between us and the command is a process that leads the session. Without it the command's process
     group would be orphaned (POSIX.1-2024, XBD 3.250), and the kernel would ignore Ctrl-Z.
 
     Returns:
-        The exit status, or minus the signal; and the process id of the session leader.
+        The exit status, or minus the signal; the process id of the session leader; and whether a
+        descendant of the command still holds what it wrote to.
 
     Raises:
         CommandNotStartedError: It cannot be started.
@@ -107,13 +108,14 @@ def run_in_own_terminal(command: Command, logs: tuple[Log, Log]) -> tuple[int, i
             ended.close()
             join(command, *relays, typing)
         # The terminal itself ends with us, as it does under script(1).
-        hand_over(command, *relays[1:])
+        goes_on = not relays[0].source.closed
+        goes_on = hand_over(command, *relays[1:]) or goes_on
         if code is None:
             # The session leader itself did not get to its end: it was killed.
-            return os.waitstatus_to_exitcode(status), leader
+            return os.waitstatus_to_exitcode(status), leader, goes_on
         if isinstance(code, OSError):
             raise not_started(command, code.errno or 0)
-        return code, leader
+        return code, leader, goes_on
 
 
 def _read_notices(notices: FileIO, awake: FileIO) -> Iterator[tuple[bytes, int]]:

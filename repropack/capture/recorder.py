@@ -126,6 +126,12 @@ def record(
             gaps.attempt("start", lambda: prepared.store.discard(prepared.run), None)
             raise
         ended = now()
+        if end.goes_on:
+            gaps.add(
+                "outputs",
+                "something that the command started still ran when it had ended: what that reads "
+                "and writes later is not recorded; `wait` for it in the command",
+            )
         if end.log_failed:
             gaps.add("console", "the output of the command could not be kept whole")
         trace = _read_trace(reader, untraced, gaps)

@@ -60,12 +60,14 @@ class ProcessEnd(Struct, frozen=True, kw_only=True):
 
     Attributes:
         parent: Process id of what started the command: ours, or that of a session leader.
+        goes_on: Something that the command started still holds its output.
         log_failed: What the command wrote could not be kept whole.
     """
 
     status: int | None
     signal: int | None
     parent: int
+    goes_on: bool
     log_failed: bool
 
 
@@ -107,20 +109,21 @@ def run_command(
         if is_main_thread() and os.isatty(STDOUT) and in_foreground():
             with suppress(NoTerminalError):
                 end = run_in_own_terminal(command, logs)
-        code, parent = end or (_run_in_place(command, logs), os.getpid())
+        code, parent, goes_on = end or _run_in_place(command, logs)
     return ProcessEnd(
         status=code if code >= 0 else None,
         signal=-code if code < 0 else None,
         parent=parent,
+        goes_on=goes_on,
         log_failed=any(log.failed for log in logs),
     )
 
 
-def _run_in_place(command: Command, logs: tuple[Log, Log]) -> int:
+def _run_in_place(command: Command, logs: tuple[Log, Log]) -> tuple[int, int, bool]:
     """Runs the command in our process group, with our standard input.
 
     Returns:
-        The exit status, or minus the signal.
+        As `run_in_own_terminal`; what starts the command are we.
 
     Raises:
         CommandNotStartedError: It cannot be started.
@@ -164,8 +167,7 @@ def _run_in_place(command: Command, logs: tuple[Log, Log]) -> int:
             code = process.wait()
         ended.close()
         join(command, *relays, watch)
-        hand_over(command, *relays)
-        return code
+        return code, os.getpid(), hand_over(command, *relays)
 
 
 def _watch_exit(process: int, see_exit: FileIO) -> None:

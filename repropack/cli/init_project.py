@@ -52,7 +52,8 @@ def command(only_print: bool) -> int:
     durable.write_file(path, text.encode())
     filled = "" if known.run is None else f", filled in from run {known.run}"
     say(f"wrote {show(str(path))}{filled}")
-    say(f"next: look through it, then {bold('repropack export --dry-run')}")
+    after = "run -- COMMAND" if known.run is None else "export --dry-run"
+    say(f"next: look through it, then {bold(f'repropack {after}')}")
     return 0
 
 

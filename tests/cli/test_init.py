@@ -86,6 +86,14 @@ def test_it_is_filled_in_from_the_last_run(project: Project, tmp_path: Path) -> 
     project.ok("export", "--dry-run", "--json")
 
 
+def test_what_to_do_next_can_be_done(project: Project) -> None:
+    # Nothing is recorded: an export would have nothing to show.
+    assert project.ok("init").endswith("then repropack run -- COMMAND\n")
+    (project.root / "repropack.yaml").unlink()
+    project.ok("run", "--", "python", "train.py")
+    assert project.ok("init").endswith("then repropack export --dry-run\n")
+
+
 def test_a_file_that_is_there_stays(project: Project) -> None:
     (project.root / "repropack.yaml").symlink_to("nowhere")
     done = project.repropack("init")

@@ -400,6 +400,15 @@ def test_where_nothing_is_left_to_watch_the_command_it_runs_all_the_same(
         assert "defect" not in done.stderr
 
 
+@pytest.mark.parametrize("mode", ["python", "auto"])
+def test_what_goes_on_after_the_command_is_said(project: Project, mode: str) -> None:
+    script = "(sleep 2; echo 0.5 > late.txt) & echo now"
+    done = project.repropack("run", "--trace", mode, "--", "sh", "-c", script)
+    assert "something that the command started still ran when it had ended" in done.stderr
+    done = project.repropack("run", "--trace", mode, "--", "sh", "-c", "true & wait; echo now")
+    assert "still ran" not in done.stderr
+
+
 def test_the_two_dashes_may_be_left_out(project: Project) -> None:
     done = project.ok("run", "--name", "short", "python", "-c", "print('x')", "--name", "y")
     assert done == "x\n"
