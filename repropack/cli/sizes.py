@@ -20,11 +20,12 @@ def parse_size(option: str, text: str) -> int:
     Raises:
         UsageError: It has another form, or is less than 1024 bytes.
     """
-    match = re.fullmatch(r"([0-9]{1,15})([KMGT]?)(iB|B)?", text.strip(), re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,15})([KMGT]?)(iB|B)?", text.strip(), re.ASCII | re.IGNORECASE)
     size = 0
     if match:
-        base = 1000 if match[3] == "B" and match[2] else 1024
-        size = int(match[1]) * base ** " KMGT".index(match[2] or " ")
+        unit, suffix = match[2].upper() or " ", (match[3] or "").upper()
+        base = 1000 if suffix == "B" and match[2] else 1024
+        size = int(match[1]) * base ** " KMGT".index(unit)
     if size < _LEAST:
         raise UsageError(f"{option} {text}: expected a size of at least 1K, such as 500M or 2G")
     return size

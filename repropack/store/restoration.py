@@ -39,8 +39,7 @@ def restore(
 
     Raises:
         UsageError: A file with another content is in the way; nothing was written.
-        RepropackError: A content was not kept, is missing or damaged.
-        OSError: The directory cannot be written.
+        RepropackError: A content was not kept, is missing or damaged, or a file cannot be written.
     """
     todo = []
     present = []
@@ -74,7 +73,14 @@ def restore(
             advice="choose another directory, or replace them with --overwrite",
         )
     for place, product in todo:
-        _write(store, place, product, overwrite=overwrite)
+        try:
+            _write(store, place, product, overwrite=overwrite)
+        except OSError as error:
+            # A full disk, above all, of which the system does not say which file found it full.
+            raise RepropackError(
+                f"{place} could not be written: {error.strerror}",
+                advice="make room, or choose another directory",
+            ) from error
     return Restored(written=tuple(place for place, _ in todo), present=tuple(present))
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -79,6 +80,46 @@ def test_damaged_content_is_not_restored(project: Project, tmp_path: Path) -> No
     assert list((tmp_path / "back/out").iterdir()) == []
 
 
+def test_overwritten_weights_come_back_by_their_digest(project: Project, tmp_path: Path) -> None:
+    """All that a paper or a colleague tells may be what `sha256sum` printed."""
+    first = _train(project, 1)
+    digest = hashlib.sha256(first.encode()).hexdigest()
+    _train(project, 2)
+    for number, spelled in enumerate((f"sha256:{digest}", digest, digest.upper())):
+        place = tmp_path / f"back{number}"
+        text = project.ok("restore", spelled, "-o", str(place))
+        assert [p.relative_to(place).as_posix() for p in place.rglob("*.*")] == ["out/model.bin"]
+        assert (place / "out/model.bin").read_text() == first
+        assert text.splitlines()[-1] == f"restored 1 file of run {_ids(project)[0]}"
+    done = project.repropack("restore", "0" * 64, "-o", str(tmp_path / "back"))
+    assert done.returncode == 2
+    assert "no recorded run left an output with this digest" in done.stderr
+    done = project.repropack("restore", digest, "out", "-o", str(tmp_path / "back"))
+    assert done.returncode == 2
+    assert not (tmp_path / "back").exists()
+
+
+def test_a_file_that_cannot_be_written_is_named(project: Project, tmp_path: Path) -> None:
+    project.ok("run", "--", "python", "-c", "open('big.bin', 'wb').write(bytes(9000))")
+    place = tmp_path / "back"
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'ulimit -f 1; exec "$0" -m repropack restore last -o {place}',
+            sys.executable,
+        ],
+        cwd=project.root,
+        env=project.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert f"{place}/big.bin could not be written: File too large" in done.stderr
+    assert list(place.iterdir()) == []
+
+
 def test_a_path_that_the_run_did_not_write_is_wrong_usage(project: Project, tmp_path: Path) -> None:
     _train(project, 1, "one")
     done = project.repropack("restore", "one", "nothing.pt", "-o", str(tmp_path / "back"))
@@ -88,7 +129,7 @@ def test_a_path_that_the_run_did_not_write_is_wrong_usage(project: Project, tmp_
 
 def test_the_limits_of_what_is_kept_can_be_set(project: Project, tmp_path: Path) -> None:
     code = "open('big.bin', 'wb').write(bytes(3000)); open('log.tmp', 'w').write('x')"
-    project.ok("run", "--keep-file", "2K", "--no-keep", "*.tmp", "--", "python", "-c", code)
+    project.ok("run", "--keep-file", "2k", "--no-keep", "*.tmp", "--", "python", "-c", code)
     kept = {p["path"]: p.get("kept", True) for p in project.segment()["products"]}
     assert kept == {"{project}/big.bin": False, "{project}/log.tmp": False}
     said = project.ok("show")
