@@ -58,6 +58,7 @@ from repropack.capture.preparation import Prepared, is_inside, plain, recorded_p
 from repropack.capture.request import RunRequest
 from repropack.capture.tracing import TRACE_LOG, place_of
 from repropack.capture.unobserved import behind_links, unseen_parts, unseen_pythons
+from repropack.environment.machine import GPUS, NO_ANSWER
 from repropack.environment.r_packages import loaded_r_packages
 from repropack.environment.whereabouts import whereabouts
 from repropack.errors import RepropackError
@@ -550,6 +551,9 @@ def _keep_environment(
     """Keeps the record of one environment; its digest. What R loaded stands in the main one."""
     store = ended.prepared.store
     described = describe_environment(processes, ended.environment, store.project)
+    gpus = described.machine.facts.get(GPUS, "")
+    if gpus.startswith(NO_ANSWER):
+        ended.gaps.add("environment", f"the GPUs are {gpus}")
     speaker = main_process(processes)
     # One that was only asked, without a trace, does not say what it imported.
     unknown = speaker is not None and speaker.pid == 0 and not ended.trace.whole

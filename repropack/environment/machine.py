@@ -18,7 +18,14 @@ from repropack.digest import sha256_hex
 from repropack.environment.platform_facts import platform_facts
 from repropack.model import Machine
 
-__all__ = ["allowed_variables", "describe_machine", "is_address", "is_secret_name"]
+__all__ = [
+    "GPUS",
+    "NO_ANSWER",
+    "allowed_variables",
+    "describe_machine",
+    "is_address",
+    "is_secret_name",
+]
 
 ALLOWED_NAMES: Final = frozenset(
     {
@@ -107,6 +114,15 @@ NVIDIA_TIMEOUT: Final = 5.0
 """Seconds: nvidia-smi takes one or two when no driver is persistent."""
 
 
+MAX_ANSWER: Final = 1024 * 1024
+"""Bytes: a line for each GPU has some hundred."""
+
+GPUS: Final = "gpus"
+NO_ANSWER: Final = "not known"
+"""The fact that says why there is no GPU in a record although there is nvidia-smi, and how it
+begins where there may well be some."""
+
+
 def allowed_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that are recorded: on the allow-list, and with no name of a secret."""
     return {
@@ -186,11 +202,17 @@ def _nvidia(environment: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, 
     program = process.find_program("nvidia-smi", environment.get("PATH", ""))
     if program is None:
         return (), {}
-    told = _ask(program, environment, f"--query-gpu={','.join((*_GPU, *_GPU_FACTS))}")
-    if told is None:
-        # Old drivers know fewer fields, and then answer nothing.
-        plain = _ask(program, environment, f"--query-gpu={','.join(_GPU)}")
-        return tuple(", ".join(gpu) for gpu in plain or ()), {}
+    try:
+        told = _ask(program, environment, f"--query-gpu={','.join((*_GPU, *_GPU_FACTS))}")
+        if told is None:
+            # Old drivers know fewer fields, and then answer nothing.
+            plain = _ask(program, environment, f"--query-gpu={','.join(_GPU)}")
+            if plain is None:
+                return (), {GPUS: "none, or not known: nvidia-smi failed"}
+            return tuple(", ".join(gpu) for gpu in plain), {}
+    except process.ProcessFailedError:
+        # A GPU that has fallen off its bus holds up everybody who asks for it, each time.
+        return (), {GPUS: f"{NO_ANSWER}: nvidia-smi did not answer within {NVIDIA_TIMEOUT:g} s"}
     facts: dict[str, str] = {}
     for number, gpu in enumerate(told):
         for (name, said), value in zip(_GPU_FACTS.items(), gpu[len(_GPU) :], strict=False):
@@ -203,14 +225,22 @@ def _nvidia(environment: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, 
 
 
 def _ask(program: str, environment: Mapping[str, str], query: str) -> list[list[str]] | None:
-    """Fields of each GPU; None where the program failed: without a GPU, or without a driver."""
+    """Fields of each GPU; None where the program failed: without a GPU, or without a driver.
+
+    Raises:
+        ProcessFailedError: It gave no answer at all.
+    """
     try:
         told = process.run(
             [program, query, "--format=csv,noheader"],
             environment={"PATH": environment.get("PATH", ""), "LC_ALL": "C"},
             timeout=NVIDIA_TIMEOUT,
         )
-    except process.ProcessFailedError:
+    except process.ProcessFailedError as error:
+        if error.completed is None:
+            raise
+        return None
+    if len(told.stdout) > MAX_ANSWER:
         return None
     lines = told.stdout.decode("utf-8", "replace").strip().splitlines()
     return [[field.strip() for field in line.split(",")] for line in lines]

@@ -107,6 +107,20 @@ def test_an_old_driver_and_no_driver(tmp_path: Path) -> None:
     assert len(old.accelerators) == 2
     none = describe_machine(_smi(tmp_path, "#!/bin/sh\nexit 9\n"), tmp_path)
     assert none.accelerators == ()
+    assert none.facts["gpus"] == "none, or not known: nvidia-smi failed"
+    odd = describe_machine(_smi(tmp_path, "#!/bin/sh\nhead -c 2000000 /dev/zero\n"), tmp_path)
+    assert odd.accelerators == ()
+
+
+def test_a_gpu_that_answers_no_more_is_said_and_asked_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repropack.environment.machine.NVIDIA_TIMEOUT", 0.3)
+    hangs = f"#!/bin/sh\necho asked >> {tmp_path}/asked\nexec sleep 1000\n"
+    machine = describe_machine(_smi(tmp_path, hangs), tmp_path)
+    assert machine.accelerators == ()
+    assert machine.facts["gpus"] == "not known: nvidia-smi did not answer within 0.3 s"
+    assert (tmp_path / "asked").read_text() == "asked\n"
 
 
 def test_conda_packages_are_read_from_their_records(tmp_path: Path) -> None:
