@@ -90,8 +90,8 @@ def converted_files(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Files of a tree that are stored otherwise than they lie on the disk.
 
-    They are told by their size: whatever a filter, git-lfs, or a change of line ends or encoding
-    does to a file, it changes that.
+    They are told by their size: git-lfs, and a change of line ends or encoding, change that. Where
+    another filter applies, which may replace letters by others, the content is compared.
 
     Args:
         git: The author's work tree, reading also the private objects.
@@ -105,19 +105,41 @@ def converted_files(
     """
     wanted = None if chosen is None else frozenset(chosen)
     output = git.call("ls-tree", "-r", "-z", "-l", "--full-tree", tree).stdout
-    differing = []
+    differing: list[bytes] = []
+    same_size: dict[bytes, bytes] = {}
     for record in output.removesuffix(b"\0").split(b"\0") if output else ():
         meta, _, path = record.partition(b"\t")
-        mode, _kind, _oid, size = meta.split()
+        mode, _kind, oid, size = meta.split()
         name = os.fsdecode(path)
-        if (
-            mode in (b"100644", b"100755")
-            and size.isdigit()
-            and sizes.get(name, int(size)) != int(size)
-            and (wanted is None or name in wanted)
-        ):
+        if mode not in (b"100644", b"100755") or not size.isdigit() or name not in sizes:
+            continue
+        if wanted is not None and name not in wanted:
+            continue
+        if sizes[name] != int(size):
             differing.append(path)
-    filters = filters_of(git, differing)
+        else:
+            same_size[path] = oid
+    filters = filters_of(git, [*differing, *same_size])
+    differing += _with_other_content(
+        git, {path: oid for path, oid in same_size.items() if path in filters}
+    )
     data = tuple(os.fsdecode(p) for p in differing if p in filters and not p.endswith(b".ipynb"))
     code = tuple(os.fsdecode(p) for p in differing if os.fsdecode(p) not in data)
     return data, code
+
+
+def _with_other_content(git: Git, files: Mapping[bytes, bytes]) -> list[bytes]:
+    """Which files do not hold, as they lie on the disk, the object that is named for each."""
+    root = os.fsencode(git.directory or b"")
+    there = [path for path in files if os.path.isfile(os.path.join(root, path))]
+    if not there:
+        return []
+    # As git quotes a name: one may hold a line's end.
+    quoted = (
+        b'"%s"\n' % p.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+        for p in there
+    )
+    held = git.call(
+        "hash-object", "--no-filters", "--stdin-paths", stdin=b"".join(quoted)
+    ).stdout.split()
+    return [path for path, oid in zip(there, held, strict=True) if oid != files[path]]
