@@ -38,7 +38,9 @@ _BEGAN = "began"
 _SEEDS = 8
 """Seeds of each kind that are told: who sets one for each step sets thousands."""
 
-_TOOL = "repropack"
+_TOOL, _TOOL_PLACE = "repropack", 4
+"""Our name and place among the tools of `sys.monitoring`. Debuggers, coverage, profilers and
+optimisers have places of their own, and who looks for a free one takes the lowest."""
 
 _SEED_DIGITS = 40
 """Of a seed: those of 128 bits are told whole, a key of thousands is not."""
@@ -582,8 +584,7 @@ def _start():
 
     def watch(function):
         """Has calls of a function reported, unless another tool is in that place."""
-        # Debuggers and profilers have places of their own, and makers of others take the free ones.
-        number, started = monitoring.OPTIMIZER_ID, monitoring.events.PY_START
+        number, started = _TOOL_PLACE, monitoring.events.PY_START
         if monitoring.get_tool(number) is None:
             monitoring.use_tool_id(number, _TOOL)
             monitoring.register_callback(number, started, on_call)
