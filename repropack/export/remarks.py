@@ -9,6 +9,7 @@ from repropack.export.data import ChosenData
 from repropack.export.environments import merge
 from repropack.export.planned import PlannedEnvironment
 from repropack.model import Claim, Distribution
+from repropack.source.untracked import PRODUCT
 from repropack.store import Store
 
 __all__ = ["held_back", "warnings", "withheld"]
@@ -60,7 +61,7 @@ def held_back(
             for segment in chained.record.segments
             for root, snapshot in code_of(segment)
             for excluded in snapshot.excluded
-            if "product of an earlier run" not in excluded.reason
+            if PRODUCT not in excluded.reason
             and f"{{project}}/{_in_place(root, excluded.path)}" not in goes_out
         ]
     lines += [

@@ -12,7 +12,7 @@ from typing import Final
 from repropack.model import UncapturedFile
 from repropack.source.trees import link_defect, path_defect, recorded_name
 
-__all__ = ["STORE_NAME", "UNTRACKED_LIMIT", "choose", "ignored_files"]
+__all__ = ["PRODUCT", "STORE_NAME", "UNTRACKED_LIMIT", "choose", "ignored_files"]
 
 UNTRACKED_LIMIT: Final = 10 * 1024 * 1024
 """Bytes of one untracked file: code is smaller, what is larger is data or a product."""
@@ -28,6 +28,9 @@ STORE_NAME: Final = b".repropack"
 
 _LISTED: Final = 20
 """Excluded files of one directory, for one reason, beyond which the directory is one entry."""
+
+PRODUCT: Final = "product of this run or an earlier one"
+"""Why an output is no code. Of this run is the file that its output goes to (`> train.log`)."""
 
 _LITTER: Final = frozenset({STORE_NAME, b"__pycache__"})
 _ENVIRONMENT_MARKS: Final = (b"/pyvenv.cfg", b"/conda-meta/history")
@@ -80,7 +83,7 @@ def choose(
         if not reason and target is not None:
             reason = link_defect(name, target)
         if not reason and products.get(os.fsdecode(name)) == stamp:
-            reason = "product of an earlier run"
+            reason = PRODUCT
         if not reason and before_ns is not None and status.st_ctime_ns >= before_ns:
             reason = "written while the run went on"
         if not reason and name.endswith(b".rpk"):

@@ -409,6 +409,18 @@ def test_what_goes_on_after_the_command_is_said(project: Project, mode: str) -> 
     assert "still ran" not in done.stderr
 
 
+def test_a_log_that_the_shell_makes_is_not_said_to_be_of_an_earlier_run(project: Project) -> None:
+    with (project.root / "train.log").open("wb") as log:
+        subprocess.run(
+            [sys.executable, "-m", "repropack", "run", "--", "python", "train.py"],
+            cwd=project.root,
+            env=project.environment,
+            stdout=log,
+            check=True,
+        )
+    assert "train.log (product of this run" in project.ok("show")
+
+
 def test_the_two_dashes_may_be_left_out(project: Project) -> None:
     done = project.ok("run", "--name", "short", "python", "-c", "print('x')", "--name", "y")
     assert done == "x\n"

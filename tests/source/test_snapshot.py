@@ -370,7 +370,7 @@ def test_what_is_left_out_and_why(project: Path, store: Path, git: Git) -> None:
         "data": "a symbolic link to an absolute path",
         "env/": "an installed environment",
         "images/": "30 files: untracked and larger than 1000 bytes",
-        "model.pt": "product of an earlier run",
+        "model.pt": "product of this run or an earlier one",
         "nested/": "a nested git repository",
     }
     assert not any(".repropack" in path for path in listing(git, project, store, taken))
