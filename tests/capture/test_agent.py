@@ -28,7 +28,8 @@ def _interpreters() -> Iterator[str]:
     named = os.environ.get("REPROPACK_TEST_PYTHONS", "").split(os.pathsep)
     known = set()
     on_path = [shutil.which(f"python3.{minor}") for minor in range(8, 16)]
-    for python in [sys.executable, *named, "/usr/bin/python3", *on_path]:
+    of_pyenv = sorted(Path.home().glob(".pyenv/versions/3.*/bin/python3"))
+    for python in [sys.executable, *named, "/usr/bin/python3", *on_path, *map(str, of_pyenv)]:
         if not python or not os.path.exists(python):
             continue
         asked = subprocess.run([python, "-c", VERSION], capture_output=True, text=True)

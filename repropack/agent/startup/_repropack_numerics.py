@@ -73,10 +73,10 @@ def note_loaders(candidates, found):
             for name, getter in _LOADER.items():
                 try:
                     setting = getter(value)
+                    if setting is not None:
+                        told[name] = str(setting)
                 except Exception:
                     continue
-                if setting is not None:
-                    told[name] = str(setting)
             if told not in found and len(found) < _MOST_LOADERS:
                 found.append(told)
 

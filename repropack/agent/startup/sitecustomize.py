@@ -550,12 +550,9 @@ def _start():
     monitoring = getattr(sys, "monitoring", None)
     seeds = {}
 
-    def on_seed(_code, _offset):
-        try:
-            given = frame(1).f_locals
-            seed = given.get("a")
-            if seed is None:
-                return
+    def on_seed(given):
+        seed = given.get("a")
+        if seed is not None:
             is_global = given.get("self") is _members(sys.modules["random"]).get("_inst")
             found = seeds.setdefault("random_seed" if is_global else "random_generator_seed", [])
             # Other values may be texts of any meaning.
@@ -563,24 +560,21 @@ def _start():
             word = str(seed)[:_SEED_DIGITS] if known else "a " + type(seed).__name__
             if word not in found and len(found) <= _SEEDS:
                 found.append(word if len(found) < _SEEDS else "")
-        except Exception as error:
-            if not _is_ours(error):
-                raise
-        return
 
     loaders = []
 
-    def on_iteration(_code, _offset):
-        try:
-            note_loaders((frame(1).f_locals.get("self"),), loaders)
-        except Exception as error:
-            if not _is_ours(error):
-                raise
+    def on_iteration(given):
+        note_loaders((given.get("self"),), loaders)
 
     reported = {"seed": on_seed, "__iter__": on_iteration}
 
-    def on_call(code, offset):
-        return reported[code.co_name](code, offset)
+    def on_call(code, _offset):
+        try:
+            # The caller is the function that starts.
+            reported[code.co_name](frame(1).f_locals)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
 
     def watch(function):
         """Has calls of a function reported, unless another tool is in that place."""
