@@ -67,7 +67,7 @@ def _line(name: str, value: object, step: float | None) -> bytes:
         _Log.pid = pid
     start = _Log.names.get(name) or _start(name)
     said = f'"value":{_spelled(value)}' if type(value) is float else _said(value)
-    at = "" if step is None else f',"step":{step if type(step) is int else _spelled(float(step))}'
+    at = "" if step is None else f',"step":{step}' if type(step) is int else _at(step)
     body = f"{start}{said}{at}{_Log.end}".encode("ascii")
     return b"%08x %s\n" % (crc32(body), body)
 
@@ -96,6 +96,13 @@ def _said(value: object) -> str:
     kind = str(getattr(value, "dtype", "")).rpartition(".")[2]
     stored = f',"dtype":"{kind}"' if kind in ("float32", "float16", "bfloat16") else ""
     return f'"value":{_spelled(number)}{stored}'
+
+
+def _at(step: object) -> str:
+    try:
+        return f',"step":{_spelled(float(step))}'  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - whatever a user's type raises; the value is worth more
+        return f',"refused_step":{_quoted(type(step).__name__)}'
 
 
 def _spelled(number: float) -> str:

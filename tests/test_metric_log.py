@@ -95,6 +95,31 @@ def test_a_program_that_closes_all_files_writes_into_none_of_its_own(log: Path) 
     os.close(descriptor)
 
 
+def test_a_step_that_is_no_number_costs_no_value(log: Path) -> None:
+    log_metric("acc", 0.25, step="one")  # type: ignore[arg-type]
+    log_metric("acc", 0.5, step="two")  # type: ignore[arg-type]
+    log_metric("loss", 0.5, step=float("nan"))
+    reading = _reading(log)
+    series = {m.name: m.series for m in reading.metrics}["acc"]
+    assert series is not None
+    assert list(points(series)) == [(0.0, 0.25), (1.0, 0.5)]
+    assert reading.remarks == (
+        "the step of acc was given as str, no number; its values are counted",
+    )
+
+
+def test_what_is_refused_is_said_for_what_it_is(log: Path) -> None:
+    log_metric("huge", 10**400)
+    log_metric("", 1)
+    log_metric("x" * 301, 1)
+    for number in range(12):
+        log_metric(f"m{number}", None)
+    huge, *_, more, misnamed = _reading(log).remarks
+    assert huge == "huge was given as int, too large for a float64"
+    assert more == "3 more were given as no number"
+    assert misnamed == "lines left out, whose name has not 1 to 300 characters: 2"
+
+
 def test_a_damaged_line_costs_no_other(log: Path) -> None:
     for value in (1, 2, 3):
         log_metric("acc", value)

@@ -28,6 +28,9 @@ MAX_NAMES: Final = 10_000
 MAX_LINE: Final = 4_096
 """Bytes of a line: a name of `MAX_NAME` characters, each escaped, and a few numbers."""
 
+MAX_REFUSED: Final = 10
+"""Names that are said of what was no number."""
+
 _PRECISIONS: Final = ("float32", "float16", "bfloat16")
 
 
@@ -48,19 +51,31 @@ def read(data: bytes, path: str) -> Reading:
     last: dict[str, tuple[str, str, int]] = {}
     processes: dict[object, int] = {}
     refused: dict[str, str] = {}
-    damaged = 0
+    damaged = misnamed = 0
     for number, line in enumerate(data.split(b"\n"), 1):
         if not line:
             continue
         fields = _fields(line)
         name = fields.get("name") if fields is not None else None
-        if fields is None or not isinstance(name, str) or not name or len(name) > MAX_NAME:
+        if fields is None or not isinstance(name, str):
             damaged += 1
+            continue
+        if not name or len(name) > MAX_NAME:
+            misnamed += 1
             continue
         value, step, kind = fields.get("value"), fields.get("step"), fields.get("dtype")
         if not isinstance(value, canonical.Number):
-            refused.setdefault(name, str(fields.get("refused", "nothing")))
+            kind = str(fields.get("refused", "nothing"))
+            # What float() does not take although it is a number has more than 308 digits.
+            why = "too large for a float64" if kind == "int" else "no number"
+            refused.setdefault(name, f"{name} was given as {kind}, {why}")
             continue
+        if "refused_step" in fields:
+            refused.setdefault(
+                f"{name}\0step",
+                f"the step of {name} was given as {fields['refused_step']}, no number; its values "
+                "are counted",
+            )
         name += _apart(fields, processes)
         if name not in samples:
             if len(samples) >= MAX_NAMES:
@@ -72,7 +87,11 @@ def read(data: bytes, path: str) -> Reading:
             at = step.value
         samples[name].append((at, value.value))
         last[name] = (value.text, str(kind) if kind in _PRECISIONS else "", number)
-    remarks = [f"{name} was given as {kind}, no number" for name, kind in refused.items()][:10]
+    remarks = list(refused.values())[:MAX_REFUSED]
+    if len(refused) > MAX_REFUSED:
+        remarks.append(f"{len(refused) - MAX_REFUSED} more were given as no number")
+    if misnamed:
+        remarks.append(f"lines left out, whose name has not 1 to {MAX_NAME} characters: {misnamed}")
     if damaged:
         remarks.append(f"lines left out, damaged or too many: {damaged}")
     return Reading(

@@ -73,7 +73,9 @@ def read(data: bytes, path: str) -> Reading:
         raise NotMetricsError("no header line")
     if len(header) > MAX_COLUMNS:
         raise NotMetricsError(f"more than {MAX_COLUMNS} columns")
-    return _reading(header, rows[1:], path, ended=text.endswith(("\n", "\r")))
+    # A log that is appended to gets its header again from each run.
+    rows = [row for row in rows[1:] if row.cells != rows[0].cells]
+    return _reading(header, rows, path, ended=text.endswith(("\n", "\r")))
 
 
 def _rows(text: str, delimiter: str, line: int) -> list[_Row]:

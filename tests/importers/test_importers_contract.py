@@ -243,6 +243,7 @@ def test_which_tables_are_logs_or_results(table: str, found: dict[str, float]) -
          "line 3 is cut off and was left out"),
         ("epoch,acc\n1,0.5\n2,3e-", {"acc": (0.5, 2)}, "line 3 is cut off and was left out"),
         ("epoch,acc\n1,0.5\n2,0.75", {"acc": (0.75, 3)}, ""),
+        ("epoch,acc\n1,0.5\nepoch,acc\n1,0.625\n2,0.75\n", {"acc": (0.75, 5)}, ""),
         ("# seed 3\n# lr 0.1\nepoch,acc\n1,0.5\n2,0.75\n", {"acc": (0.75, 5)}, ""),
         ('epoch,note,acc\n1,"a\nb",0.5\n2,"c\nd",0.75\n', {"acc": (0.75, 4)}, ""),
     ],
