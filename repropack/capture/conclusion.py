@@ -52,7 +52,7 @@ from repropack.capture.materials import (
 from repropack.capture.observed import is_input, with_natively_read, with_unread, without_others
 from repropack.capture.other_stores import said_of_other_stores
 from repropack.capture.outputs import keep_products
-from repropack.capture.own_code import settled_source, surroundings
+from repropack.capture.own_code import said_of_left_out, settled_source, surroundings
 from repropack.capture.patience import Patience
 from repropack.capture.preparation import Prepared, is_inside, plain, recorded_path
 from repropack.capture.request import RunRequest
@@ -147,7 +147,11 @@ def conclude(ended: EndedCommand) -> bool:
     source = settled_source(prepared, written.changes, around.code, gaps)
     code, around = _further_code(ended, observed, written, around)
     inputs = _look_at_inputs(ended, observed, written, code, around)
-    for remark in _seen_resumes(ended.request, prepared, inputs.materials):
+    known = [*(m.path for m in inputs.materials), *(p.path for p in written.products)]
+    for remark in (
+        *said_of_left_out(source, known),
+        *_seen_resumes(ended.request, prepared, inputs.materials),
+    ):
         ended.tell(remark)
     nothing: list[str] = []
     for remark in gaps.attempt(

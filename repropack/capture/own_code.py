@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +17,10 @@ from repropack.capture.materials import Surroundings
 from repropack.capture.preparation import Prepared, mask
 from repropack.model import SourceSnapshot, UncapturedFile
 from repropack.source.snapshot import Taken, changed_since, files_of, forget_times, preserve
+from repropack.source.untracked import over_limit
 from repropack.worktree import Changes
 
-__all__ = ["settled_source", "surroundings"]
+__all__ = ["said_of_left_out", "settled_source", "surroundings"]
 
 COARSEST_TICK: Final = 2_000_000_000
 """Nanoseconds: FAT keeps even seconds."""
@@ -73,6 +75,31 @@ def settled_source(
             for e in snapshot.excluded
         ),
         changed_during_run=changed,
+    )
+
+
+def said_of_left_out(source: SourceSnapshot | None, known: Collection[str]) -> tuple[str, ...]:
+    """A line about files that are too large for code, if they are recorded nowhere else.
+
+    Args:
+        source: The snapshot of the project.
+        known: Recorded paths of what the run was seen reading or writing.
+    """
+    left = [
+        file.path
+        for file in (source.excluded if source is not None else ())
+        if over_limit(file)
+        and not any(
+            path == f"{{project}}/{file.path}"
+            or (file.path.endswith("/") and path.startswith(f"{{project}}/{file.path}"))
+            for path in known
+        )
+    ]
+    if not left:
+        return ()
+    return (
+        "untracked and too large for code, and not seen being read, so not recorded: "
+        f"{some(left)}; track it, or have it ignored",
     )
 
 

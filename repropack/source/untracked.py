@@ -12,7 +12,7 @@ from typing import Final
 from repropack.model import UncapturedFile
 from repropack.source.trees import link_defect, path_defect, recorded_name
 
-__all__ = ["PRODUCT", "STORE_NAME", "UNTRACKED_LIMIT", "choose", "ignored_files"]
+__all__ = ["PRODUCT", "STORE_NAME", "UNTRACKED_LIMIT", "choose", "ignored_files", "over_limit"]
 
 UNTRACKED_LIMIT: Final = 10 * 1024 * 1024
 """Bytes of one untracked file: code is smaller, what is larger is data or a product."""
@@ -31,6 +31,9 @@ _LISTED: Final = 20
 
 PRODUCT: Final = "product of this run or an earlier one"
 """Why an output is no code. Of this run is the file that its output goes to (`> train.log`)."""
+
+_LARGER: Final = "untracked and larger than"
+_MORE: Final = "untracked files are more than"
 
 _LITTER: Final = frozenset({STORE_NAME, b"__pycache__"})
 _ENVIRONMENT_MARKS: Final = (b"/pyvenv.cfg", b"/conda-meta/history")
@@ -90,7 +93,7 @@ def choose(
             # Code of the next release would hold all of the last one.
             reason = "a release"
         if not reason and status.st_size > limit:
-            reason = f"untracked and larger than {limit} bytes"
+            reason = f"{_LARGER} {limit} bytes"
         if not reason and target is None and not os.access(path, os.R_OK):
             reason = "not readable"
         if reason:
@@ -105,11 +108,16 @@ def choose(
         if total > UNTRACKED_TOTAL or len(included) == UNTRACKED_COUNT:
             refused[name] = (
                 sizes[name],
-                f"untracked files are more than {UNTRACKED_COUNT} or {UNTRACKED_TOTAL} bytes",
+                f"{_MORE} {UNTRACKED_COUNT} or {UNTRACKED_TOTAL} bytes",
             )
         else:
             included.add(name)
     return included, _gather(refused)
+
+
+def over_limit(file: UncapturedFile) -> bool:
+    """Whether a file, or those of a directory, may be code and are only too large or too many."""
+    return _LARGER in file.reason or _MORE in file.reason
 
 
 def ignored_files(root: Path, names: Iterable[bytes]) -> list[UncapturedFile]:

@@ -676,3 +676,16 @@ def test_what_a_shell_read_before_a_link_or_directory_was_exchanged_is_not_known
         "{data:pool}/same/x.txt": hashlib.sha256(b"five").hexdigest(),
     }
     assert "exchanged" in done.stderr
+
+
+def test_what_is_too_large_for_code_is_said_unless_it_is_recorded(project: Project) -> None:
+    size = 10 * 1024 * 1024 + 1
+    for name in ("read.bin", "other.bin", "made.bin"):
+        project.write(name, "")
+        os.truncate(project.root / name, size)
+    code = "open('read.bin', 'rb').read(1); open('made.bin', 'w').write('x')"
+    said = project.repropack("run", "--", "python", "-c", code).stderr
+    (line,) = (line for line in said.splitlines() if "too large for code" in line)
+    assert "not recorded: other.bin; track it, or have it ignored" in line
+    project.write(".gitignore", "*.bin\n")
+    assert "too large" not in project.repropack("run", "--", "python", "-c", code).stderr
