@@ -689,3 +689,13 @@ def test_what_is_too_large_for_code_is_said_unless_it_is_recorded(project: Proje
     assert "not recorded: other.bin; track it, or have it ignored" in line
     project.write(".gitignore", "*.bin\n")
     assert "too large" not in project.repropack("run", "--", "python", "-c", code).stderr
+
+
+def test_what_a_child_overwrites_without_reading_it_is_no_input(project: Project) -> None:
+    """Its old content is hashed, for another process may have read it; that is no reading."""
+    project.write(".gitignore", "model.bin\n")
+    child = "open('model.bin', 'w').write('weights of this run')"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    for _ in range(2):
+        project.ok("run", "--", "python", "-c", code)
+        assert project.segment().get("materials", []) == []

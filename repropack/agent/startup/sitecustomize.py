@@ -247,10 +247,13 @@ def _start():
         value = key(kind, field)
         return seen[place_of(value)] == value
 
+    class Own(str):
+        """The name of a file that is opened here: the program does not read it."""
+
     def content(path, limit=_OVERWRITTEN_LIMIT):
         """What a file holds; None where it is too large, or is being written just now."""
         try:
-            descriptor = open_(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = open_(Own(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except (OSError, ValueError) as error:
             if not _is_ours(error):
                 raise
@@ -414,6 +417,8 @@ def _start():
     def on_open(arguments):
         told, mode, flags = arguments
         if type(told) is not str:
+            if type(told) is Own:
+                return
             told = text(told)
         if not told:
             if frame(2).f_globals.get("__name__", "").startswith("multiprocessing.popen_"):
