@@ -155,6 +155,15 @@ _WIDTHS: Final = frozenset((79, 80, 100, 120, 132, 160))
 
 _DANGLING: Final = re.compile(r"[A-Za-z0-9_)\]]['\"]?[ \t]*[:=][ \t]*$")
 _ALONE: Final = re.compile(rf"\s*(?:{NUMBER})[ ]?%?\s*(?:[,;)\]}}].*)?", re.IGNORECASE | re.DOTALL)
+_INDENTED: Final = re.compile(rf"\s+(?:{NUMBER})[ ]?%?(?:\s.*)?", re.IGNORECASE | re.DOTALL)
+"""What follows a line with `train.py:7` at its right goes on under its text."""
+
+MAX_PLACE: Final = 70
+"""Characters of the name of a file and the number of its line."""
+
+_PLACE: Final = re.compile(r"[ \t][\w\-]{1,60}+\.py:[0-9]{1,6}$")
+"""`train.py:7` at the right, where rich's log handler says that it was called: not the text."""
+
 _FIRST_WORD: Final = re.compile(r"[A-Za-z]+")
 
 
@@ -172,8 +181,11 @@ def unwrapped(lines: Sequence[str], *, skip: Collection[int]) -> Iterator[tuple[
         number += 1
         while number < len(lines) and number not in skip and number + 1 not in skip:
             following = lines[number]
-            if _DANGLING.search(text[-MAX_NUMBER:]) and _ALONE.fullmatch(following[:1000]):
-                text = f"{text.rstrip()} {following.lstrip()}"
+            place = _PLACE.search(text[-MAX_PLACE:])
+            said = text[: len(text) - len(place[0])].rstrip() if place else text
+            rest = _INDENTED if place else _ALONE
+            if _DANGLING.search(said[-MAX_NUMBER:]) and rest.fullmatch(following[:1000]):
+                text = f"{said.rstrip()} {following.lstrip()}"
             elif len(lines[number - 1]) == width and _is_cut(lines[number - 1], following, width):
                 text += following
             else:

@@ -44,6 +44,13 @@ def _values(text: str) -> dict[str, float | None]:
         ("{'eval_loss': 0.4, 'eval_accuracy':\n 0.88, 'epoch': 1}\n",
          {"eval_loss": 0.4, "eval_accuracy": 0.88, "epoch": 1}),
         ("Results:\n3 files were read\n", {}),
+        # rich's log handler: the place of the call stands beside the first line only.
+        (
+            "[10:00:00] final accuracy of the run, test_loss:   train.py:7\n"
+            "           0.0123 with more words\n",
+            {"test_loss": 0.0123},
+        ),
+        ("[10:00:00] INFO   Results:   train.py:7\n3 files were read\n", {}),
         # transformers 5
         (
             "{'eval_loss': '0.6933', 'eval_accuracy': '4.375e-01', 'epoch': '1'}\n",
