@@ -24,7 +24,8 @@ VARIABLE: Final = "REPROPACK_AGENT"
 
 BEGAN: Final = "began"
 """A file in that directory, made when the run begins: what is older was there before. Without it
-the agent hashes nothing that the same process has not read."""
+the agent hashes nothing that the same process has not read; where it is not empty, other programs
+than Python may have read what is there."""
 
 
 def with_agent(

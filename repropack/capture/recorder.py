@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from repropack.agent import with_agent, without_agent
+from repropack.agent import BEGAN, with_agent, without_agent
 from repropack.capture.beginning import METRIC_LOG, prepare
 from repropack.capture.command import CommandNotStartedError
 from repropack.capture.gaps import Gaps, some
@@ -108,6 +108,8 @@ def record(
     agent_output = prepared.run.place / "agent"
     trace_log = prepared.run.place / TRACE_LOG
     reader = _reader(trace_log, str(directory)) if untraced is None else None
+    if reader is not None:
+        gaps.attempt("inputs", lambda: (agent_output / BEGAN).write_text("traced\n"), 0)
     # While the command runs, `run_command` has handlers of its own.
     with Interruption() as interruption:
         try:

@@ -502,12 +502,39 @@ def test_what_one_process_reads_and_another_replaces_is_recorded_as_it_was(
             assert material["size"] == len(old)
 
 
+def test_what_no_process_reads_and_one_replaces_is_no_input(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write(".gitignore", "*.pt\n")
+    outside = tmp_path / "pool" / "shared.pt"
+    outside.parent.mkdir()
+    outside.write_text("of before")
+    project.write("model.pt", "of before")
+    script = (
+        "import subprocess, sys; subprocess.run([sys.executable, '-c', '']); "
+        f"[open(p, 'w').write('new') for p in ('model.pt', {str(outside)!r})]"
+    )
+    project.ok("run", "--", "python", "-W", "ignore", "-c", script)
+    assert "materials" not in project.segment()
+
+
 def test_what_only_one_process_could_have_read_costs_no_hashing(project: Project) -> None:
     project.write(".gitignore", "*.pt\n")
     project.write("model.pt", "of before")
     project.ok("run", "--", "python", "-c", "open('model.pt', 'w').write('new')")
     (agent,) = (project.root / ".repropack/runs").glob("*/agent")
     assert not any(process.replaced for process in read_agent_logs(agent))
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
+def test_what_a_shell_reads_and_python_replaces_is_recorded_as_it_was(project: Project) -> None:
+    old = project.write("in.csv", "of before").read_bytes()
+    project.write(".gitignore", "*.csv\n")
+    project.write("clean.py", "open('in.csv', 'w').write('new')\n")
+    project.ok("run", "--", "sh", "-c", "cat in.csv > count.csv; python clean.py")
+    (material,) = project.segment()["materials"]
+    assert material["evidence"] == ["trace"]
+    assert material["sha256"] == hashlib.sha256(old).hexdigest()
 
 
 def test_hashing_for_another_process_has_a_limit(project: Project) -> None:

@@ -33,7 +33,8 @@ _OLD_LIMIT = 256 << 20
 another process of the run may have done so: about 0.15 s."""
 
 _BEGAN = "began"
-"""The file beside the logs that is as old as the run."""
+"""The file beside the logs that is as old as the run. Where it is not empty, other programs than
+Python are observed too."""
 
 _SEEDS = 8
 """Seeds of each kind that are told: who sets one for each step sets thousands."""
@@ -291,7 +292,8 @@ def _start():
         try:
             status = stat(path)
             if Others.began is None:
-                Others.began = stat(directory + "/" + _BEGAN).st_mtime_ns
+                mark = stat(directory + "/" + _BEGAN)
+                Others.began, Others.seen = mark.st_mtime_ns, mark.st_size > 0
             if not max(status.st_mtime_ns, status.st_ctime_ns) < Others.began:
                 return False
             if not Others.seen:
@@ -444,7 +446,9 @@ def _start():
         if writes and not flags & os.O_DIRECTORY:
             note_content(path, reads)
             note_written(path)
-        if reads:
+        # What this file opens itself, to take a digest, is no read of the program's. The frames:
+        # this, the hook, the caller.
+        if reads and (mode is not None or frame(2).f_code is not content.__code__):
             # The event comes before the open, which may fail.
             note_read(path)
 
