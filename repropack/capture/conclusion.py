@@ -358,6 +358,7 @@ def _candidates(
             ended.prepared,
             around,
             ended.environment,
+            ended.request.data.values(),
             ended.gaps,
         )
     # Directories can be opened like files, and a temporary file that is gone was nobody's input.

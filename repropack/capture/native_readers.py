@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from repropack.agent.log import ProcessObservation
@@ -28,6 +29,7 @@ from repropack.capture.materials import (
     loaded_code,
 )
 from repropack.capture.preparation import Prepared, place_on_disk
+from repropack.capture.unobserved import declared_files
 from repropack.model import Evidence
 
 __all__ = ["natively_read"]
@@ -63,6 +65,7 @@ def natively_read(
     prepared: Prepared,
     around: Surroundings,
     variables: Mapping[str, str],
+    declared: Iterable[Path],
     gaps: Gaps,
 ) -> dict[str, Evidence]:
     """Files that nobody was seen opening, and how we know of each.
@@ -75,9 +78,15 @@ def natively_read(
         prepared: The recording.
         around: Where the run stood.
         variables: The command's environment variables.
+        declared: Directories that the user named as data.
         gaps: Told what is too much, and where files must have been read of which none is known.
     """
     found = _Found(prepared, around, seen)
+    names = read_code((*loaded_code(processes, around), *_notebooks(processes, around)))
+    reads = bool(names.readers) and names.reads
+    if reads:
+        for root in declared:
+            found.add_declared(root)
     named = list(_configured(processes, directory, prepared))
     for place in named:
         if os.path.isfile(place):
@@ -88,14 +97,13 @@ def natively_read(
         for text in {argument, argument.partition("=")[2]} - {""}:
             if not text.startswith("-"):
                 place = os.path.normpath(os.path.join(directory, os.path.expanduser(text)))
-                found.add_tree(place, Evidence.ARGUMENT)
+                found.add_tree(place, Evidence.ARGUMENT, all_unread=reads)
                 # A file that is named and that Python did not open is most likely what was read.
                 file_named |= (
                     place not in opened and os.path.isfile(place) and is_data(place, around)
                 )
     for place in named:
         found.add_tree(place, Evidence.CONFIGURATION)
-    names = read_code((*loaded_code(processes, around), *_notebooks(processes, around)))
     if names.readers:
         bases = (directory, str(prepared.root))
         trees, files = [], []
@@ -121,12 +129,7 @@ def natively_read(
             f"{found.full} and what was named or listed after it hold more files than are recorded "
             "without having been seen; record with --trace strace, or name it with --data NAME=DIR",
         )
-    elif (
-        names.readers
-        and names.reads
-        and not (found.files or file_named)
-        and not found.seen_mapped(processes)
-    ):
+    elif reads and not (found.files or file_named) and not found.seen_mapped(processes):
         gaps.add(
             "inputs",
             f"the code reads files by {readers_below(names)}, below Python, where no agent sees "
@@ -172,17 +175,34 @@ class _Found:
         if status is not None and is_data(path, self._around) and self._is_old(status):
             self._put(path, status, evidence)
 
-    def add_tree(self, directory: str, evidence: Evidence) -> None:
-        """All files below a directory, unless some of them were seen being read."""
+    def add_declared(self, directory: Path) -> None:
+        """All files that were declared, but for those beside files that were seen being read."""
+        for path in declared_files(directory):
+            if path not in self._seen and os.path.dirname(path) not in self._beside:
+                status = _regular(path)
+                if status is not None and is_data(path, self._around) and self._is_old(status):
+                    self.files[path] = Evidence.DECLARED
+
+    def add_tree(self, directory: str, evidence: Evidence, *, all_unread: bool = False) -> None:
+        """All files below a directory, unless some of them were seen being read.
+
+        Args:
+            directory: The directory.
+            evidence: How it is known.
+            all_unread: Also where some were seen: all that lie beside none of those.
+        """
         if os.path.isdir(directory):
             self.roots[directory] = None
-        if directory in self._read_in or not self._is_candidate(directory):
-            if directory in self._read_in:
-                self._add_neighbours(directory, evidence)
+        if directory in self._read_in:
+            self._add_neighbours(directory, evidence)
+            if not all_unread:
+                return
+        if not self._is_candidate(directory):
             return
         for place, directories, _ in os.walk(directory):
             directories[:] = sorted(d for d in directories if not d.startswith("."))
-            self._add_all(place, evidence)
+            if place not in self._beside:
+                self._add_all(place, evidence)
             if self.full:
                 return
 

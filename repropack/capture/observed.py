@@ -106,6 +106,7 @@ def with_natively_read(
     prepared: Prepared,
     around: Surroundings,
     variables: Mapping[str, str],
+    declared: Iterable[Path],
     gaps: Gaps,
 ) -> tuple[Candidate, ...]:
     """What was seen being read, and what libraries may have read below Python."""
@@ -117,7 +118,7 @@ def with_natively_read(
     found = gaps.attempt(
         "inputs",
         lambda: natively_read(
-            processes, argv[1:], directory, seen, prepared, around, variables, gaps
+            processes, argv[1:], directory, seen, prepared, around, variables, declared, gaps
         ),
         nothing,
     )

@@ -247,6 +247,35 @@ def test_a_native_reader_of_which_nothing_is_known_is_said(project: Project, dat
     assert _read(project) == {}
 
 
+@pytest.mark.parametrize("told", ["argument", "declared", "code"])
+def test_pictures_that_a_list_names(project: Project, tmp_path: Path, told: str) -> None:
+    """The list is read by Python, and the pictures beside it, in a folder, are not."""
+    place = tmp_path / "sets" / "pictures"
+    (place / "images").mkdir(parents=True)
+    (place / "labels.csv").write_text("1\n2\n")
+    (place / "other.csv").write_text("3\n")
+    for number in (1, 2):
+        (place / f"images/{number}.img").write_text(f"picture {number}")
+    script = (
+        "import os\n"
+        "cv2 = type('cv2', (), {'imread': staticmethod(read)})\n"
+        f"root = sys.argv[1] if len(sys.argv) > 1 else {str(place)!r}\n"
+        "for line in open(os.path.join(root, 'labels.csv')):\n"
+        "    cv2.imread(os.path.join(root, 'images', line.strip() + '.img'))\n"
+    )
+    project.write("native.py", NATIVE + script)
+    options = ("--data", f"set={place}") if told == "declared" else ()
+    arguments = (str(place),) if told == "argument" else ()
+    done = project.repropack("run", *options, "--", "python", "native.py", *arguments)
+    assert done.returncode == 0
+    read = {path.partition("}/")[2]: evidence for path, evidence in _read(project).items()}
+    assert read.pop("labels.csv") == ["python-open"]
+    # Of those beside a file that was seen, Python has passed over the others.
+    pictures = {"images/1.img": [told], "images/2.img": [told]} if told != "code" else {}
+    assert read == pictures
+    assert ("nothing names them" in done.stderr) is (told == "code")
+
+
 def test_a_file_that_the_command_line_names_is_known(project: Project, data: Path) -> None:
     script = "cv2 = type('cv2', (), {'imread': staticmethod(read)})\ncv2.imread(sys.argv[1])\n"
     project.write("native.py", NATIVE + script)
