@@ -27,6 +27,7 @@ from repropack.capture.preloading import Preloading
 from repropack.capture.preparation import Prepared
 from repropack.capture.relay import CommandNotWatchedError
 from repropack.capture.request import RunRequest
+from repropack.capture.standard_input import StandardInput
 from repropack.capture.streams import ProcessEnd, run_command
 from repropack.capture.traced_files import UNTRACED, TracedFiles
 from repropack.capture.tracing import (
@@ -110,6 +111,7 @@ def record(
     reader = _reader(trace_log, str(directory)) if untraced is None else None
     if reader is not None:
         gaps.attempt("inputs", lambda: (agent_output / BEGAN).write_text("traced\n"), 0)
+    standard_input = StandardInput()
     # While the command runs, `run_command` has handlers of its own.
     with Interruption() as interruption:
         try:
@@ -128,6 +130,13 @@ def record(
             gaps.attempt("start", lambda: prepared.store.discard(prepared.run), None)
             raise
         ended = now()
+        if standard_input.was_read():
+            held = "its file is recorded" if standard_input.is_file else "what came is not kept"
+            gaps.add(
+                "inputs",
+                f"the command read its standard input: {held}, and a repetition has none; name a "
+                "file in the command instead",
+            )
         if end.goes_on:
             gaps.add(
                 "outputs",

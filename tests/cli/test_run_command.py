@@ -409,6 +409,30 @@ def test_what_goes_on_after_the_command_is_said(project: Project, mode: str) -> 
     assert "still ran" not in done.stderr
 
 
+def test_what_came_by_standard_input_is_said_to_be_missing(project: Project) -> None:
+    def told(script: str, given: str | None) -> str:
+        if given is not None:
+            (project.root / "given.txt").write_text(given)
+        done = subprocess.run(
+            ["sh", "-c", script.replace("RECORD", f"{sys.executable} -m repropack run --")],
+            cwd=project.root,
+            env=project.environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stderr
+
+    reads = "python -c 'print(input())'"
+    assert "its file is recorded, and a repetition has none" in told(
+        f"RECORD {reads} < given.txt", "5"
+    )
+    piped = told(f"cat given.txt | {{ sleep 1; RECORD {reads}; }}", "5")
+    assert "what came is not kept, and a repetition has none" in piped
+    for unread in ("RECORD true < given.txt", "cat given.txt | { sleep 1; RECORD true; }"):
+        assert "standard input" not in told(unread, "5")
+
+
 def test_a_log_that_the_shell_makes_is_not_said_to_be_of_an_earlier_run(project: Project) -> None:
     with (project.root / "train.log").open("wb") as log:
         subprocess.run(
