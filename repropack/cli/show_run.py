@@ -146,6 +146,9 @@ def _show_segment(segment: Segment) -> None:
                 for one in segment.roots
             ),
         )
+        _show_names(
+            "edited", tuple(f"{n} (while the run went on)" for n in source.changed_during_run)
+        )
         _show_names("left out", tuple(f"{e.path} ({e.reason})" for e in source.excluded))
     _show_names("read", _read_files(segment.materials))
     _show_names(

@@ -104,6 +104,9 @@ def test_every_kind_of_change_of_code_that_is_long_there_is_named(project: Proje
         "printf 'x = 4\\n' > same_size_and_time.py; touch -r stamp same_size_and_time.py; rm stamp",
     )
     assert project.segment()["source"]["changed_during_run"] == names
+    # The warning names the first few.
+    said = project.ok("show")
+    assert all(f"{name} (while the run went on)" in said for name in names)
 
 
 def test_a_signal_without_a_name_is_recorded(project: Project) -> None:
