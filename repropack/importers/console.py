@@ -37,8 +37,11 @@ _THRESHOLDS: Final = (
     r"(?:(?<=@)\.[0-9]++)?+(?:(?<=[0-9]):[0-9]*+\.[0-9]++(?=[ \t]*+[:=])|(?<=@)\[[0-9.:]{1,20}\])?+"
 )
 # `valid_0's auc: 0.95` (LightGBM): without the owner two data sets would be one series.
-_WORD: Final = rf"[^\W\d][\w@/\-]*+(?:\.[\w@/\-]++)*+{_THRESHOLDS}(?:'s(?=[ \t]))?+"
-_NAME: Final = rf"(?<![\w@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})"
+# A byte that is no UTF-8 (`pr\ufffdcision`) is a letter of the word in which it stands.
+_WORD: Final = (
+    rf"(?:[^\W\d]|\ufffd)[\w\ufffd@/\-]*+(?:\.[\w@/\-]++)*+{_THRESHOLDS}(?:'s(?=[ \t]))?+"
+)
+_NAME: Final = rf"(?<![\w\ufffd@/.\-])(?P<name>{_WORD}(?:[ \t]{_WORD}){{0,3}})"
 _EXPONENT: Final = r"(?:[eE][-+]?[0-9]++)?+"
 _FRACTION: Final = rf"[-+]?[0-9]*+\.[0-9]++{_EXPONENT}"
 _END: Final = r"(?![\w:/%\\-]|\.\w|,[0-9])"
@@ -79,6 +82,9 @@ _COCO: Final = re.compile(
     rf"[ \t]*+=[ \t]*+(?P<number>{NUMBER})[ \t]*+"
 )
 """What pycocotools prints: the name says for which overlap, size and number of objects."""
+
+_CUT: Final = re.compile(r"(?<![\w.+\-])[-+]?[0-9]{1,20}\.(?:[0-9]{0,20}[eE][-+]?)?\Z")
+"""A number at the end of all in whose middle the command was killed. In `0.34` nobody sees it."""
 
 _LOG_WORDS: Final = frozenset(
     ("TRACE", "DEBUG", "INFO", "NOTICE", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL", "root",
@@ -129,7 +135,7 @@ def read(data: bytes, path: str) -> Reading:
         data = b"\n".join(b"" if b"\0" in line else line for line in lines)
         count = sum(b"\0" in line for line in lines)
         remarks.append(f"lines with bytes that are no text were not read: {count}")
-    text = _ESCAPE.sub("", data.decode("utf-8", "replace"))
+    text = _CUT.sub("", _ESCAPE.sub("", data.decode("utf-8", "replace")))
     samples: dict[str, list[Sample]] = {}
     counted: dict[str, list[Mapping[str, float]]] = {}
     last: dict[str, Printed] = {}

@@ -109,6 +109,18 @@ def test_numbers_that_are_printed_as_text_have_their_steps() -> None:
     assert list(points(series)) == [(0.25, 0.7), (0.5, 0.6)]
 
 
+@pytest.mark.parametrize("end", ["0.", "-1.", "1.5e", "1.5e-"])
+def test_a_number_in_whose_middle_a_command_was_killed_is_none(end: str) -> None:
+    assert _values(f"loss: 0.5\nloss: {end}") == {"loss": 0.5}
+    assert _values("loss: 0.5\nloss: 0.\n") == {"loss": 0}
+
+
+def test_a_byte_that_is_no_text_does_not_shorten_a_name() -> None:
+    data = "précision: 0.9\n".encode("latin-1") + b"f1: 0.8\n"
+    found = importer(CONSOLE).read(data, "stdout").metrics
+    assert [(m.name, m.value) for m in found] == [("pr\ufffdcision", 0.9), ("f1", 0.8)]
+
+
 def test_counts_say_the_share_exactly() -> None:
     text = "\nTest set: Average loss: 0.0284, Accuracy: 9906/10000 (99%)\n\n"
     metrics = _read(text)

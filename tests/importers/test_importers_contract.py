@@ -148,7 +148,7 @@ def test_a_damaged_file_gives_metrics_or_is_refused(name: str, data: st.DataObje
     ],
 )
 def test_what_a_console_says(line: str, name: str, value: float, unit: str) -> None:
-    metric = _read(CONSOLE, line.encode())[name]
+    metric = _read(CONSOLE, f"{line}\n".encode())[name]
     assert (metric.value, metric.unit) == (value, unit)
 
 
