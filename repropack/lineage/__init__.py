@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from repropack.model import RunRecord, Segment
+from repropack.model import Evidence, RunRecord, Segment
 
 __all__ = ["Graph", "Link", "Node", "continues", "ending", "trace"]
 
@@ -34,6 +34,7 @@ class Link(Struct, frozen=True, kw_only=True):
         reader_segment: Which of its segments did, from 1.
         paths: Their recorded paths where they were read.
         made: The path at which the maker left the content of each.
+        seen: Whether each is known to have been read, and did not merely lie there.
     """
 
     maker: str
@@ -41,12 +42,14 @@ class Link(Struct, frozen=True, kw_only=True):
     reader_segment: int
     paths: tuple[str, ...]
     made: tuple[str, ...]
+    seen: tuple[bool, ...]
 
     def described(self) -> tuple[str, ...]:
         """The files, in words. Of one at another place no more is known than its content."""
         return tuple(
-            _short(path) if path == made else f"{_short(path)} (same content as {_short(made)})"
-            for path, made in zip(self.paths, self.made, strict=True)
+            (_short(path) if path == made else f"{_short(path)} (same content as {_short(made)})")
+            + ("" if seen else " (lay there)")
+            for path, made, seen in zip(self.paths, self.made, self.seen, strict=True)
         )
 
 
@@ -134,19 +137,21 @@ def _depths(
 
 
 def _links(record: RunRecord) -> tuple[Link, ...]:
-    found: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    found: dict[tuple[int, str], list[tuple[str, str, bool]]] = {}
     for number, segment in enumerate(record.segments, 1):
         for material in segment.materials:
             if material.origin is not None:
                 files = found.setdefault((number, material.origin.run), [])
-                files.append((material.path, material.origin.path))
+                seen = material.evidence != (Evidence.PRESENT,)
+                files.append((material.path, material.origin.path, seen))
     return tuple(
         Link(
             maker=maker,
             reader=record.id,
             reader_segment=number,
-            paths=tuple(path for path, _ in sorted(files)),
-            made=tuple(made for _, made in sorted(files)),
+            paths=tuple(path for path, _, _ in sorted(files)),
+            made=tuple(made for _, made, _ in sorted(files)),
+            seen=tuple(seen for _, _, seen in sorted(files)),
         )
         for (number, maker), files in found.items()
     )

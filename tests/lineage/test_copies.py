@@ -122,6 +122,19 @@ def test_what_any_program_may_have_written_is_no_copy(project: Project, text: st
     }
 
 
+def test_what_merely_lay_there_is_not_drawn_as_read(project: Project) -> None:
+    """Its earlier output is there for a shell that nobody observes, and that overwrites it."""
+    project.write("step.sh", "echo the weights > step.bin\n")
+    project.write(".gitignore", "*.bin\n")
+    for _ in range(2):
+        project.ok("run", "--trace", "python", "--", "sh", "step.sh")
+    (material,) = project.segment()["materials"]
+    assert material["evidence"] == ["present"]
+    assert f"step.bin (lay there) of run {material['origin']['run']}" in project.ok(
+        "show", "last", "--graph"
+    )
+
+
 def test_weights_of_another_project_are_data_and_their_run_is_named_once(
     project: Project,
 ) -> None:
