@@ -10,6 +10,7 @@ on a version of zlib.
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 from collections.abc import Sequence, Set
 from pathlib import Path
@@ -35,6 +36,9 @@ from repropack.source.trees import (
 from repropack.source.unpack import bundle_header, unpack
 
 __all__ = ["EMPTY_TREES", "publishable", "squash", "squashed_commit"]
+
+_NAMED: Final = 3
+"""Paths that an error names."""
 
 MESSAGE: Final = b"Code of a recorded run\n"
 """The message of every squashed commit."""
@@ -158,9 +162,13 @@ def squash(
     if findings:
         first = findings[0]
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        named = dict.fromkeys(one.subject for one in findings[:_NAMED])
+        withheld = " ".join(f"--withhold {shlex.quote(subject)}" for subject in named)
+        withheld += " …" if len(findings) > _NAMED else ""
         raise RepropackError(
             f"{first.subject} cannot be in a code bundle: {first.found}{more}",
-            advice="remove it from the project, or replace it by files, and run again",
+            advice="remove it from the project, or replace it by files, and run again; or leave it "
+            f"out: export {withheld}",
         )
     private = private_repository(store, object_format)
     with tempfile.TemporaryDirectory(

@@ -146,8 +146,11 @@ def test_links_that_cannot_travel(
     assert (finding.code, finding.subject) == (Code.CODE_TREE, "data")
     assert reason in finding.found
     bundle = project.parent / "code.bundle"
-    with pytest.raises(RepropackError, match=f"^data cannot be in a code bundle: .*{reason}"):
+    with pytest.raises(
+        RepropackError, match=f"^data cannot be in a code bundle: .*{reason}"
+    ) as raised:
         squash(store, tree, bundle, object_format="sha1")
+    assert raised.value.advice.endswith("export --withhold data")
     assert not bundle.exists()
 
 
