@@ -68,6 +68,8 @@ _TRUNCATE: Final = re.compile(rb"truncate\(" + _STRING + rb", .*\) += 0")
 _RESUMED: Final = re.compile(rb"<\.\.\. \w+ resumed>(.*)", re.DOTALL)
 _UNFINISHED: Final = b" <unfinished ...>"
 _FLAG: Final = re.compile(rb"O_[A-Z_]+")
+_LOOK_OF_AGENT: Final = frozenset({b"O_RDONLY", b"O_NONBLOCK", b"O_NOCTTY", b"O_DSYNC"})
+"""Flags with which the agent opens what it takes a digest of, before the program replaces it."""
 _ESCAPED: Final = re.compile(rb"\\(x[0-9a-f]{2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"v": b"\v", b"f": b"\f"}
 
@@ -206,7 +208,7 @@ class TraceLog:
 
     def _open(self, path: bytes, flags: bytes, result: bytes | None, deleted: bytes | None) -> None:
         words = set(_FLAG.findall(flags))
-        if words & {b"O_DIRECTORY", b"O_PATH", b"O_TMPFILE"} or deleted:
+        if words & {b"O_DIRECTORY", b"O_PATH", b"O_TMPFILE"} or deleted or words >= _LOOK_OF_AGENT:
             return
         if result is not None and not result.startswith(b"/"):
             # No file: a pipe, say, that was opened through /proc.

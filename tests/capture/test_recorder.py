@@ -521,6 +521,16 @@ def test_what_no_process_reads_and_one_replaces_is_no_input(
     assert "materials" not in project.segment()
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace")
+def test_what_a_traced_process_replaces_without_reading_it_is_no_input(project: Project) -> None:
+    project.write(".gitignore", "*.json\n")
+    project.write("out.json", "of before")
+    project.write("make.py", "open('out.json', 'w').write('new')\n")
+    project.write("show.py", "print(open('out.json').read())\n")
+    project.ok("run", "--", "sh", "-c", "python make.py && python show.py")
+    assert "materials" not in project.segment()
+
+
 def test_what_only_one_process_could_have_read_costs_no_hashing(project: Project) -> None:
     project.write(".gitignore", "*.pt\n")
     project.write("model.pt", "of before")

@@ -93,6 +93,16 @@ def _files(*lines: str, directory: str = "/start") -> TracedFiles:
             ],
             [],
         ),
+        # The agent takes a digest of what is about to be replaced.
+        (
+            [
+                '8 openat(AT_FDCWD</w>, "ckpt", '
+                "O_RDONLY|O_NOCTTY|O_NONBLOCK|O_DSYNC|O_CLOEXEC) = 3</w/ckpt>",
+                '8 openat(AT_FDCWD</w>, "ckpt", O_WRONLY|O_CREAT|O_TRUNC, 0666) = 3</w/ckpt>',
+                '8 openat(AT_FDCWD</w>, "ckpt", O_RDONLY) = 3</w/ckpt>',
+            ],
+            [],
+        ),
         # What the command has made itself is no input; what it read first is.
         (
             [

@@ -251,10 +251,14 @@ def _start():
     class Own(str):
         """The name of a file that is opened here: the program does not read it."""
 
+    # O_DSYNC says something about writing, so that nobody else reads with it: by it whoever
+    # follows the calls of the process (capture/trace_log.py) knows our look from the program's.
+    own_flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | os.O_DSYNC
+
     def content(path, limit=_OVERWRITTEN_LIMIT):
         """What a file holds; None where it is too large, or is being written just now."""
         try:
-            descriptor = open_(Own(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            descriptor = open_(Own(path), own_flags)
         except (OSError, ValueError) as error:
             if not _is_ours(error):
                 raise
