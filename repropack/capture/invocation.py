@@ -85,7 +85,10 @@ def _variables(
     recorded = {}
     for name, value in allowed_variables(environment).items():
         if is_address(name, value):
-            gaps.add("environment", f"the variable {name} is an address; it is not recorded")
+            gaps.add(
+                "environment",
+                f"the variable {name} names a host, a network or a way to it; it is not recorded",
+            )
             continue
         kept, dropped = without_homes(recorded_text(value, directory, paths))
         if dropped:

@@ -74,7 +74,7 @@ def plan_removal(store: Store, selection: Selection, *, now: datetime.datetime) 
         if run.goes_on:
             spared[run.id] = "it goes on"
         elif run.damage:
-            spared[run.id] = "its record is damaged, so what it has is not known"
+            spared[run.id] = "its record is damaged"
         elif run.started.name is not None and not selection.named:
             spared[run.id] = f"it has a name, {run.started.name} (--named removes it)"
     records = {run.id: run.record for run in runs if run.record is not None}
@@ -84,19 +84,16 @@ def plan_removal(store: Store, selection: Selection, *, now: datetime.datetime) 
                 spared.setdefault(ancestor, f"run {heir} descends from it (--ancestors removes it)")
     going = tuple(run for run in runs if run.id in chosen and run.id not in spared)
     gone = {run.id for run in going}
-    if any(run.damage for run in runs if run.id not in gone):
-        # Nobody knows what a damaged record names.
-        contents: dict[str, int] = {}
-        if not gone:
-            return Reclaimable(runs=(), contents={}, spared=spared)
-        lost = _named_contents(run.record for run in going if run.record is not None)
-        stays = _named_contents(r for run_id, r in records.items() if run_id not in gone)
-        contents = {
-            sha256: size for sha256, size in _sizes(store).items() if sha256 in lost - stays
-        }
-    else:
-        stays = _named_contents(r for run_id, r in records.items() if run_id not in gone)
-        contents = {sha256: size for sha256, size in _sizes(store).items() if sha256 not in stays}
+    stays = _named_contents(r for run_id, r in records.items() if run_id not in gone)
+    contents = {sha256: size for sha256, size in _sizes(store).items() if sha256 not in stays}
+    if contents and (damaged := [run for run in runs if run.damage]):
+        # Nobody knows what a damaged record names: whatever goes may be missed when it is restored.
+        contents = {}
+        for run in damaged:
+            spared[run.id] = (
+                f"its record is damaged, and as long as it is, no kept file goes: restore "
+                f"{run.directory / 'run.json'}, or remove that directory"
+            )
     return Reclaimable(runs=going, contents=contents, spared=spared)
 
 

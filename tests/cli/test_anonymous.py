@@ -128,7 +128,10 @@ def test_no_planted_word_is_in_any_byte(bare_project: Project, tmp_path: Path) -
     assert "sealed to Zofia Pevensey <zpevensey@quokka-labs.example>" in screen
     assert "variables: LC_TIME=mi_NZ.UTF-8 → C.UTF-8" in screen
     # Addresses of its network were not recorded to begin with.
-    assert "the variable NCCL_IB_HCA is an address; it is not recorded" in screen
+    assert (
+        "the variable NCCL_IB_HCA names a host, a network or a way to it; it is not recorded"
+        in screen
+    )
     assert re.search(r"variables: (?:\w+, )*SOURCE_DATE_EPOCH, TZ", screen)
     # It is whole all the same: a stranger repeats it without a network.
     done = project.repropack("verify", str(bundle), "--offline", "--json")

@@ -209,4 +209,4 @@ def test_addresses_are_not_recorded_as_values_of_variables(beside: Project) -> N
     assert recorded["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=false"
     assert "planted" not in str(segment)
     assert "10.23.45.67" not in str(segment)
-    assert any("JAX_COORDINATOR_ADDRESS is an address" in gap["message"] for gap in segment["gaps"])
+    assert any("JAX_COORDINATOR_ADDRESS names a host" in gap["message"] for gap in segment["gaps"])

@@ -156,6 +156,23 @@ def test_gc_removes_what_no_run_names_and_nothing_else(project: Project, tmp_pat
     assert (tmp_path / "back/out/model.bin").read_text() == first
 
 
+def test_what_a_damaged_run_may_need_stays_until_it_is_restored(
+    project: Project, tmp_path: Path
+) -> None:
+    weights = _train(project, 1, "one")
+    _train(project, 1, "two")
+    store = project.root / ".repropack"
+    (one,) = (p.parent for p in store.glob("runs/*/started.json") if '"one"' in p.read_text())
+    record = (one / "run.json").read_bytes()
+    (one / "run.json").write_bytes(record[:-40])
+    done = project.ok("gc", "--keep-last", "0", "--named")
+    assert "removed 1 run and 0 kept files" in done
+    assert f"restore {one / 'run.json'}" in done
+    (one / "run.json").write_bytes(record)
+    project.ok("restore", "one", "-o", str(tmp_path / "back"))
+    assert (tmp_path / "back/out/model.bin").read_text() == weights
+
+
 def test_old_runs_go_but_for_named_ones_and_ancestors(project: Project) -> None:
     _train(project, 1, "named")
     _train(project, 2)
