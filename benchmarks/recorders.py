@@ -358,7 +358,7 @@ def _training(place: _Place, present: Mapping[str, Recorder], python: str) -> li
     said = place.shell(f"{python} training.py calibrate", project).stdout
     speed = float(said.splitlines()[-1])
     steps = str(int(speed * TRAINING_SECONDS))
-    found = place.times(chosen, [python, "training.py", steps], 1)
+    found = place.times(chosen, [python, "training.py", steps], ROUNDS)
     rows = [
         [name, f"{spent:.2f} s", f"{100 * (spent / found['bare'] - 1):+.2f} %"]
         for name, spent in found.items()
