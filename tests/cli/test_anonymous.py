@@ -714,9 +714,11 @@ def test_replaced_words_are_declared_and_gone(telling: Project) -> None:
     content = everything(bundle)
     for term in ("Zoe Private", "zprivate", "private"):
         assert found_in(content, term) == []
-    # Only where no letter adjoins: this is not she.
+    # Only where no letter adjoins: this is not she. Three letters also come up by chance in what
+    # is compressed, so what stands around them has to be of a text.
     assert b"skzoe" in content
-    assert b"zoe" not in content.replace(b"skzoe", b"").lower()
+    around = rb"[\t\n -/:-@\[-`{-~]"
+    assert re.findall(rb"(?i)(?:\A|" + around + rb")zoe(?:\Z|" + around + rb")", content) == []
 
     record = json.loads((opened(bundle) / "runs/2/run.json").read_bytes())["record"]
     source = record["segments"][0]["source"]
