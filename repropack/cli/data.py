@@ -115,13 +115,15 @@ def check(name: str | None, against: Path | None, run: str, show_all: bool, as_j
     store = Store.find(Path.cwd())
     stored = store.resolve(run)
     sets = listings_of_run(store.finished(stored))
-    if name is None and len(sets) == 1:
-        (name,) = sets
-    if name is None:
+    if not sets:
         raise UsageError(
-            f"run {stored.id} read several data sets or none",
-            advice=f"name one of them: {data_names(sets)}",
+            f"run {stored.id} read no data", advice="name another run with --run; see `list`"
         )
+    if name is None and len(sets) > 1:
+        raise UsageError(
+            f"run {stored.id} read several data sets", advice=f"name one: {data_names(sets)}"
+        )
+    name = name if name is not None else next(iter(sets))
     if name not in sets:
         raise UsageError(
             f"run {stored.id} read no data set {name!r}", advice=f"it read {data_names(sets)}"

@@ -62,6 +62,20 @@ def draw(graph: Graph) -> str:
     """The document. All text of records is escaped."""
     boxes, width, height = _layout(graph)
     links = [link for link in graph.links if link.maker != link.reader and link.maker in boxes]
+    merged: dict[tuple[str, str], list[str]] = {}
+    for link in links:
+        merged.setdefault((link.maker, link.reader), []).extend(link.described())
+    labels: dict[str, int] = {}
+    arrows: list[str] = []
+    captions: list[str] = []
+    for (maker, reader), paths in merged.items():
+        row = labels.get(reader, 0)
+        labels[reader] = row + 1
+        arrows.append(_arrow(boxes[maker], boxes[reader]))
+        caption, end = _caption(boxes[reader], maker, paths, row)
+        captions.append(caption)
+        # What hangs over the last box has room, too.
+        width = max(width, end + _MARGIN)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width:g}" height="{height:g}" role="img" aria-labelledby="title">',
@@ -70,18 +84,9 @@ def draw(graph: Graph) -> str:
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" '
         'markerHeight="8" orient="auto"><path class="arrow" d="M0 0 8 4 0 8z"/></marker></defs>',
         f'<rect class="back" width="{width:g}" height="{height:g}"/>',
+        *arrows,
+        *captions,
     ]
-    merged: dict[tuple[str, str], list[str]] = {}
-    for link in links:
-        merged.setdefault((link.maker, link.reader), []).extend(link.described())
-    labels: dict[str, int] = {}
-    captions: list[str] = []
-    for (maker, reader), paths in merged.items():
-        row = labels.get(reader, 0)
-        labels[reader] = row + 1
-        parts.append(_arrow(boxes[maker], boxes[reader]))
-        captions += _caption(boxes[reader], maker, paths, row)
-    parts += captions
     for node in graph.nodes:
         parts += _box(boxes[node.run], target=node.run == graph.target)
     parts.append("</svg>")
@@ -166,15 +171,20 @@ def _arrow(maker: _Box, reader: _Box) -> str:
     )
 
 
-def _caption(reader: _Box, maker: str, paths: list[str], row: int) -> list[str]:
-    """What was read and who made it, above the reader; over the arrows, so that it is legible."""
+def _caption(reader: _Box, maker: str, paths: list[str], row: int) -> tuple[str, float]:
+    """What was read and who made it, above the reader; over the arrows, so that it is legible.
+
+    Returns:
+        The element, and where it ends at the right.
+    """
     label = paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     text = f"{_cut(label, _FITTING // 2)} of {maker}"
     x, y = reader.x + _WIDTH / 2 + 12, reader.y - 12 - row * _LINE
-    return [
+    element = (
         f'<text class="faint label" x="{x:g}" y="{y:g}">'
-        f"<title>{_text(', '.join(paths))}</title>{_text(text)}</text>",
-    ]
+        f"<title>{_text(', '.join(paths))}</title>{_text(text)}</text>"
+    )
+    return element, x + len(text) * _CHARACTER
 
 
 def _cut(text: str, limit: int) -> str:

@@ -203,4 +203,4 @@ def test_the_only_data_set_needs_no_name(project: Project, images: Path) -> None
     project.ok("run", "--", "python", "none.py")
     done = project.repropack("data", "check")
     assert done.returncode == 2
-    assert "read several data sets or none" in done.stderr
+    assert "read no data" in done.stderr

@@ -117,6 +117,15 @@ def test_boxes_do_not_overlap() -> None:
             assert x + width <= u or u + across <= x or y + height <= v or v + down <= y
 
 
+def test_no_text_hangs_over_the_edge() -> None:
+    records = {"a": _record("a", _segment()), "b": _record("b", _segment("a", path="w" * 60))}
+    root = ET.fromstring(svg.draw(trace(records, "b")))
+    width = float(root.get("width", "0"))
+    for element in root.iter(f"{SVG}text"):
+        said = "".join(element.itertext()).removeprefix(element[0].text or "")
+        assert float(element.get("x", "0")) + 7.2 * len(said) <= width
+
+
 def test_show_draws_a_chain_as_text_and_as_svg(project: Project) -> None:
     project.ok("run", "--name", "one", "--", "python", "train.py")
     project.ok("run", "--name", "two", "--", "python", "eval.py", "out/model.bin")
